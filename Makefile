@@ -1,0 +1,48 @@
+# Two commands do everything: `make demo` and `make test`. Both set the environment up first.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m monai.bundle run
+SAMPLE := sample
+
+.PHONY: help setup sample demo test lint format clean
+
+help:
+	@echo "make demo     set up, make the sample set, train on one template, infer, evaluate, draw"
+	@echo "make test     set up and run the tests"
+	@echo "make lint     formatting, lint and types"
+	@echo "make clean    remove what the other targets made, except the environment"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+sample: $(SAMPLE)/landmarks.csv
+
+$(SAMPLE)/landmarks.csv: | setup
+	$(BIN)/python scripts/make_phantoms.py --output_dir $(SAMPLE)
+
+demo: setup sample
+	$(RUN) training --config_file configs/train.json
+	$(RUN) inference --config_file configs/inference.json --output_dir output/inference
+	$(RUN) evaluation --config_file configs/evaluate.json --output_dir output/evaluation
+	@echo "points, Slicer markups and pictures: output/inference; errors: output/evaluation; model: models/model.pt"
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(SAMPLE) output models/model.pt .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,143 @@
+"""Which images a run works on, and which of them have true landmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.errors import ConfigError, ImageError, LandmarkError
+from bundle.io.digest import file_digest
+from bundle.io.folders import find_images, image_ids
+from bundle.io.landmark_files import match_row, read_landmark_table
+from bundle.landmarks import LandmarkSet
+
+
+@dataclass
+class Cases:
+    """The images of a run.
+
+    Attributes:
+        items: data list for :class:`monai.data.Dataset`: dictionaries with ``image`` (path) and ``image_id``, and,
+            where the truth is known, ``label`` ((N, 2) float64, ``(x, y)`` in pixels, NaN where a landmark is missing).
+        without_truth: ids of images that the table of true landmarks does not have.
+        without_image: names in the table of true landmarks that no image has.
+        template_copies: ids of images left out because they are the template itself.
+    """
+
+    items: list[dict[str, Any]]
+    without_truth: list[str] = field(default_factory=list)
+    without_image: list[str] = field(default_factory=list)
+    template_copies: list[str] = field(default_factory=list)
+
+
+def collect_cases(source: str | Path) -> Cases:
+    """Find the images of a run.
+
+    Args:
+        source: a folder, searched with its subfolders; one image file; or a data list, a ``.json`` file with a list of
+            paths or of ``{"image": path}``, relative to the file's own folder.
+
+    Raises:
+        ImageError: when there is no image.
+        ConfigError: when the data list is none.
+    """
+    source = Path(source)
+    if source.suffix.lower() == ".json":
+        paths, root = _read_data_list(source), source.parent
+    else:
+        paths, root = find_images(source), source
+    ids = image_ids(paths, root)
+    return Cases([{"image": str(path), "image_id": name} for path, name in zip(paths, ids)])
+
+
+def collect_labelled_cases(
+    source: str | Path,
+    landmarks: str | Path | None,
+    landmark_names: Sequence[str],
+    template_name: str,
+    template_digest: str | None = None,
+) -> Cases:
+    """Find the images of a run that have true landmarks, leaving the template itself out.
+
+    Args:
+        source: as in :func:`collect_cases`.
+        landmarks: table of the true landmarks.
+        landmark_names: names of the template's landmarks, in order.
+        template_name: file name of the template, for messages.
+        template_digest: SHA-256 of the template's file; files equal to it are left out, for they would be too easy.
+
+    Raises:
+        ImageError: when there is no image.
+        LandmarkError: when there is no table, it cannot be read, has other landmarks than the template, or fits no
+            image.
+    """
+    if landmarks is None:
+        raise LandmarkError("an evaluation needs true landmarks: give --landmarks FILE.")
+    cases = collect_cases(source)
+    table = read_landmark_table(landmarks)
+    used: set[str] = set()
+    labelled = []
+    for item in cases.items:
+        path, name = Path(item["image"]), item["image_id"]
+        key = match_row(table, path, name)
+        if key is None:
+            cases.without_truth.append(name)
+            continue
+        used.add(key)
+        if template_digest is not None and _same_file(path, template_digest):
+            cases.template_copies.append(name)
+            continue
+        labelled.append({**item, "label": _in_template_order(table[key], landmark_names, key, Path(landmarks))})
+    cases.without_image = [key for key in table if key not in used]
+    if not labelled:
+        raise LandmarkError(
+            f"{landmarks} has the landmarks of {len(table)} images, but of none in {source} (other than the template "
+            f"{template_name}): the first column must hold the images' file names, with or without ending."
+        )
+    cases.items = labelled
+    return cases
+
+
+def _same_file(path: Path, digest: str) -> bool:
+    try:
+        return file_digest(path) == digest
+    except OSError:  # the reader will say what is wrong with the file
+        return False
+
+
+def _in_template_order(truth: LandmarkSet, names: Sequence[str], key: str, file: Path) -> np.ndarray:
+    """The true points in the template's order: by name where the names are the same, else by position."""
+    if len(truth) != len(names):
+        raise LandmarkError(
+            f"{file}: image {key} has {len(truth)} landmarks, but the template has {len(names)}: use the landmarks "
+            "that the template was annotated with."
+        )
+    if set(truth.names) == set(names):
+        return truth.points[[truth.names.index(name) for name in names]]
+    return truth.points
+
+
+def _read_data_list(file: Path) -> list[Path]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ImageError(f"dataset_dir is {file}: {error.strerror}; give a folder, an image or a data list.") from None
+    except ValueError:
+        raise ConfigError(f"the data list {file} is no valid JSON: expected a list of image paths.") from None
+    entries = content.get("testing", content.get("images")) if isinstance(content, dict) else content
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError(
+            f"the data list {file} holds no list of images: expected ['a.png', ...] or [{{'image': ...}}]."
+        )
+    paths = []
+    for entry in entries:
+        name = entry.get("image") if isinstance(entry, dict) else entry
+        if not isinstance(name, str):
+            raise ConfigError(f"the data list {file} has the entry {entry!r}: expected a path or {{'image': path}}.")
+        paths.append(file.parent / name)
+    return paths

@@ -1,0 +1,42 @@
+"""The errors that a user can cause: each message is one sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class BundleError(ValueError):
+    """Base of every error that the user's input can cause.
+
+    The message names the argument or file, the value received, what was expected and what to do, in one sentence:
+    it is shown as it stands, without a traceback (see :mod:`bundle.console`).
+    """
+
+
+class ImageError(BundleError):
+    """An image file that cannot be read as one 2D radiograph."""
+
+
+class LandmarkError(BundleError):
+    """A landmark file, or the landmarks in it, that cannot be used."""
+
+
+class CheckpointError(BundleError):
+    """A checkpoint that is missing, damaged, or made for something else."""
+
+
+class EncoderError(BundleError):
+    """An encoder that is unknown or whose weights cannot be had."""
+
+
+class ConfigError(BundleError):
+    """A setting of the configuration that is missing or out of range."""
+
+
+def find_bundle_error(error: BaseException | None) -> BundleError | None:
+    """The error of ours behind an exception, if any: MONAI's config parser wraps what a component raises."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, BundleError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,103 @@
+"""Where the cells of a feature map lie on the image."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Size = tuple[int, int]  # (height, width)
+
+
+class CellGeometry(Protocol):
+    """The rule by which points on an image and cells of its feature map correspond."""
+
+    def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """Pixels ``(x, y)`` of the image to cell coordinates ``(x, y)`` of the map; any leading shape."""
+        ...
+
+    def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """Cell coordinates ``(x, y)`` of the map to pixels ``(x, y)`` of the image; any leading shape."""
+        ...
+
+
+def _ratio(image_size: Size, map_size: Size, like: Tensor) -> Tensor:
+    height, width = image_size
+    rows, columns = map_size
+    return torch.tensor([columns / width, rows / height], dtype=like.dtype, device=like.device)
+
+
+class PixelCentres:
+    """Sub-pixel rule: image and map cover the same rectangle, and centres of pixels and cells are at integers.
+
+    A pixel ``x`` lies at the cell coordinate ``(x + 0.5) * columns / width - 0.5``: what ``align_corners=False`` means
+    in torch. Nothing is rounded, so the map may be sampled between cells.
+    """
+
+    def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """See :class:`CellGeometry`."""
+        return (points + 0.5) * _ratio(image_size, map_size, points) - 0.5
+
+    def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """See :class:`CellGeometry`."""
+        return (cells + 0.5) / _ratio(image_size, map_size, cells) - 0.5
+
+
+class PaperRounding:
+    """Integer rule of the paper's public code: cells are cut off, pixels are rounded.
+
+    A landmark lies in the cell ``int(x / width * columns)``, and a cell stands for the pixel
+    ``round(cell / columns * width)``, half to even. The pixel is the cell's upper left corner, not its centre.
+    """
+
+    def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """See :class:`CellGeometry`."""
+        height, width = image_size
+        rows, columns = map_size
+        # In double precision and in the paper's order of operations: a cut in float32 can fall on the other side.
+        exact = points.double()
+        cells = torch.stack([exact[..., 0] / width * columns, exact[..., 1] / height * rows], dim=-1)
+        last = torch.tensor([columns - 1, rows - 1], dtype=cells.dtype, device=cells.device)
+        return torch.minimum(cells.trunc().clamp(min=0), last).to(points.dtype)
+
+    def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """See :class:`CellGeometry`."""
+        height, width = image_size
+        rows, columns = map_size
+        exact = cells.double()
+        pixels = torch.stack([exact[..., 0] / columns * width, exact[..., 1] / rows * height], dim=-1)
+        last = torch.tensor([width - 1, height - 1], dtype=pixels.dtype, device=pixels.device)
+        return torch.minimum(pixels.round(), last).to(cells.dtype)
+
+
+def cell_grid(map_size: Size, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
+    """Cell coordinates of a whole map.
+
+    Returns:
+        tensor of shape (h * w, 2), ``(x, y)``, row by row.
+    """
+    rows, columns = map_size
+    ys, xs = torch.meshgrid(
+        torch.arange(rows, dtype=dtype, device=device), torch.arange(columns, dtype=dtype, device=device), indexing="ij"
+    )
+    return torch.stack([xs, ys], dim=-1).reshape(-1, 2)
+
+
+def sample_map(features: Tensor, cells: Tensor) -> Tensor:
+    """Sample a feature map between its cells, bilinearly; outside the map the border's value holds.
+
+    Args:
+        features: tensor of shape (C, h, w).
+        cells: tensor of shape (..., 2), cell coordinates ``(x, y)``.
+
+    Returns:
+        tensor of shape (..., C).
+    """
+    _, rows, columns = features.shape
+    scale = torch.tensor([2.0 / columns, 2.0 / rows], dtype=features.dtype, device=features.device)
+    grid = (cells.to(features.dtype).reshape(1, -1, 1, 2) + 0.5) * scale - 1.0
+    sampled = torch.nn.functional.grid_sample(
+        features[None], grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return sampled[0, :, :, 0].T.reshape(*cells.shape[:-1], -1)

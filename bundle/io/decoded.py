@@ -1,0 +1,30 @@
+"""What the reader of each format returns, before the grey values are brought to 0..1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bundle.radiograph import identity_pixel_to_lps
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """The grey values and the geometry of one file.
+
+    Attributes:
+        values: array of shape (H, W), any integer or real type, rows = image rows.
+        ignored: boolean array of shape (H, W), True where a pixel holds no measurement (padding), or None.
+        dark_bone: whether the file says that low values are shown bright (``MONOCHROME1`` or "white is zero").
+        spacing: millimetres a pixel as ``(x, y)``, or None where the file does not say.
+        spacing_source: the rule that gave the spacing, or None.
+        pixel_to_lps: array of shape (3, 3), see :class:`bundle.radiograph.Radiograph`.
+    """
+
+    values: np.ndarray
+    ignored: np.ndarray | None = None
+    dark_bone: bool = False
+    spacing: tuple[float, float] | None = None
+    spacing_source: str | None = None
+    pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)

@@ -1,0 +1,106 @@
+"""Finding the images in a folder, and naming them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bundle.errors import ImageError
+from bundle.io.formats import READABLE_KINDS, has_dicom_preamble, image_suffix
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Every file in a folder and its subfolders that may be an image.
+
+    A file counts by its ending (.dcm, .png, .nii.gz and so on, in any case) or, with any other name, by the DICOM
+    preamble. Hidden files and folders and DICOMDIR are left out. Symbolic links are followed, but each folder is
+    visited once, so loops end; a link with an image ending that leads nowhere is listed, so that its loss is noticed
+    when it is read.
+
+    Args:
+        folder: a folder, or a single image file.
+
+    Returns:
+        The paths, sorted, each starting with ``folder`` as given; for a file, that one path.
+
+    Raises:
+        ImageError: when the folder does not exist, cannot be opened or has no image.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise ImageError(f"{folder} does not exist: check the path of the images.")
+    try:
+        images = sorted(_walk(folder, {folder.resolve()}))
+    except OSError as error:
+        where = error.filename or folder
+        raise ImageError(f"{where} cannot be opened ({error.strerror}): check the permissions.") from error
+    if not images:
+        raise ImageError(f"{folder} has no image in it: put {READABLE_KINDS} files there or give another folder.")
+    return images
+
+
+def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            real = entry.resolve()
+            if real not in visited:
+                visited.add(real)
+                yield from _walk(entry, visited)
+        elif _may_be_image(entry):
+            yield entry
+
+
+def _may_be_image(path: Path) -> bool:
+    if path.name.upper() == "DICOMDIR":
+        return False
+    if image_suffix(path.name):
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    return path.is_file() and has_dicom_preamble(path)
+
+
+def image_ids(paths: Sequence[str | Path], root: str | Path) -> list[str]:
+    """A unique identifier of each image of a run, fit to be a file name.
+
+    It is the shortest of these that no other image of the run has, compared without regard to case: the file name
+    without the image ending (``case1``); the path below ``root`` without the ending, joined by two underscores
+    (``left__case1``); the same with the ending (``left__case1.png``). It depends on the set of paths, not on their
+    order.
+
+    Args:
+        paths: distinct image files.
+        root: the folder that they were found in; a path outside it is taken whole.
+
+    Returns:
+        One identifier a path, in the order of ``paths``.
+
+    Raises:
+        ImageError: when a path occurs twice, or two still have the same identifier.
+    """
+    candidates = [_candidate_ids(Path(path), Path(root)) for path in paths]
+    level = [0] * len(candidates)
+    while True:
+        ids = [names[rank] for names, rank in zip(candidates, level)]
+        count = Counter(name.casefold() for name in ids)
+        clashing = [index for index, name in enumerate(ids) if count[name.casefold()] > 1]
+        if not clashing:
+            return ids
+        raised = [index for index in clashing if level[index] < 2]
+        if not raised:
+            same = " and ".join(str(paths[index]) for index in clashing if ids[index] == ids[clashing[0]])
+            raise ImageError(f"{same} would have the same name {ids[clashing[0]]} in the results: rename one of them.")
+        for index in raised:
+            level[index] += 1
+
+
+def _candidate_ids(path: Path, root: Path) -> tuple[str, str, str]:
+    suffix = image_suffix(path.name)
+    stem = path.name[: len(path.name) - len(suffix)]
+    relative = path.relative_to(root) if path.is_relative_to(root) else path
+    folders = [part for part in relative.parent.parts if part not in (path.anchor, "..", ".")]
+    long = "__".join([*folders, stem])
+    return stem, long, long + suffix

@@ -1,0 +1,105 @@
+"""Which kind of image a file is: by its first bytes, and by the endings of file names."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import struct
+import zlib
+from pathlib import Path
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+IMAGE_SUFFIXES = DICOM_SUFFIXES + NIFTI_SUFFIXES + ITK_SUFFIXES + RASTER_SUFFIXES
+READABLE_KINDS = "DICOM, PNG, JPEG, TIFF, BMP, NIfTI, MetaImage (.mha, .mhd) or NRRD"
+
+_HEAD_BYTES = 352  # up to the end of the NIfTI-1 header and its magic number at byte 344
+_META_IMAGE = re.compile(rb"\s*(ObjectType|NDims|Comment|DimSize)\s*=")
+
+
+def image_suffix(name: str) -> str:
+    """The known image ending of a file name, as written there, or ``""``.
+
+    ``"a.NII.GZ"`` gives ``".NII.GZ"``; ``"1.2.840.10008"``, a DICOM file named by its UID, gives ``""``.
+    """
+    lower = name.lower()
+    for suffix in IMAGE_SUFFIXES:
+        if lower.endswith(suffix) and len(name) > len(suffix):
+            return name[-len(suffix) :]
+    return ""
+
+
+def has_dicom_preamble(path: Path) -> bool:
+    """Whether a file starts with 128 bytes and ``DICM``; False where it cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def sniff_kind(path: Path) -> str | None:
+    """The kind of image that a file's first bytes announce.
+
+    Args:
+        path: an existing file.
+
+    Returns:
+        ``"DICOM"``, ``"PNG"``, ``"JPEG"``, ``"BMP"``, ``"TIFF"``, ``"NIfTI"``, ``"NRRD"``, ``"MetaImage"``, or None
+        where the content is none of these.
+
+    Raises:
+        OSError: when the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    if head.startswith(b"\x1f\x8b"):
+        return "NIfTI" if _is_nifti(_gunzipped_head(path)) else None
+    for magic, kind in (
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (b"\xff\xd8\xff", "JPEG"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"),
+        (b"II+\0", "TIFF"),
+        (b"MM\0+", "TIFF"),
+        (b"NRRD0", "NRRD"),
+        (b"BM", "BMP"),
+    ):
+        if head.startswith(magic):
+            return kind
+    if _is_nifti(head):
+        return "NIfTI"
+    if _META_IMAGE.match(head):
+        return "MetaImage"
+    return "DICOM" if _starts_like_a_dicom_data_set(head) else None
+
+
+def _gunzipped_head(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read(_HEAD_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _is_nifti(head: bytes) -> bool:
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def _starts_like_a_dicom_data_set(head: bytes) -> bool:
+    """Whether the bytes start with a DICOM element of group 0002 or 0008: a file without preamble.
+
+    The element has either a value representation of two capital letters or, in implicit encoding, a short length.
+    """
+    if len(head) < 8:
+        return False
+    for order in "<>":
+        group, element, length = struct.unpack(f"{order}HHI", head[:8])
+        explicit = head[4:6].isalpha() and head[4:6].isupper()
+        if group in (0x0002, 0x0008) and element <= 0x0100 and (explicit or 0 < length <= 256):
+            return True
+    return False

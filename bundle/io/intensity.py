@@ -1,0 +1,91 @@
+"""Grey values to 0..1 by robust percentiles, bone bright."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from bundle.errors import ImageError
+
+PERCENTILES = (0.5, 99.5)
+_SAMPLES = 2**18  # the percentiles are taken from every n-th row and column, of about this many pixels
+
+
+def scale_to_unit(
+    values: np.ndarray, path: Path, *, ignored: np.ndarray | None = None, invert: bool = False
+) -> np.ndarray:
+    """Map grey values linearly so that the 0.5 and 99.5 percentiles become 0 and 1, and clip.
+
+    The percentiles come from a regular grid of about 260 000 pixels, so the same pixels always give the same result,
+    whatever the file format. Where the two percentiles are equal (a mostly empty image) the lowest and the highest
+    value are used.
+
+    Args:
+        values: array of shape (H, W), integers or reals; pixels that are not finite are ignored.
+        path: the file, for the message.
+        ignored: boolean array of shape (H, W), True where a pixel is left out of the percentiles; such pixels become
+            0 (dark).
+        invert: whether low values are to be bright.
+
+    Returns:
+        Array of shape (H, W), float32, C order, 0 to 1.
+
+    Raises:
+        ImageError: when no pixel is left or all have the same value.
+    """
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype.kind == "f":
+        ignored = _without_not_finite(values, ignored)
+    low, high = _limits(values, ignored, path)
+    if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
+        scaled = _scale_small_integers(values, low, high, invert)
+    else:
+        scaled = _scale(values, low, high, invert)
+    if ignored is not None:
+        scaled[ignored] = 0.0
+    return scaled
+
+
+def _without_not_finite(values: np.ndarray, ignored: np.ndarray | None) -> np.ndarray | None:
+    finite = np.isfinite(values)
+    if finite.all():
+        return ignored
+    return ~finite if ignored is None else ignored | ~finite
+
+
+def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple[float, float]:
+    step = max(1, math.ceil(math.sqrt(values.size / _SAMPLES)))
+    sample = values[::step, ::step]
+    if ignored is not None:
+        sample = sample[~ignored[::step, ::step]]
+    if sample.size:
+        low, high = (float(limit) for limit in np.percentile(sample, PERCENTILES))
+        if high > low:
+            return low, high
+    kept = values if ignored is None else values[~ignored]
+    if not kept.size:
+        raise ImageError(f"{path} holds only padding and no measured pixel: give an image with content.")
+    low, high = float(kept.min()), float(kept.max())
+    if not high > low:
+        raise ImageError(f"{path} is empty, all its pixels have the value {low:g}: give an image with content.")
+    return low, high
+
+
+def _scale(values: np.ndarray, low: float, high: float, invert: bool) -> np.ndarray:
+    scaled = np.subtract(values, low, dtype=np.float64)
+    scaled /= high - low
+    with np.errstate(invalid="ignore"):
+        np.clip(scaled, 0.0, 1.0, out=scaled)
+    if invert:
+        np.subtract(1.0, scaled, out=scaled)
+    return np.ascontiguousarray(scaled, dtype=np.float32)
+
+
+def _scale_small_integers(values: np.ndarray, low: float, high: float, invert: bool) -> np.ndarray:
+    """The same by a table of all values of the type: several times faster for 8 and 16 bits."""
+    unsigned = np.dtype(f"u{values.dtype.itemsize}")
+    levels = np.arange(2 ** (8 * unsigned.itemsize)).astype(unsigned).view(values.dtype)
+    table = _scale(levels, low, high, invert)
+    return np.ascontiguousarray(table[values.view(unsigned)])

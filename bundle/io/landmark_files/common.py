@@ -1,0 +1,186 @@
+"""What the landmark formats share: the door through which a file's text comes in, and the checks on its numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bundle.errors import LandmarkError
+from bundle.landmarks import LandmarkSet
+
+#: The largest landmark file that is read, in bytes.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+
+#: The most landmarks of one image that are read.
+MAX_LANDMARKS = 10_000
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxstring = 2, 4, 4, 60
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value as it stands in an error message: on one line, quoted where it is text, cut at ``limit`` characters."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def read_text(path: Path) -> str:
+    """Read a whole landmark file as text.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its text, UTF-8, without a byte order mark.
+
+    Raises:
+        LandmarkError: when the file cannot be read, is larger than :data:`MAX_FILE_BYTES`, is empty, or is not UTF-8.
+    """
+    try:
+        if path.is_dir():
+            raise LandmarkError(f"{path} is a folder, but one landmark file was expected: name the file.")
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise LandmarkError(
+                f"{path} has {size / 1024**2:.0f} MB, more than the {MAX_FILE_BYTES // 1024**2} MB that a landmark "
+                "file may have: check that it is a landmark file, or split it."
+            )
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise LandmarkError(f"there is no landmark file {path}: check the path.") from None
+    except OSError as error:
+        raise LandmarkError(
+            f"{path} cannot be read ({error.strerror or error}): check the path and its rights."
+        ) from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LandmarkError(
+            f"{path} is not UTF-8 text (the byte 0x{data[error.start]:02x} at position {error.start} does not belong "
+            "there): save it again as UTF-8."
+        ) from None
+    if "\0" in text:
+        raise LandmarkError(f"{path} holds zero bytes, which UTF-8 text does not: save it again as UTF-8.")
+    if not text.strip():
+        raise LandmarkError(f"{path} is empty: write the landmarks into it.")
+    return text
+
+
+def parse_number(text: str, where: str) -> float:
+    """The number in one cell of a table.
+
+    Args:
+        text: the cell.
+        where: the place of the cell, with the file, for the message.
+
+    Returns:
+        The number; NaN where the cell is empty or says ``nan``.
+
+    Raises:
+        LandmarkError: when the cell holds anything else, infinity included.
+    """
+    text = text.strip()
+    if not text or text.lower() == "nan":
+        return math.nan
+    if _NUMBER.fullmatch(text):
+        value = float(text)
+        if math.isfinite(value):
+            return value
+    elif not _INFINITE.fullmatch(text):
+        hint = "write the decimals after a point, not a comma" if "," in text else "correct it, or leave the cell empty"
+        raise LandmarkError(f"{where}: found {shown(text)} where a number of pixels was expected; {hint}.")
+    raise LandmarkError(
+        f"{where}: found the infinite number {shown(text)}, but a finite number of pixels was expected; correct it, or "
+        "leave the cell empty."
+    )
+
+
+def check_number(value: object, where: str) -> float:
+    """The number that a JSON value is.
+
+    Args:
+        value: the value as JSON gave it.
+        where: the place of the value, with the file, for the message.
+
+    Returns:
+        The number; NaN where the value is null or NaN.
+
+    Raises:
+        LandmarkError: when it is no number, or infinite.
+    """
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise LandmarkError(
+            f"{where}: found {shown(value)} where a number was expected; write a number, or null for a landmark that "
+            "is missing."
+        )
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isinf(number):
+        raise LandmarkError(f"{where}: found an infinite number, but a finite one was expected; correct it.")
+    return number
+
+
+def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]]) -> LandmarkSet:
+    """Make the landmarks of one image, with messages that name their place.
+
+    Args:
+        where: the file, and the line where there is one, for the message.
+        names: N names.
+        points: N pairs ``(x, y)`` in pixels; a pair of NaN is a missing landmark.
+
+    Returns:
+        The landmarks.
+
+    Raises:
+        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, a name is empty or used twice, or
+            only one coordinate of a pair is given.
+    """
+    check_names(where, names)
+    for name, (x, y) in zip(names, points):
+        if math.isnan(x) != math.isnan(y):
+            lacking, given = ("x", "y") if math.isnan(x) else ("y", "x")
+            raise LandmarkError(
+                f"{where}: landmark {shown(name)} has {given} but no {lacking}; give both, or neither where it is "
+                "missing."
+            )
+    return LandmarkSet(tuple(names), np.asarray(points, dtype=np.float64).reshape(-1, 2))
+
+
+def check_names(where: str, names: Sequence[str]) -> None:
+    """Refuse names that no set of landmarks can have.
+
+    Args:
+        where: the file, and the line where there is one, for the message.
+        names: the names.
+
+    Raises:
+        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, or one is empty or used twice.
+    """
+    if not names:
+        raise LandmarkError(f"{where} holds no landmark: write at least one.")
+    if len(names) > MAX_LANDMARKS:
+        raise LandmarkError(
+            f"{where} holds {len(names)} landmarks, more than the {MAX_LANDMARKS} that are read: check that it is a "
+            "landmark file."
+        )
+    seen: set[str] = set()
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            raise LandmarkError(f"{where}: landmark number {number} has no name; give it one.")
+        if name in seen:
+            raise LandmarkError(
+                f"{where}: the landmark name {shown(name)} is used more than once; make the names differ."
+            )
+        seen.add(name)

@@ -1,0 +1,219 @@
+"""Landmarks in CSV: one image (``name,x,y``) or many (``image,x1,y1,...`` or ``image,<name>_x,<name>_y,...``)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundle.errors import LandmarkError
+from bundle.io.landmark_files.common import check_names, make_set, parse_number, read_text, shown
+from bundle.landmarks import LandmarkSet
+
+_SEPARATORS = (",", ";", "\t")
+_EXPECTED = (
+    "the first line must be the header: name,x,y for one image, or image,x1,y1,x2,y2,... or "
+    "image,<name>_x,<name>_y,... for many"
+)
+_NUMBERED = re.compile(r"([xy])([0-9]+)", re.IGNORECASE)
+_NAMED = re.compile(r"(.*\S)_([xy])", re.IGNORECASE | re.DOTALL)
+
+#: A spreadsheet takes a cell that starts with one of these for a formula; a writer puts an apostrophe before it.
+_FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a file: the number of the line at which it ends, 1-based, and its cells."""
+
+    line: int
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class WideTable:
+    """A table of many images, its numbers still as text.
+
+    Attributes:
+        path: the file.
+        names: the N landmark names, from the header.
+        columns: N pairs of columns, 0-based, of x and y.
+        rows: the rows by image name, in the order of the file.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    columns: tuple[tuple[int, int], ...]
+    rows: dict[str, _Row]
+
+    def landmarks(self, image: str) -> LandmarkSet:
+        """The landmarks of one image.
+
+        Args:
+            image: a key of :attr:`rows`.
+
+        Returns:
+            Its landmarks, ``(x, y)`` in pixels.
+
+        Raises:
+            LandmarkError: when a cell holds no finite number, or a point has only one coordinate.
+        """
+        row = self.rows[image]
+        where = f"{self.path}, line {row.line} (image {shown(image)})"
+        points = [
+            [parse_number(row.cells[c], f"{where}, landmark {shown(name)}, {axis}") for axis, c in zip("xy", pair)]
+            for name, pair in zip(self.names, self.columns)
+        ]
+        return make_set(where, self.names, points)
+
+
+def read_csv(path: Path) -> LandmarkSet | WideTable:
+    """Read a CSV file of landmarks.
+
+    Args:
+        path: the file: UTF-8; separated by commas, semicolons or tabs; with a header.
+
+    Returns:
+        The landmarks where the file is of one image, else the table of many images.
+
+    Raises:
+        LandmarkError: when the file is no such table; the message names the line.
+    """
+    lines = _rows(path, read_text(path))
+    header_row = next(lines, None)
+    if header_row is None:
+        raise LandmarkError(f"{path} is empty: {_EXPECTED}.")
+    lower = [cell.strip().lower() for cell in header_row.cells]
+    if "image" in lower:
+        return _wide(path, header_row, lines)
+    missing = [name for name in ("name", "x", "y") if name not in lower]
+    if missing:
+        raise LandmarkError(
+            f"{path}, line {header_row.line}: found the columns {shown(', '.join(header_row.cells))} but no column "
+            f"{' and no column '.join(missing)}; {_EXPECTED}."
+        )
+    return _single(path, header_row, lines)
+
+
+def _rows(path: Path, text: str) -> Iterator[_Row]:
+    """The rows of a file that are not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield _Row(reader.line_num, cells)
+    except csv.Error as error:
+        raise LandmarkError(
+            f"{path}, line {reader.line_num}: the line is no valid CSV ({error}); check the quotation marks and the "
+            "length of the cells."
+        ) from None
+
+
+def _separator(text: str) -> str:
+    """The separator that cuts the first line that is not blank into the most cells; the comma where they tie."""
+    first = next(line for line in text.splitlines() if line.strip())
+    unquoted = re.sub(r'"[^"]*"', "", first)
+    return max(_SEPARATORS, key=unquoted.count)
+
+
+def _check_length(path: Path, row: _Row, columns: int) -> None:
+    """Refuse a row with fewer cells than the header, or with more that are not empty."""
+    if len(row.cells) < columns or any(cell.strip() for cell in row.cells[columns:]):
+        raise LandmarkError(
+            f"{path}, line {row.line}: found {len(row.cells)} cells, but the header has {columns} columns; give every "
+            "column a cell, empty where a landmark is missing, and put text that holds the separator in quotation "
+            "marks."
+        )
+
+
+def _single(path: Path, header_row: _Row, lines: Iterator[_Row]) -> LandmarkSet:
+    """The landmarks of a file with the columns name, x, y."""
+    header = [cell.strip().lower() for cell in header_row.cells]
+    _check_columns(f"{path}, line {header_row.line}", [cell for cell in header if cell in ("name", "x", "y")])
+    at_name, at_x, at_y = (header.index(column) for column in ("name", "x", "y"))
+    names: list[str] = []
+    points: list[list[float]] = []
+    first_line: dict[str, int] = {}
+    for row in lines:
+        _check_length(path, row, len(header))
+        name = row.cells[at_name].strip()
+        where = f"{path}, line {row.line}"
+        if not name:
+            raise LandmarkError(f"{where}: the landmark has no name; write one into the column name.")
+        if name in first_line:
+            raise LandmarkError(
+                f"{where}: the landmark name {shown(name)} is already used in line {first_line[name]}; make the names "
+                "of the one image differ."
+            )
+        first_line[name] = row.line
+        names.append(name)
+        points.append(
+            [parse_number(row.cells[c], f"{where}, landmark {shown(name)}, {a}") for a, c in (("x", at_x), ("y", at_y))]
+        )
+    return make_set(str(path), names, points)
+
+
+def _wide(path: Path, header_row: _Row, lines: Iterator[_Row]) -> WideTable:
+    """The table of a file with a column ``image``."""
+    header = [cell.strip() for cell in header_row.cells]
+    names, columns = _landmark_columns(f"{path}, line {header_row.line}", header)
+    at_image = [cell.lower() for cell in header].index("image")
+    rows: dict[str, _Row] = {}
+    for row in lines:
+        _check_length(path, row, len(header))
+        image = row.cells[at_image].strip()
+        if len(image) > 1 and image[0] == "'" and image[1] in _FORMULA_STARTS:
+            image = image[1:]
+        if not image:
+            raise LandmarkError(
+                f"{path}, line {row.line}: the column image is empty; write the image's file name there."
+            )
+        if image in rows:
+            raise LandmarkError(
+                f"{path}, line {row.line}: the image {shown(image)} already has a row in line {rows[image].line}; keep "
+                "one row for each image."
+            )
+        rows[image] = row
+    if not rows:
+        raise LandmarkError(f"{path} has a header but no row: write one row for each image.")
+    return WideTable(path, names, columns, rows)
+
+
+def _landmark_columns(where: str, header: list[str]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """The landmark names of a wide header and, for each, the columns of x and y."""
+    numbered = any(_NUMBERED.fullmatch(cell) for cell in header)
+    found: dict[str, dict[str, int]] = {}
+    known = ["image" for cell in header if cell.lower() == "image"]
+    for column, cell in enumerate(header):
+        match = _NUMBERED.fullmatch(cell) if numbered else _NAMED.fullmatch(cell)
+        if match is None:
+            continue
+        axis, name = match.groups() if numbered else match.groups()[::-1]
+        found.setdefault(name, {})[axis.lower()] = column
+        known.append(f"{axis.lower()}{name}" if numbered else f"{name}_{axis.lower()}")
+    _check_columns(where, known)
+    if not found:
+        raise LandmarkError(f"{where}: found the column image but no landmark columns; {_EXPECTED}.")
+    for name, axes in found.items():
+        if len(axes) == 1:
+            there = next(iter(axes))
+            lacking = "y" if there == "x" else "x"
+            column_of = "{axis}{name}" if numbered else "{name}_{axis}"
+            raise LandmarkError(
+                f"{where}: found the column {column_of.format(axis=there, name=name)} but no column "
+                f"{column_of.format(axis=lacking, name=name)}; every landmark needs a column of x and one of y."
+            )
+    check_names(f"{where}", list(found))
+    return tuple(found), tuple((axes["x"], axes["y"]) for axes in found.values())
+
+
+def _check_columns(where: str, columns: list[str]) -> None:
+    """Refuse a column that occurs twice."""
+    seen: set[str] = set()
+    for column in columns:
+        if column in seen:
+            raise LandmarkError(f"{where}: the column {shown(column)} occurs more than once; keep one of them.")
+        seen.add(column)

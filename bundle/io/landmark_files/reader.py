@@ -1,0 +1,144 @@
+"""The landmarks of one image, or of a table of images, out of a file of any known format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.errors import LandmarkError
+from bundle.io.landmark_files.csv_file import WideTable, read_csv
+from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
+from bundle.io.landmark_files.rows import match_row, no_row
+from bundle.io.landmark_files.slicer_file import landmarks_from_markups
+from bundle.landmarks import LandmarkSet
+from bundle.radiograph import Radiograph
+
+#: The endings of landmark files, in lower case.
+SUFFIXES = (".mrk.json", ".json", ".csv")
+
+
+def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = None) -> LandmarkSet:
+    """Read the landmarks of one image.
+
+    Args:
+        path: the file: 3D Slicer's point list (``.mrk.json``), CSV of one image or of many, or JSON; docs/formats.md
+            shows each. Out of a CSV of many images comes the row of this image
+            (see :func:`bundle.io.landmark_files.match_row`).
+        image: the image that the landmarks belong to: its path chooses the row, its geometry turns the millimetres of
+            3D Slicer to pixels.
+        image_id: the image's id within its run; its file name without the ending where not given.
+
+    Returns:
+        The landmarks, ``(x, y)`` in pixels, 0-based, pixel centres at integers; missing ones as NaN. They may lie
+        outside the image (see :meth:`bundle.landmarks.LandmarkSet.require_inside`).
+
+    Raises:
+        LandmarkError: when the file cannot be used; the message names the file, the place, and what to do.
+    """
+    path = Path(path)
+    if _suffix(path) == ".csv":
+        content = read_csv(path)
+        if isinstance(content, LandmarkSet):
+            return content
+        try:
+            row = match_row(content.rows, image.path, image_id)
+        except LandmarkError as error:
+            raise LandmarkError(f"{path}: {error}") from None
+        if row is None:
+            raise no_row(content.rows, image.path, str(path))
+        return content.landmarks(row)
+    document = load_document(path)
+    if "markups" in document:
+        return landmarks_from_markups(path, document, image)
+    if _suffix(path) == ".mrk.json":
+        raise LandmarkError(
+            f'{path}: found no "markups", which every file of 3D Slicer named .mrk.json has; save it from 3D Slicer, '
+            "or "
+            "name it .json if it is other JSON."
+        )
+    return landmarks_from_document(path, document, (image.width, image.height))
+
+
+def read_landmark_table(path: Path | str) -> dict[str, LandmarkSet]:
+    """Read the landmarks of many images.
+
+    Args:
+        path: a CSV file with a row for each image; or a folder with a file for each image, in pixels: its ``.json``
+            files (those of 3D Slicer, ``.mrk.json``, are left out), or, where it has none, its ``.csv`` files.
+
+    Returns:
+        The landmarks by image name as written in the table, in its order; for a folder by file name without the
+        ending, in alphabetical order. :func:`bundle.io.landmark_files.lookup` finds the row of an image.
+
+    Raises:
+        LandmarkError: when a file cannot be used; the message names the file, the place, and what to do.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
+    if _suffix(path) != ".csv":
+        raise LandmarkError(
+            f"{path} holds the landmarks of one image, but a table of many was expected; name a .csv file with the "
+            "column image, or the folder of the .json files."
+        )
+    content = read_csv(path)
+    if not isinstance(content, WideTable):
+        raise LandmarkError(
+            f"{path} holds the landmarks of one image (columns name, x, y), but a table of many was expected; give it "
+            "the columns image,x1,y1,x2,y2,... with a row for each image, or name the folder of the files."
+        )
+    return {image: content.landmarks(image) for image in content.rows}
+
+
+def _read_folder(folder: Path) -> dict[str, LandmarkSet]:
+    """The landmarks of a folder of files, one for each image."""
+    try:
+        files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    except OSError as error:
+        raise LandmarkError(
+            f"the folder {folder} cannot be read ({error.strerror or error}): check its rights."
+        ) from None
+    known = [(file, _suffix(file)) for file in files if file.name.lower().endswith((".json", ".csv"))]
+    chosen = [file for file, suffix in known if suffix == ".json"] or [
+        file for file, suffix in known if suffix == ".csv"
+    ]
+    if not chosen:
+        raise LandmarkError(
+            f"the folder {folder} holds no .json and no .csv file: name the folder of the landmark files."
+        )
+    table: dict[str, LandmarkSet] = {}
+    for file in chosen:
+        if file.stem in table:
+            raise LandmarkError(f"the folder {folder} holds the image {file.stem} twice: keep one file for each image.")
+        if _suffix(file) == ".csv":
+            content = read_csv(file)
+            if isinstance(content, WideTable):
+                raise LandmarkError(
+                    f"{file} is a table of many images, but a folder must hold one file for each image; name this file "
+                    "instead of the folder."
+                )
+            table[file.stem] = content
+            continue
+        document = load_document(file)
+        if "markups" in document:
+            raise LandmarkError(
+                f"{file} is in the millimetres of 3D Slicer, but a table needs pixels; give the landmarks in pixels, "
+                "as CSV or JSON."
+            )
+        table[file.stem] = landmarks_from_document(file, document)
+    return table
+
+
+def _suffix(path: Path) -> str:
+    """The known ending of a file."""
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise LandmarkError(
+        f"{path} has the ending {_shown_suffix(path)}, but a landmark file must end in {', '.join(SUFFIXES)}; save it "
+        "in one of these formats."
+    )
+
+
+def _shown_suffix(path: Path) -> str:
+    """A file's ending for a message."""
+    return path.suffix or "'' (none)"

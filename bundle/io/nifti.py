@@ -1,0 +1,76 @@
+"""NIfTI files (.nii, .nii.gz)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.openers import ImageOpener
+
+from bundle.errors import ImageError
+from bundle.io.decoded import DecodedImage
+from bundle.io.planes import check_single_plane, stated_spacing
+from bundle.io.quiet import quiet_decoders
+
+_MM_OF_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # of the length code in xyzt_units: metre, millimetre, micrometre
+
+
+def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
+    """Read a NIfTI file that holds one 2D image.
+
+    The first axis longer than one pixel is x (columns), the second y (rows), as ITK and 3D Slicer show them. The
+    spacing is that of ``pixdim``, whatever the codes of the orientation are; see
+    :func:`bundle.io.planes.stated_spacing` for when it is unknown. Lengths in metres and micrometres are converted,
+    an unstated unit is millimetres.
+
+    Args:
+        path: the file.
+        max_pixels: the largest number of pixels that is decoded.
+
+    Returns:
+        The grey values and the geometry. A NIfTI file does not say whether low values are bright.
+
+    Raises:
+        ImageError: when the file holds more than one slice, colour or complex numbers, or is damaged.
+    """
+    with quiet_decoders():
+        try:
+            image: Any = nib.load(path)
+            with ImageOpener(str(path)) as file:
+                header = type(image.header).from_fileobj(file, check=False)  # as stored: nib.load mends the zeros
+            x, y = check_single_plane(path, image.shape, max_pixels)
+            if image.get_data_dtype().names or image.get_data_dtype().kind not in "uif":
+                raise ImageError(f"{path} does not hold grey values but {image.get_data_dtype()}: save it in grey.")
+            scale = _MM_OF_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+            zooms = np.abs(header["pixdim"][1:4].astype(np.float64)) * scale
+            affine = _slicer_affine(image.header, zooms, scale)
+            plane = np.squeeze(np.asanyarray(image.dataobj))
+        except ImageError:
+            raise
+        except Exception as error:  # nibabel, gzip and numpy raise many types for a damaged file
+            raise ImageError(
+                f"{path} is a NIfTI file that is damaged, cut short or not named .nii or .nii.gz: copy it again or "
+                "save it anew."
+            ) from error
+        spacing = stated_spacing(zooms[x], zooms[y])
+        return DecodedImage(
+            values=plane.T,
+            spacing=spacing,
+            spacing_source="NIfTI pixdim" if spacing else None,
+            pixel_to_lps=affine[:3][:, [x, y, 3]],
+        )
+
+
+def _slicer_affine(header: Any, zooms: np.ndarray, scale: float) -> np.ndarray:
+    """Array index to LPS in mm, array of shape (4, 4), by the choice between sform and qform that ITK makes."""
+    qform, qform_code = header.get_qform(coded=True)
+    sform, sform_code = header.get_sform(coded=True)
+    if sform_code and (sform_code == 1 or not qform_code):
+        ras = sform
+    elif qform_code:
+        ras = qform
+    else:
+        return np.diag([*zooms, 1.0])
+    return np.diag([-scale, -scale, scale, 1.0]) @ ras

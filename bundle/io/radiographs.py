@@ -1,0 +1,89 @@
+"""Reading one radiograph from a file of any supported format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bundle.errors import ImageError
+from bundle.io.decoded import DecodedImage
+from bundle.io.dicom import read_dicom
+from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
+from bundle.io.intensity import scale_to_unit
+from bundle.io.nifti import read_nifti
+from bundle.io.raster import read_raster
+from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
+from bundle.io.spacing import parse_spacing
+from bundle.io.volumes import read_itk
+from bundle.radiograph import Radiograph
+
+
+def read_radiograph(
+    path: str | Path,
+    spacing: float | Sequence[float] | None = None,
+    *,
+    invert: bool | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Radiograph:
+    """Read one radiograph.
+
+    The format is found from the content, so a file may have any name: DICOM, PNG, JPEG, TIFF, BMP, MetaImage, NRRD;
+    NIfTI has to be named ``.nii`` or ``.nii.gz``.
+
+    Args:
+        path: the file.
+        spacing: millimetres a pixel, one number or ``(x, y)`` = (between columns, between rows), that overrides what
+            the file says; None takes the file's.
+        invert: True makes low values bright, False high values, whatever the file says; None follows the file
+            (``MONOCHROME1`` and "white is zero" are inverted, all else is not). Needed for a PNG or a NIfTI file in
+            which bone is dark, because such files do not say so.
+        max_pixels: the largest number of pixels (width times height) that is decoded.
+
+    Returns:
+        The radiograph: pixels of shape (H, W), float32, 0 to 1 between the 0.5 and 99.5 percentiles, rows as in the
+        image; the spacing with the rule that gave it, ``"config"`` where the argument did.
+
+    Raises:
+        ImageError: when the file does not exist or cannot be read as one 2D grey image, with one sentence.
+        ConfigError: when ``spacing`` or ``max_pixels`` is out of range.
+    """
+    path = Path(path)
+    given = parse_spacing(spacing)
+    decoded = _decode(path, check_max_pixels(max_pixels))
+    pixels = scale_to_unit(
+        decoded.values, path, ignored=decoded.ignored, invert=decoded.dark_bone if invert is None else invert
+    )
+    return Radiograph(
+        pixels=pixels,
+        path=path,
+        spacing=given or decoded.spacing,
+        spacing_source="config" if given else decoded.spacing_source,
+        pixel_to_lps=decoded.pixel_to_lps,
+    )
+
+
+def _decode(path: Path, max_pixels: int) -> DecodedImage:
+    try:
+        if not path.exists():
+            raise ImageError(f"{path} does not exist: check the path of the image.")
+        if not path.is_file():
+            raise ImageError(f"{path} is not a file: give the path of one image.")
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path} is an empty file: copy it again or remove it.")
+        kind = sniff_kind(path)
+        if kind is None:
+            suffix = image_suffix(path.name)
+            named = f"is named {suffix} but " if suffix else ""
+            raise ImageError(
+                f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file."
+            )
+        if kind == "DICOM":
+            return read_dicom(path, max_pixels)
+        if kind == "NIfTI":
+            return read_nifti(path, max_pixels)
+        if kind in ("MetaImage", "NRRD"):
+            return read_itk(path, kind, max_pixels)
+        return read_raster(path, kind, max_pixels)
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise ImageError(f"{path} cannot be opened ({reason}): check its path and permissions.") from error

@@ -1,0 +1,51 @@
+"""How large and how small an image may be: checked from the header, before any pixel is decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.errors import ConfigError, ImageError
+
+DEFAULT_MAX_PIXELS = 200_000_000
+MIN_SIDE = 32
+
+
+def check_max_pixels(max_pixels: int) -> int:
+    """Validate the setting ``max_pixels``.
+
+    Args:
+        max_pixels: the largest number of pixels (width times height) that is read.
+
+    Returns:
+        The same number.
+
+    Raises:
+        ConfigError: when it is not a positive whole number.
+    """
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
+        raise ConfigError(f"max_pixels is {max_pixels!r}, but a whole number of at least 1 is needed.")
+    return max_pixels
+
+
+def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image that is too small to be a radiograph or too large to be read.
+
+    Args:
+        path: the file, for the message.
+        width: columns that the header states.
+        height: rows that the header states.
+        max_pixels: the largest number of pixels (width times height) that is read.
+
+    Raises:
+        ImageError: when a side is shorter than 32 pixels, or there are more than ``max_pixels`` pixels.
+    """
+    if width < MIN_SIDE or height < MIN_SIDE:
+        raise ImageError(
+            f"{path} is {width} x {height} pixels, but each side of a radiograph needs at least {MIN_SIDE}: "
+            "give the full image."
+        )
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{path} is {width} x {height} = {width * height} pixels, more than max_pixels = {max_pixels}: "
+            "make the image smaller or raise max_pixels."
+        )

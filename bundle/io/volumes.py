@@ -1,0 +1,93 @@
+"""MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.errors import ImageError
+from bundle.io.decoded import DecodedImage
+from bundle.io.planes import check_single_plane, stated_spacing
+from bundle.io.quiet import quiet_decoders
+from bundle.radiograph import identity_pixel_to_lps
+
+
+def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
+    """Read a MetaImage or NRRD file that holds one 2D image.
+
+    The first axis longer than one pixel is x (columns), the second y (rows). Spacing, origin and direction are those
+    that ITK reports, in LPS; see :func:`bundle.io.planes.stated_spacing` for when the spacing is unknown.
+
+    Args:
+        path: the file; for .mhd and .nhdr its data file lies where the header says.
+        kind: ``"MetaImage"`` or ``"NRRD"``.
+        max_pixels: the largest number of pixels that is decoded.
+
+    Returns:
+        The grey values and the geometry. These formats do not say whether low values are bright.
+
+    Raises:
+        ImageError: when ITK is not installed, the file holds more than one slice or colour, or is damaged.
+    """
+    itk = _import_itk(path, kind)
+    with quiet_decoders(), _quiet_itk(itk):
+        try:
+            image_io = (itk.MetaImageIO if kind == "MetaImage" else itk.NrrdImageIO).New()
+            image_io.SetFileName(str(path))
+            image_io.ReadImageInformation()
+            dimensions = image_io.GetNumberOfDimensions()
+            shape = [image_io.GetDimensions(axis) for axis in range(dimensions)]
+            x, y = check_single_plane(path, shape, max_pixels)
+            if image_io.GetNumberOfComponents() != 1:
+                raise ImageError(
+                    f"{path} holds {image_io.GetNumberOfComponents()} values a pixel, but a grey image is needed: "
+                    "save it in grey."
+                )
+            values = _decode(itk, path, image_io, (shape[y], shape[x]))
+            geometry = identity_pixel_to_lps()
+            step_x, step_y = float(image_io.GetSpacing(x)), float(image_io.GetSpacing(y))
+            in_space = slice(0, min(3, dimensions))
+            geometry[in_space, 0] = np.array(image_io.GetDirection(x))[in_space] * step_x
+            geometry[in_space, 1] = np.array(image_io.GetDirection(y))[in_space] * step_y
+            geometry[in_space, 2] = [image_io.GetOrigin(axis) for axis in range(dimensions)][in_space]
+        except ImageError:
+            raise
+        except Exception as error:  # ITK raises RuntimeError, its wrapping KeyError and TypeError
+            raise ImageError(
+                f"{path} is a {kind} file that is damaged, cut short, without its data file or of an unusual sort: "
+                "copy it again or save it anew."
+            ) from error
+    spacing = stated_spacing(abs(step_x), abs(step_y))
+    return DecodedImage(
+        values=values, spacing=spacing, spacing_source=f"{kind} spacing" if spacing else None, pixel_to_lps=geometry
+    )
+
+
+def _import_itk(path: Path, kind: str) -> Any:
+    try:
+        import itk  # takes a second, so only where a file needs it
+    except ImportError as error:
+        raise ImageError(f"{path} is a {kind} file, which needs the package itk: pip install itk-io.") from error
+    return itk
+
+
+def _decode(itk: Any, path: Path, image_io: Any, size: tuple[int, int]) -> np.ndarray:
+    name = image_io.GetComponentTypeAsString(image_io.GetComponentType())
+    exact_in_single = {"unsigned_char", "char", "unsigned_short", "short", "float"}
+    image = itk.imread(str(path), pixel_type=itk.F if name in exact_in_single else itk.D, imageio=image_io)
+    return np.array(itk.array_view_from_image(image)).reshape(size)
+
+
+@contextmanager
+def _quiet_itk(itk: Any) -> Iterator[None]:
+    """Keep ITK's own warnings, which bypass Python, off the screen."""
+    before = itk.Object.GetGlobalWarningDisplay()
+    itk.Object.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        itk.Object.SetGlobalWarningDisplay(before)

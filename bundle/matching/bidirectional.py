@@ -1,0 +1,99 @@
+"""Bidirectional matching, BDM (paper, section 2.2, equation 2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bundle.matching.descriptors import DescriptorPyramid
+
+
+class Candidates(NamedTuple):
+    """The best places of each landmark, most similar first: the set Omega of equation 2.
+
+    Attributes:
+        points: (N, k, 2), c_i^q in pixels ``(x, y)`` of the query.
+        similarity: (N, k), cosine similarity to the template landmark.
+        back_match_error: (N, k), Dist(c_i^t, p_i^t) in pixels of the template.
+    """
+
+    points: Tensor
+    similarity: Tensor
+    back_match_error: Tensor
+
+
+class Matches(NamedTuple):
+    """One place for each landmark.
+
+    Attributes:
+        points: (N, 2), pixels ``(x, y)`` of the query.
+        similarity: (N,), cosine similarity to the template landmark.
+        back_match_error: (N,), Dist(c_i^t, p_i^t) in pixels of the template.
+    """
+
+    points: Tensor
+    similarity: Tensor
+    back_match_error: Tensor
+
+
+def best_cells(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k most similar cells: the set Psi of equation 2.
+
+    Args:
+        similarity: (N, rows, columns).
+        k: how many; at most as many as there are cells.
+
+    Returns:
+        cells ``(x, y)`` of shape (N, k, 2), and their similarity of shape (N, k), falling.
+    """
+    columns = similarity.shape[-1]
+    values, index = similarity.flatten(1).topk(min(k, similarity[0].numel()), dim=1)
+    return torch.stack([index % columns, index // columns], dim=-1).to(similarity.dtype), values
+
+
+def match_back(template: DescriptorPyramid, query: DescriptorPyramid, points: Tensor) -> Tensor:
+    """The places on the template that are most similar to places on the query: c_i^t of equation 2.
+
+    Args:
+        template: descriptors of the template.
+        query: descriptors of the query.
+        points: (M, 2), c_i^q in pixels ``(x, y)`` of the query.
+
+    Returns:
+        tensor of shape (M, 2), pixels ``(x, y)`` of the template.
+    """
+    cells, _ = best_cells(template.similarity(query.describe(points)), k=1)
+    return template.to_pixels(cells[:, 0])
+
+
+def bidirectional_candidates(
+    template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid, similarity: Tensor, k: int
+) -> Candidates:
+    """Match each landmark to the query and its candidates back: the sets Psi and Omega of equation 2.
+
+    Args:
+        template: descriptors of the template.
+        landmarks: (N, 2), p_i^t in pixels ``(x, y)`` of the template.
+        query: descriptors of the query.
+        similarity: (N, rows, columns), similarity of the query's grid to the landmarks.
+        k: how many candidates a landmark has.
+
+    Returns:
+        the candidates of all landmarks.
+    """
+    cells, values = best_cells(similarity, k)
+    points = query.to_pixels(cells)
+    back = match_back(template, query, points.reshape(-1, 2)).reshape(points.shape)
+    return Candidates(points, values, (back - landmarks[:, None]).norm(dim=-1))
+
+
+def select_matches(candidates: Candidates) -> Matches:
+    """The argmin of equation 2: the candidate that matches back nearest to the landmark; ties to the more similar."""
+    best = candidates.back_match_error.sort(dim=1, stable=True).indices[:, :1]
+    return Matches(
+        candidates.points.gather(1, best[..., None].expand(-1, -1, 2))[:, 0],
+        candidates.similarity.gather(1, best)[:, 0],
+        candidates.back_match_error.gather(1, best)[:, 0],
+    )

@@ -1,0 +1,88 @@
+"""Descriptors of one image at one or several scales, and how similar they are to a landmark's.
+
+The similarity of a landmark is averaged over the scales *after* matching at each scale's own resolution: resizing and
+dot product are linear, so this equals matching resized descriptors, at a small part of the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.geometry import CellGeometry, Size, sample_map
+
+
+def normalise_channels(features: Tensor) -> Tensor:
+    """Scale each position's descriptor to length one, so that a dot product is a cosine; (..., C, h, w)."""
+    return F.normalize(features, dim=-3)
+
+
+@dataclass(frozen=True)
+class DescriptorPyramid:
+    """Descriptors of one image (or of one crop of it).
+
+    Attributes:
+        levels: one map of shape (C, h, w) a scale, of length one at every position.
+        size: (height, width) in pixels of what every map covers.
+        grid: (rows, columns) of the grid on which the scales are averaged.
+        geometry: how cells of a map lie on the pixels.
+        patch: side in cells of the patch that describes a point, odd; 1 is the paper's single vector.
+    """
+
+    levels: Sequence[Tensor]
+    size: Size
+    grid: Size
+    geometry: CellGeometry
+    patch: int = 1
+
+    def describe(self, points: Tensor) -> list[Tensor]:
+        """The descriptors around points.
+
+        Args:
+            points: (N, 2), pixels ``(x, y)``.
+
+        Returns:
+            for each level a tensor of shape (N, C, patch, patch), sampled bilinearly between the cells.
+        """
+        reach = self.patch // 2
+        offset = torch.arange(-reach, reach + 1, dtype=points.dtype, device=points.device)
+        ys, xs = torch.meshgrid(offset, offset, indexing="ij")
+        offsets = torch.stack([xs, ys], dim=-1)
+        kernels = []
+        for level in self.levels:
+            cells = self.geometry.to_cells(points, self.size, (level.shape[-2], level.shape[-1]))
+            kernels.append(sample_map(level, cells[:, None, None] + offsets).permute(0, 3, 1, 2))
+        return kernels
+
+    def similarity(self, kernels: Sequence[Tensor]) -> Tensor:
+        """How similar every place is to points of (another) image, averaged over the scales.
+
+        Args:
+            kernels: what :meth:`describe` gave.
+
+        Returns:
+            tensor of shape (N, rows, columns) on :attr:`grid`; cosine similarity, -1 to 1 (bicubic resizing may
+            overshoot a little).
+        """
+        total: Tensor | None = None
+        for level, kernel in zip(self.levels, kernels):
+            reach = kernel.shape[-1] // 2
+            padded = F.pad(level[None], (reach,) * 4, mode="replicate") if reach else level[None]
+            similarity = F.conv2d(padded, kernel) / kernel.shape[-1] ** 2
+            if tuple(similarity.shape[-2:]) != tuple(self.grid):
+                similarity = F.interpolate(similarity, size=self.grid, mode="bicubic", align_corners=False)
+            total = similarity if total is None else total + similarity
+        assert total is not None
+        return total[0] / len(self.levels)
+
+    def to_cells(self, points: Tensor) -> Tensor:
+        """Pixels ``(x, y)`` to cells ``(x, y)`` of :attr:`grid`."""
+        return self.geometry.to_cells(points, self.size, self.grid)
+
+    def to_pixels(self, cells: Tensor) -> Tensor:
+        """Cells ``(x, y)`` of :attr:`grid` to pixels ``(x, y)``."""
+        return self.geometry.to_pixels(cells, self.size, self.grid)

@@ -1,0 +1,62 @@
+"""The settings that shape the matching: numbers and names only, so that a checkpoint can hold them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bundle.errors import ConfigError
+
+STRATEGIES = ("posterior", "paper")
+
+
+@dataclass(frozen=True)
+class MatchingSettings:
+    """How landmarks are found from descriptors.
+
+    Lengths are fractions of the query image's long side, so that they hold for any resolution and unknown spacing.
+
+    Attributes:
+        strategy: ``"posterior"`` weighs all evidence and takes the mean of the posterior; ``"paper"`` is section 2.2 of
+            the paper to the letter, on whole pixels.
+        k: candidates of the bidirectional matching.
+        patch: side in cells of the patch that describes a template landmark, odd; 1 is the paper's single vector.
+        grid: cells of the long side of the grid on which the scales are averaged (posterior).
+        prior_weight: penalty in units of cosine similarity at the distance ``prior_sigma`` (posterior).
+        prior_sigma: that distance (posterior).
+        affine_scale: residual at which a match counts half in the robust affine fit (posterior).
+        affine_ridge: pull of the affine fit towards the undeformed layout (posterior).
+        temperature: units of score that make a factor of e in the posterior (posterior).
+        local_weight: weight of the local similarity beside the global one (posterior).
+    """
+
+    strategy: str = "posterior"
+    k: int = 3
+    patch: int = 3
+    grid: int = 300
+    prior_weight: float = 0.1
+    prior_sigma: float = 0.05
+    affine_scale: float = 0.02
+    affine_ridge: float = 0.01
+    temperature: float = 0.015
+    local_weight: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ConfigError(f"matching.strategy is {self.strategy!r}, expected one of {', '.join(STRATEGIES)}.")
+        if int(self.k) < 1:
+            raise ConfigError(f"matching.k is {self.k}, expected at least one candidate.")
+        if int(self.patch) < 1 or int(self.patch) % 2 == 0:
+            raise ConfigError(f"matching.patch is {self.patch}, expected an odd number of cells such as 1 or 3.")
+        if int(self.grid) < 16:
+            raise ConfigError(f"matching.grid is {self.grid}, expected at least 16 cells.")
+        for name in ("prior_sigma", "affine_scale", "affine_ridge", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected a positive number.")
+        for name in ("prior_weight", "local_weight"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected zero or a positive number.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values that a checkpoint or a JSON file can hold."""
+        return asdict(self)

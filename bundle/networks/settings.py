@@ -1,0 +1,67 @@
+"""The settings that shape the network: numbers and names only, so that a checkpoint can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from bundle.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Shape of the network.
+
+    Attributes:
+        encoder: ``{"name": ...}`` and what :func:`bundle.networks.encoders.create_encoder` takes beside it.
+        log_binning: concatenate each token's descriptor with its surroundings.
+        working_sides: sizes in pixels to which the image is brought for the global branch, one a scale.
+        working_side: which side they mean, ``"long"`` or ``"short"``.
+        resampling: ``"bilinear"`` or ``"lanczos"``.
+        centred: remove the mean over the image from each channel before the cosine.
+        global_channels: channels of the global decoder; 0 for none, then the encoder's own features are matched.
+        local_channels: channels of the local decoder.
+        local_side: size in pixels of the long side at which crops are cut; 0 for the full resolution.
+        local_window: side in pixels of a crop.
+    """
+
+    encoder: Mapping[str, Any] = field(default_factory=lambda: {"name": "xfeat"})
+    log_binning: bool = False
+    working_sides: Sequence[int] = (320, 480, 640, 960, 1440)
+    working_side: str = "long"
+    resampling: str = "bilinear"
+    centred: bool = True
+    global_channels: int = 0
+    local_channels: int = 32
+    local_side: int = 1200
+    local_window: int = 160
+
+    def __post_init__(self) -> None:
+        if "name" not in self.encoder:
+            raise ConfigError(f"network.encoder is {dict(self.encoder)!r}, expected a dictionary with the key 'name'.")
+        if not self.working_sides or any(int(side) < 32 for side in self.working_sides):
+            raise ConfigError(f"network.working_sides is {self.working_sides!r}, expected sizes of at least 32 pixels.")
+        if self.global_channels and len(self.working_sides) > 1:
+            raise ConfigError("network.global_channels needs one working size: several scales are matched undecoded.")
+        if self.local_window < 32:
+            raise ConfigError(f"network.local_window is {self.local_window}, expected at least 32 pixels.")
+        object.__setattr__(self, "encoder", dict(self.encoder))
+        object.__setattr__(self, "working_sides", tuple(int(side) for side in self.working_sides))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values that a checkpoint or a JSON file can hold."""
+        return {**asdict(self), "working_sides": list(self.working_sides)}
+
+
+def read_settings(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """Build a dataclass of settings from a configuration's dictionary.
+
+    Raises:
+        ConfigError: naming the keys that the dataclass does not have.
+    """
+    known = [item.name for item in fields(kind)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"{where} has no setting {', '.join(unknown)}; known are {', '.join(known)}.")
+    return kind(**values)

@@ -1,0 +1,45 @@
+"""One radiograph as plain arrays: what every reader returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+def identity_pixel_to_lps() -> np.ndarray:
+    """The geometry of a file that has none: x to the left, y to the posterior, one millimetre a pixel."""
+    return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """One 2D radiograph.
+
+    Attributes:
+        pixels: array of shape (H, W), float32, 0 to 1 by robust percentiles, bone bright.
+        path: the file that it was read from.
+        spacing: millimetres a pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
+        spacing_source: the rule that gave the spacing, such as ``"PixelSpacing"`` or ``"config"``; None where unknown.
+        pixel_to_lps: array of shape (3, 3) that maps ``(x, y, 1)`` in pixels to the LPS position in mm at which
+            3D Slicer shows that pixel when it loads the same file: columns are the step along x, the step along y,
+            and the origin. It follows the file alone, so for a PNG one pixel is one unit even where the user gave a
+            spacing.
+    """
+
+    pixels: np.ndarray
+    path: Path
+    spacing: tuple[float, float] | None = None
+    spacing_source: str | None = None
+    pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])

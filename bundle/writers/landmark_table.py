@@ -1,0 +1,75 @@
+"""The landmarks of all images of a run as one CSV table."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from bundle.errors import BundleError
+from bundle.prediction import LandmarkPrediction
+from bundle.writers.atomic import atomic_file
+from bundle.writers.naming import printable, spreadsheet_safe
+
+
+class LandmarkTableWriter:
+    """Collects the landmarks of a run and writes ``landmarks.csv``: ``image,x1,y1,x2,y2,...``, a row for each image.
+
+    The header is numbered whatever the landmarks are called: landmark number i of the template is ``xi,yi``. The table
+    can be read as landmarks of a template or as true landmarks.
+
+    Args:
+        folder: the folder of the results.
+        name: the file's name.
+        decimals: decimals of a pixel.
+    """
+
+    def __init__(self, folder: Path | str, name: str = "landmarks.csv", decimals: int = 3) -> None:
+        self.path = Path(folder) / name
+        self.decimals = decimals
+        self._rows: dict[str, list[str]] = {}
+        self._count: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, prediction: LandmarkPrediction) -> None:
+        """Put an image at the end of the table.
+
+        Args:
+            prediction: its landmarks; one without coordinates becomes two empty cells.
+
+        Raises:
+            BundleError: when the image is in the table already, or has another number of landmarks than the first.
+        """
+        image = spreadsheet_safe(printable(prediction.image_id))
+        if image in self._rows:
+            raise BundleError(f"the image id {prediction.image_id!r} occurs twice: give every image an id of its own.")
+        count = len(prediction.names)
+        if self._count not in (None, count):
+            raise BundleError(
+                f"the image {prediction.image_id} has {count} landmarks, but the images before it have {self._count}: "
+                "find all landmarks of a table with one template."
+            )
+        self._count = count
+        self._rows[image] = [self._cell(value) for point in prediction.points for value in point]
+
+    def _cell(self, value: float) -> str:
+        """A coordinate as text, empty where it is not finite."""
+        return f"{round(float(value), self.decimals) + 0.0:.{self.decimals}f}" if np.isfinite(value) else ""
+
+    def write(self) -> Path:
+        """Write the table, in the order in which the images came.
+
+        Returns:
+            The file.
+
+        Raises:
+            BundleError: when the file cannot be written.
+        """
+        with atomic_file(self.path) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["image", *(f"{axis}{i}" for i in range(1, (self._count or 0) + 1) for axis in "xy")])
+            writer.writerows([image, *cells] for image, cells in self._rows.items())
+        return self.path

@@ -1,0 +1,118 @@
+"""The landmarks of one image as a point list of 3D Slicer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.prediction import LandmarkPrediction
+from bundle.writers.atomic import atomic_file
+from bundle.writers.naming import output_path, printable
+from bundle.writers.result_json import lps_positions
+
+#: The published schema of 3D Slicer that the files follow.
+MARKUPS_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+
+_DISPLAY = {
+    "visibility": True,
+    "opacity": 1.0,
+    "color": [0.4, 1.0, 1.0],
+    "selectedColor": [1.0, 0.85, 0.2],
+    "activeColor": [0.4, 1.0, 0.0],
+    "propertiesLabelVisibility": False,
+    "pointLabelsVisibility": True,
+    "textScale": 2.5,
+    "glyphType": "StarBurst2D",
+    "glyphScale": 1.5,
+    "useGlyphScale": True,
+    "snapMode": "unconstrained",
+}
+
+
+def markups_document(prediction: LandmarkPrediction) -> dict[str, Any]:
+    """The landmarks of one image as a markups document.
+
+    Args:
+        prediction: the landmarks of one image.
+
+    Returns:
+        One point list in LPS and mm, 6 decimals: the label is the name, the description says how sure the point is; a
+        landmark without coordinates has the position status ``undefined``. The points can be moved in 3D Slicer.
+    """
+    controls = []
+    for i, (name, position) in enumerate(zip(prediction.names, lps_positions(prediction))):
+        defined = bool(np.isfinite(position).all())
+        controls.append(
+            {
+                "id": str(i + 1),
+                "label": printable(name),
+                "description": _description(prediction, i) if defined else "not found",
+                "associatedNodeID": "",
+                "position": [round(float(value), 6) + 0.0 for value in position] if defined else [0.0, 0.0, 0.0],
+                "orientation": [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0],
+                "selected": True,
+                "locked": False,
+                "visibility": True,
+                "positionStatus": "defined" if defined else "undefined",
+            }
+        )
+    markup = {
+        "type": "Fiducial",
+        "name": printable(prediction.image_id),
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "locked": False,
+        "fixedNumberOfControlPoints": False,
+        "labelFormat": "%N-%d",
+        "lastUsedControlPointNumber": len(controls),
+        "controlPoints": controls,
+        "measurements": [],
+        "display": _DISPLAY,
+    }
+    return {"@schema": MARKUPS_SCHEMA, "markups": [markup]}
+
+
+def _description(prediction: LandmarkPrediction, i: int) -> str:
+    """How sure landmark ``i`` is, in words; what is not known is left out."""
+    values = {
+        "confidence": (prediction.confidence[i], ".2f", ""),
+        "similarity": (prediction.similarity[i], ".2f", ""),
+        "back-match error": (prediction.back_match_error[i], ".1f", " px"),
+        "spread": (prediction.spread[i], ".1f", " px"),
+    }
+    return ", ".join(f"{key} {value:{form}}{unit}" for key, (value, form, unit) in values.items() if np.isfinite(value))
+
+
+class SlicerMarkupsWriter:
+    """Writes ``<image_id>.mrk.json``.
+
+    Args:
+        folder: the folder of the results.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def __call__(self, prediction: LandmarkPrediction) -> Path:
+        """Write the point list of one image.
+
+        Args:
+            prediction: the landmarks of one image.
+
+        Returns:
+            The file.
+
+        Raises:
+            BundleError: when the image id cannot be a file name, or the file cannot be written.
+        """
+        path = output_path(self.folder, prediction.image_id, ".mrk.json")
+        text = json.dumps(markups_document(prediction), indent=2, ensure_ascii=False, allow_nan=False)
+        with atomic_file(path) as file:
+            file.write(f"{text}\n")
+        return path

@@ -1,0 +1,202 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bundle.errors import BundleError
+from bundle.landmarks import LandmarkSet
+from bundle.prediction import LandmarkPrediction
+from bundle.radiograph import identity_pixel_to_lps
+from bundle.writers.overlay import OverlayWriter, confidence_colour
+
+
+def prediction(points, width=800, height=600, confidence=None, names=None, spacing=None, image_id="i"):
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    ones = np.ones(len(points))
+    return LandmarkPrediction(
+        image_id=image_id,
+        path=Path("i.png"),
+        names=tuple(names or map(str, range(1, len(points) + 1))),
+        points=points,
+        similarity=ones,
+        back_match_error=ones,
+        spread=ones,
+        confidence=ones if confidence is None else np.asarray(confidence, dtype=np.float64),
+        width=width,
+        height=height,
+        spacing=spacing,
+        spacing_source=None,
+        pixel_to_lps=identity_pixel_to_lps(),
+    )
+
+
+def grey(found, value=0.4):
+    return np.full((found.height, found.width), value, np.float32)
+
+
+def place(writer, found, i=0):
+    fx, fy = writer.scale(found)
+    x, y = found.points[i]
+    return (x + 0.5) * fx - 0.5, (y + 0.5) * fy - 0.5
+
+
+def at(picture, x, y):
+    return picture.getpixel((min(max(round(x), 0), picture.width - 1), min(max(round(y), 0), picture.height - 1)))
+
+
+def written(path):
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+@pytest.mark.parametrize("width, height", [(800, 600), (600, 800), (2400, 1935), (1201, 77), (64, 100), (1000, 3333)])
+@pytest.mark.parametrize("spacing", [None, (0.1, 0.1), (0.1, 0.2)])
+def test_points_are_drawn_at_the_scaled_place_in_their_colour(tmp_path, width, height, spacing):
+    points = [[0.2 * width, 0.3 * height], [0.7 * width, 0.8 * height]]
+    found = prediction(points, width, height, confidence=[1.0, 0.6], spacing=spacing)
+    writer = OverlayWriter(tmp_path)
+    path = writer(found, grey(found))
+    assert path == tmp_path / "i.png"
+    picture = written(path)
+    assert max(picture.size) <= 1200
+    for i, confidence in enumerate((1.0, 0.6)):
+        assert at(picture, *place(writer, found, i)) == confidence_colour(confidence)
+    fx, fy = writer.scale(found)
+    stretch = 1 if spacing is None else spacing[1] / spacing[0]
+    assert fy / fx == pytest.approx(stretch, rel=0.03)
+
+
+def test_low_confidence_is_a_ring(tmp_path):
+    found = prediction([[400, 300]], confidence=[0.2])
+    writer = OverlayWriter(tmp_path, labels="none")
+    picture = writer.draw(found, grey(found))
+    x, y = place(writer, found)
+    assert at(picture, x, y) == (102, 102, 102)
+    ring = {at(picture, x + dx, y + dy) for dx in range(-8, 9) for dy in range(-8, 9)}
+    assert confidence_colour(0.2) in ring
+    sure = OverlayWriter(tmp_path, labels="none", low_confidence=0.1)
+    assert at(sure.draw(found, grey(found)), x, y) == confidence_colour(0.2)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_a_point_at_the_border_and_its_name_stay_in_the_picture(tmp_path, corner):
+    found = prediction([[corner[0] * 799, corner[1] * 599]], names=["long enough"])
+    writer = OverlayWriter(tmp_path)
+    bare = OverlayWriter(tmp_path, labels="none").draw(found, grey(found))
+    picture = writer.draw(found, grey(found))
+    x, y = place(writer, found)
+    assert at(picture, x, y) == confidence_colour(1)
+    text = np.argwhere((np.asarray(picture) != np.asarray(bare)).any(axis=2))
+    fx, fy = writer.scale(found)
+    assert len(text) > 100
+    assert text[:, 0].max() < 600 * fy - 0.5 and text[:, 1].max() < 800 * fx - 0.5 and text.min() >= 0
+    assert (text[:, 1].min() > 0) and (text[:, 0].min() > 0)
+
+
+def test_names_hide_no_point(tmp_path):
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.arange(6), np.arange(7)), axis=-1).reshape(-1, 2)
+    found = prediction(
+        (90, 60) + grid * (112, 75) + rng.uniform(-12, 12, grid.shape),
+        names=[f"landmark {i}" for i in range(len(grid))],
+    )
+    writer = OverlayWriter(tmp_path, labels="names")
+    picture = writer.draw(found, grey(found))
+    for i in range(len(grid)):
+        assert at(picture, *place(writer, found, i)) == confidence_colour(1)
+    places = [rect for _, rect, _, _ in writer._labels(found, found.points, found.points * np.nan, (800, 600))]
+    for i, one in enumerate(places):
+        for other in places[:i]:
+            assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+
+
+def test_true_points_are_joined_to_the_found_ones(tmp_path):
+    found = prediction([[200, 300], [600, 300]], names=["a", "b"])
+    truth = LandmarkSet(("b", "other", "a"), np.array([[np.nan] * 2, [400, 100], [300, 300]]))
+    writer = OverlayWriter(tmp_path, labels="none")
+    picture = writer.draw(found, grey(found), truth)
+    fx, fy = writer.scale(found)
+    pink = (255, 110, 200)
+    for x in (250, 300):
+        assert at(picture, (x + 0.5) * fx - 0.5, 300.5 * fy - 0.5) == pink
+    field = np.asarray(picture)[: round(600 * fy)]
+    columns = np.argwhere((field == pink).all(axis=2))[:, 1] / fx
+    assert columns.min() > 200 and columns.max() < 310
+    key = np.asarray(picture)[round(600 * fy) :]
+    assert (key == pink).all(axis=2).any()
+    assert not (np.asarray(writer.draw(found, grey(found))) == pink).all(axis=2).any()
+
+
+def test_scale_bar_has_the_length_that_it_says(tmp_path):
+    found = prediction([[5, 5]], width=1000, height=500, spacing=(0.25, 0.25))
+    writer = OverlayWriter(tmp_path)
+    picture = np.asarray(writer.draw(found, grey(found)))
+    fx, fy = writer.scale(found)
+    middle = round(500 * fy) + (picture.shape[0] - round(500 * fy)) // 2
+    rows = picture[middle - 2 : middle + 3, : picture.shape[1] // 3]
+    bar = max((np.argwhere((row > 200).all(axis=1)).ravel() for row in rows), key=len)
+    run = bar[: int(np.argmax(np.append(np.diff(bar), 99) > 1)) + 1]
+    assert len(run) == pytest.approx(50 / 0.25 * fx, abs=3)
+    plain = np.asarray(writer.draw(prediction([[5, 5]], width=1000, height=500), grey(found)))
+    assert (plain[middle - 2 : middle + 3, : picture.shape[1] // 3] < 30).all()
+
+
+@pytest.mark.parametrize("width, height", [(1, 1), (1, 5000), (5000, 1), (15, 200), (2500, 10)])
+def test_strange_shapes(tmp_path, width, height):
+    found = prediction([[0, 0], [width - 1, height - 1]], width, height, names=["first one", "second"], spacing=(1, 1))
+    path = OverlayWriter(tmp_path)(found, grey(found), LandmarkSet(("second",), np.zeros((1, 2))))
+    assert max(written(path).size) <= 1200
+
+
+def test_missing_outside_and_uncertain_points(tmp_path):
+    points = [[np.nan, np.nan], [-5000, 10], [9000, 9000], [400, 300]]
+    found = prediction(points, confidence=[np.nan, 1, 1, np.nan])
+    pixels = grey(found)
+    pixels[0, 0], pixels[1, 1] = np.nan, np.inf
+    picture = np.asarray(OverlayWriter(tmp_path).draw(found, pixels))
+    assert (picture == confidence_colour(0)).all(axis=2).any()
+
+
+def test_many_landmarks_and_names_in_other_letters(tmp_path):
+    rng = np.random.default_rng(0)
+    many = prediction(rng.uniform(0, 500, (2000, 2)), confidence=rng.uniform(0, 1, 2000))
+    OverlayWriter(tmp_path).draw(many, grey(many))
+    few = prediction([[100, 100], [200, 200]], names=["頭蓋", "a very long name indeed"])
+    numbers = prediction([[100, 100], [200, 200]])
+    auto = np.asarray(OverlayWriter(tmp_path).draw(few, grey(few)))
+    np.testing.assert_array_equal(auto, np.asarray(OverlayWriter(tmp_path).draw(numbers, grey(few))))
+    named = np.asarray(OverlayWriter(tmp_path, labels="names").draw(few, grey(few)))
+    assert (named != auto).any()
+
+
+def test_picture_shows_the_pixels(tmp_path):
+    found = prediction([[10, 10]], width=2000, height=1001)
+    pixels = np.tile(np.linspace(0, 1, 2000, dtype=np.float32), (1001, 1))
+    writer = OverlayWriter(tmp_path, labels="none")
+    picture = np.asarray(writer.draw(found, pixels))
+    fx, fy = writer.scale(found)
+    row = picture[round(900 * fy), :, 0].astype(float)
+    expected = 255 * np.clip(((np.arange(len(row)) + 0.5) / fx - 0.5) / 1999, 0, 1)
+    assert np.abs(row - expected).max() < 1.5
+    assert (picture[: round(1001 * fy)].std(axis=2) > 0).mean() < 0.01
+
+
+def test_colours_grow_brighter():
+    brightness = [np.dot(confidence_colour(c), (0.299, 0.587, 0.114)) for c in np.linspace(0, 1, 21)]
+    assert (np.diff(brightness) > 0).all()
+    assert confidence_colour(np.nan) == confidence_colour(-3) == confidence_colour(0)
+    assert confidence_colour(2) == confidence_colour(1)
+
+
+def test_what_cannot_be_drawn_is_refused(tmp_path):
+    found = prediction([[1, 1]])
+    with pytest.raises(BundleError, match="have the shape"):
+        OverlayWriter(tmp_path)(found, np.zeros((800, 600), np.float32))
+    with pytest.raises(BundleError, match="cannot be a file name"):
+        OverlayWriter(tmp_path)(prediction([[1, 1]], image_id="../x"), grey(found))
+    with pytest.raises(BundleError, match="labels is 'all'"):
+        OverlayWriter(tmp_path, labels="all")
+    with pytest.raises(BundleError, match="min_side"):
+        OverlayWriter(tmp_path, min_side=900, max_side=800)
+    assert not list(tmp_path.iterdir())

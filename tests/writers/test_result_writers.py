@@ -1,0 +1,313 @@
+import csv
+import dataclasses
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from bundle.errors import BundleError
+from bundle.io.landmark_files import read_landmark_table, read_landmarks
+from bundle.prediction import LandmarkPrediction
+from bundle.radiograph import Radiograph, identity_pixel_to_lps
+from bundle.writers.atomic import atomic_file
+from bundle.writers.error_table import ErrorTableWriter
+from bundle.writers.landmark_table import LandmarkTableWriter
+from bundle.writers.naming import output_path, safe_image_id
+from bundle.writers.result_json import SCHEMA, ResultJsonWriter
+from bundle.writers.slicer_markups import SlicerMarkupsWriter
+
+SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/result-1.schema.json"
+
+
+def prediction(seed=0, count=5, missing=0, **changes):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(0, 2000, (count, 2))
+    confidence = rng.uniform(0, 1, count)
+    if missing:
+        points[-missing:] = np.nan
+        confidence[-missing:] = np.nan
+    values = {
+        "image_id": f"image {seed}",
+        "path": Path("/home/someone/secret/image.png"),
+        "names": tuple(f"n{i}" for i in range(count)),
+        "points": points,
+        "similarity": rng.uniform(-1, 1, count),
+        "back_match_error": rng.exponential(3, count),
+        "spread": rng.exponential(3, count),
+        "confidence": confidence,
+        "width": 2000,
+        "height": 2100,
+        "spacing": None,
+        "spacing_source": None,
+        "pixel_to_lps": identity_pixel_to_lps(),
+    }
+    return LandmarkPrediction(**{**values, **changes})
+
+
+def oblique(seed, step=0.14):
+    rng = np.random.default_rng(seed)
+    axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return np.column_stack([axes[:, 0] * step, axes[:, 1] * step * 1.5, rng.normal(0, 500, 3)])
+
+
+def radiograph(found):
+    return Radiograph(np.zeros((found.height, found.width), np.float32), found.path, pixel_to_lps=found.pixel_to_lps)
+
+
+# --- Atomic files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("binary, content", [(False, "zwei\r\nÄ"), (True, b"\xff\x00")])
+def test_atomic_file(tmp_path, binary, content):
+    path = tmp_path / "new" / "folder" / "f"
+    for _ in range(2):
+        with atomic_file(path, binary) as file:
+            file.write(content)
+        assert path.read_bytes() == (content if binary else content.encode())
+        assert [p.name for p in path.parent.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, BundleError])
+def test_a_writer_that_raises_leaves_the_old_file(tmp_path, error):
+    path = tmp_path / "f"
+    path.write_text("old")
+    with pytest.raises(error), atomic_file(path) as file:
+        file.write("half of the n")
+        file.flush()
+        raise error("stop")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_seen_before_the_end(tmp_path):
+    path = tmp_path / "f"
+    with atomic_file(path) as file:
+        file.write("x")
+        file.flush()
+        assert not path.exists()
+    assert path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are those of POSIX")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_rights_follow_the_umask(tmp_path, umask):
+    old = os.umask(umask)
+    try:
+        with atomic_file(tmp_path / "f") as file:
+            file.write("x")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o666 & ~umask
+
+
+def test_what_the_system_refuses_is_said_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").write_text("x")
+    for path in (tmp_path / "file" / "f", tmp_path / "folder"):
+        with pytest.raises(BundleError, match="cannot be written"), atomic_file(path) as file:
+            file.write("x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    ["", ".", "..", "../up", "a/b", "/etc/x", "a\\b", "C:x", "a\0b", "a\nb", " a", "a.", "x" * 201, "\udcff", "NUL"],
+)
+def test_unsafe_ids_are_refused_and_can_be_cleaned(tmp_path, image_id):
+    with pytest.raises(BundleError, match="cannot be a file name"):
+        output_path(tmp_path, image_id, ".json")
+    for writer in (ResultJsonWriter(tmp_path), SlicerMarkupsWriter(tmp_path)):
+        with pytest.raises(BundleError):
+            writer(prediction(image_id=image_id))
+    assert not list(tmp_path.iterdir())
+    cleaned = safe_image_id(image_id)
+    assert output_path(tmp_path, cleaned, ".json").parent == tmp_path
+    assert safe_image_id(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    "image_id", ["001", "1.2.840.10008", "Müller Röntgen", "骨盤", "-1", ".hidden", "a'b&c", "x" * 200]
+)
+def test_safe_ids_stay(tmp_path, image_id):
+    assert safe_image_id(image_id) == image_id
+    assert ResultJsonWriter(tmp_path)(prediction(image_id=image_id)) == tmp_path / f"{image_id}.json"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_any_text_gives_a_safe_id(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    text = "".join(
+        chr(c) for c in rng.choice([0, 9, 32, 46, 47, 58, 92, 97, 0xE4, 0x2028, 0xD800, 0x1F9B4], rng.integers(0, 300))
+    )
+    assert output_path(tmp_path, safe_image_id(text), ".png").parent == tmp_path
+
+
+# --- Result -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spacing", [None, (0.1, 0.1), (0.14299999, 0.2)])
+@pytest.mark.parametrize("missing", [0, 2])
+def test_result_follows_the_schema_and_comes_back(tmp_path, spacing, missing):
+    found = prediction(
+        1, missing=missing, spacing=spacing, spacing_source=spacing and "PixelSpacing", pixel_to_lps=oblique(3)
+    )
+    path = ResultJsonWriter(tmp_path / "out")(found)
+    assert path == tmp_path / "out" / "image 1.json"
+    text = path.read_text("utf-8")
+    document = json.loads(text, parse_constant=pytest.fail)
+    schema = json.loads(SCHEMA_FILE.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(document)
+    assert document["schema"] == SCHEMA == schema["properties"]["schema"]["const"]
+    assert document["image"] == "image.png" and "secret" not in text
+    assert (document["width"], document["height"]) == (2000, 2100)
+    landmarks = read_landmarks(path, radiograph(found))
+    assert landmarks.names == found.names
+    np.testing.assert_allclose(landmarks.points, found.points, atol=0.00051)
+    first, last = document["landmarks"][0], document["landmarks"][-1]
+    np.testing.assert_allclose(first["lps_mm"], found.pixel_to_lps @ [*found.points[0], 1], atol=1e-4)
+    assert first["confidence"] == pytest.approx(found.confidence[0], abs=1e-4)
+    if spacing:
+        assert first["x_mm"] == pytest.approx(found.points[0, 0] * spacing[0], abs=1e-3)
+        assert first["y_mm"] == pytest.approx(found.points[0, 1] * spacing[1], abs=1e-3)
+        assert first["spread_mm"] == pytest.approx(found.spread[0] * np.sqrt(np.mean(np.square(spacing))), abs=1e-3)
+    else:
+        assert document["pixel_spacing_mm"] is first["x_mm"] is first["spread_mm"] is None
+    if missing:
+        assert last["x"] is last["lps_mm"] is last["confidence"] is None
+
+
+def test_schema_refuses_what_a_result_is_not(tmp_path):
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
+    good = json.loads(ResultJsonWriter(tmp_path)(prediction()).read_text())
+    validator.validate(good)
+    for change in ({"schema": "one-shot-landmarks/result/2"}, {"width": 0}, {"landmarks": []}, {"more": 1}):
+        assert not validator.is_valid({**good, **change})
+    for change in ({"confidence": 1.5}, {"x": "1"}, {"lps_mm": [1, 2]}, {"name": ""}, {"spread_px": -1}):
+        assert not validator.is_valid({**good, "landmarks": [{**good["landmarks"][0], **change}]})
+
+
+def test_strange_text_and_numbers_in_a_result(tmp_path):
+    found = prediction(
+        names=("ä\n骨", 'b"', "\ud800", "d", "e"),
+        path=Path("/x/scan\udcff.png"),
+        similarity=np.array([np.inf, -np.inf, np.nan, 1.00000001, -0.0]),
+    )
+    document = json.loads(ResultJsonWriter(tmp_path)(found).read_text("utf-8"))
+    assert document["image"] == "scan?.png"
+    assert [landmark["name"] for landmark in document["landmarks"]] == ["ä\n骨", 'b"', "?", "d", "e"]
+    assert [landmark["similarity"] for landmark in document["landmarks"]] == [None, None, None, 1.0, 0.0]
+    assert len(json.loads(SlicerMarkupsWriter(tmp_path)(found).read_text("utf-8"))["markups"][0]["controlPoints"]) == 5
+
+
+# --- 3D Slicer --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_markups_come_back(tmp_path, seed):
+    geometry = identity_pixel_to_lps() if seed == 0 else oblique(seed, step=10.0 ** (seed % 4 - 2))
+    found = prediction(seed, count=seed + 1, missing=min(seed, 2), pixel_to_lps=geometry)
+    path = SlicerMarkupsWriter(tmp_path)(found)
+    assert path.name == f"image {seed}.mrk.json"
+    landmarks = read_landmarks(path, radiograph(found))
+    assert landmarks.names == found.names
+    np.testing.assert_allclose(landmarks.points, found.points, atol=1e-3)
+
+
+def test_markups_are_what_slicer_expects(tmp_path):
+    found = prediction(missing=1, confidence=np.array([0.93, 0.5, np.nan, 1.0, np.nan]))
+    document = json.loads(SlicerMarkupsWriter(tmp_path)(found).read_text(), parse_constant=pytest.fail)
+    assert document["@schema"].endswith("/markups-schema-v1.0.3.json#")
+    (markup,) = document["markups"]
+    assert (markup["type"], markup["coordinateSystem"], markup["coordinateUnits"]) == ("Fiducial", "LPS", "mm")
+    assert markup["display"]["pointLabelsVisibility"] is True
+    points = markup["controlPoints"]
+    assert [point["label"] for point in points] == list(found.names)
+    assert [point["id"] for point in points] == list("12345")
+    assert [point["positionStatus"] for point in points] == ["defined"] * 4 + ["undefined"]
+    assert all(len(point["position"]) == 3 and len(point["orientation"]) == 9 for point in points)
+    assert points[0]["description"].startswith("confidence 0.93, similarity ")
+    assert "confidence" not in points[2]["description"]
+    np.testing.assert_allclose(points[0]["position"], [*found.points[0], 0], atol=1e-6)
+
+
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_landmark_table_comes_back_in_the_order_of_the_run(tmp_path):
+    table = LandmarkTableWriter(tmp_path)
+    found = [
+        prediction(seed, missing=seed % 2, image_id=name) for seed, name in enumerate(["010", "2", 'b,"c', "-7", "ä"])
+    ]
+    for one in found:
+        table.add(one)
+    assert len(table) == 5 and not list(tmp_path.iterdir())
+    path = table.write()
+    assert path == tmp_path / "landmarks.csv"
+    lines = path.read_bytes().decode().split("\n")
+    assert lines[0] == "image,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5"
+    assert lines[1].startswith(f"010,{found[0].points[0, 0]:.3f},{found[0].points[0, 1]:.3f},")
+    assert lines[2].endswith(",,") and lines[4].startswith("'-7,") and len(lines) == 7
+    back = read_landmark_table(path)
+    assert list(back) == [one.image_id for one in found]
+    for one in found:
+        assert back[one.image_id].names == tuple("12345")
+        np.testing.assert_allclose(back[one.image_id].points, one.points, atol=0.00051)
+
+
+def test_landmark_table_refuses_what_does_not_fit(tmp_path):
+    table = LandmarkTableWriter(tmp_path)
+    table.add(prediction(1))
+    with pytest.raises(BundleError, match="occurs twice"):
+        table.add(prediction(1))
+    with pytest.raises(BundleError, match="has 4 landmarks, but the images before it have 5"):
+        table.add(prediction(2, count=4))
+    table.write()
+    assert list(read_landmark_table(tmp_path / "landmarks.csv")) == ["image 1"]
+
+
+def test_landmark_table_of_no_image(tmp_path):
+    assert LandmarkTableWriter(tmp_path, name="t.csv").write().read_text() == "image\n"
+
+
+def test_error_table(tmp_path):
+    table = ErrorTableWriter(tmp_path)
+    cells = [
+        ("a.png", ValueError("two\r\n lines,\tand a tab"), "a.png", "two lines, and a tab"),
+        ("=cmd|' /C calc'!A0", "+1", "'=cmd|' /C calc'!A0", "'+1"),
+        ("@x", "\t=1", "'@x", "'=1"),
+        ("-b.png", 'quoted "so", yes', "'-b.png", 'quoted "so", yes'),
+        (Path("sub/c.png"), KeyError(), str(Path("sub/c.png")), "KeyError"),
+        ("d\udcff.png", "\x1b[31m\u2028\uff1d1", "d?.png", "[31m \uff1d1"),
+        ("e", "\uff1d1", "e", "'\uff1d1"),
+    ]
+    for file, reason, _, _ in cells:
+        table.add(file, reason)
+    path = table.write()
+    assert path == tmp_path / "errors.csv" and len(table) == len(cells)
+    assert len(path.read_bytes().split(b"\n")) == len(cells) + 2
+    with path.open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [["file", "reason"], *([file, reason] for _, _, file, reason in cells)]
+
+
+def test_error_table_of_a_good_run_replaces_an_older_one(tmp_path):
+    (tmp_path / "errors.csv").write_text("file,reason\nold,old\n")
+    assert ErrorTableWriter(tmp_path).write().read_text() == "file,reason\n"
+
+
+def test_predictions_are_left_as_they_are(tmp_path):
+    found = prediction(missing=1)
+    before = {field.name: np.array(getattr(found, field.name), dtype=object) for field in dataclasses.fields(found)}
+    ResultJsonWriter(tmp_path)(found)
+    SlicerMarkupsWriter(tmp_path)(found)
+    for name, value in before.items():
+        assert repr(np.array(getattr(found, name), dtype=object)) == repr(value)
