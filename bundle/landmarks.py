@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class LandmarkSet:
             raise LandmarkError("there is no landmark: at least one is needed.")
         if any(not name.strip() for name in names):
             raise LandmarkError(f"landmark number {[not n.strip() for n in names].index(True) + 1} has no name.")
-        duplicates = sorted({name for name in names if names.count(name) > 1})
+        duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
         if duplicates:
             raise LandmarkError(f"landmark names must be unique, but {', '.join(duplicates)} occur(s) more than once.")
         missing = np.isnan(points)

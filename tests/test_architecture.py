@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "template": {"errors", "landmarks", "radiograph"},
     "prediction": {"errors", "landmarks"},
     "geometry": {"errors", "landmarks"},
-    "io": {"errors", "landmarks", "radiograph"},
+    "io": {"errors", "landmarks", "radiograph", "template"},
     "writers": {"errors", "landmarks", "radiograph", "prediction", "io"},
     "transforms": {"errors", "landmarks", "radiograph", "template", "geometry", "io"},
     "data": {*RECORDS, "geometry", "io", "transforms"},

@@ -15,6 +15,7 @@ from bundle.io.digest import file_digest
 from bundle.io.folders import find_images, image_ids
 from bundle.io.landmark_files import match_row, read_landmark_table
 from bundle.landmarks import LandmarkSet
+from bundle.template import Template
 
 
 @dataclass
@@ -58,18 +59,15 @@ def collect_cases(source: str | Path) -> Cases:
 def collect_labelled_cases(
     source: str | Path,
     landmarks: str | Path | None,
-    landmark_names: Sequence[str],
-    template_name: str,
-    template_digest: str | None = None,
+    template: Template,
 ) -> Cases:
     """Find the images of a run that have true landmarks, leaving the template itself out.
 
     Args:
         source: as in :func:`collect_cases`.
         landmarks: table of the true landmarks.
-        landmark_names: names of the template's landmarks, in order.
-        template_name: file name of the template, for messages.
-        template_digest: SHA-256 of the template's file; files equal to it are left out, for they would be too easy.
+        template: the annotated image, whose landmarks give names and order; files equal to its own are left out, for
+            they would be too easy.
 
     Raises:
         ImageError: when there is no image.
@@ -89,15 +87,17 @@ def collect_labelled_cases(
             cases.without_truth.append(name)
             continue
         used.add(key)
-        if template_digest is not None and _same_file(path, template_digest):
+        if template.digest is not None and _same_file(path, template.digest):
             cases.template_copies.append(name)
             continue
-        labelled.append({**item, "label": _in_template_order(table[key], landmark_names, key, Path(landmarks))})
+        labelled.append(
+            {**item, "label": _in_template_order(table[key], template.landmarks.names, key, Path(landmarks))}
+        )
     cases.without_image = [key for key in table if key not in used]
     if not labelled:
         raise LandmarkError(
             f"{landmarks} has the landmarks of {len(table)} images, but of none in {source} (other than the template "
-            f"{template_name}): the first column must hold the images' file names, with or without ending."
+            f"{template.name}): the first column must hold the images' file names, with or without ending."
         )
     cases.items = labelled
     return cases

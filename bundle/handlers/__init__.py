@@ -1,0 +1,19 @@
+"""Handlers: what engines measure, show and write."""
+
+from bundle.handlers.detection_rate import SuccessfulDetectionRateHandler, detection_rate_handlers
+from bundle.handlers.evaluation_saver import EvaluationSaver
+from bundle.handlers.mean_radial_error import MeanRadialErrorHandler, lower_is_better
+from bundle.handlers.prediction_saver import PredictionSaver
+from bundle.handlers.progress import ImageProgress
+from bundle.handlers.stopwatch import Stopwatch
+
+__all__ = [
+    "EvaluationSaver",
+    "ImageProgress",
+    "MeanRadialErrorHandler",
+    "PredictionSaver",
+    "Stopwatch",
+    "SuccessfulDetectionRateHandler",
+    "detection_rate_handlers",
+    "lower_is_better",
+]

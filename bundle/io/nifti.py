@@ -64,7 +64,10 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
 
 
 def _slicer_affine(header: Any, zooms: np.ndarray, scale: float) -> np.ndarray:
-    """Array index to LPS in mm, array of shape (4, 4), by the choice between sform and qform that ITK makes."""
+    """Array index to LPS in mm, array of shape (4, 4), by the choice between sform and qform that ITK makes.
+
+    Without a usable one of them, x is left, y is posterior and the origin 0.
+    """
     qform, qform_code = header.get_qform(coded=True)
     sform, sform_code = header.get_sform(coded=True)
     if sform_code and (sform_code == 1 or not qform_code):
@@ -72,5 +75,9 @@ def _slicer_affine(header: Any, zooms: np.ndarray, scale: float) -> np.ndarray:
     elif qform_code:
         ras = qform
     else:
-        return np.diag([*zooms, 1.0])
-    return np.diag([-scale, -scale, scale, 1.0]) @ ras
+        ras = np.zeros((4, 4))
+    lengths = np.linalg.norm(ras[:3, :3], axis=0)
+    if np.isfinite(ras).all() and (lengths > 0).all():
+        return np.diag([-scale, -scale, scale, 1.0]) @ ras
+    known = np.where(np.isfinite(zooms) & (zooms > 0), zooms, 1.0)
+    return np.diag([*known, 1.0])

@@ -8,11 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-try:  # one of the decoders that pydicom uses, optional
-    import gdcm
-except ImportError:
-    gdcm = None
-
 _LOGGERS = ("pydicom", "nibabel", "nibabel.global", "PIL", "pylibjpeg", "openjpeg")
 _lock = threading.Lock()
 _inside = 0
@@ -21,11 +16,12 @@ _restore = ExitStack()
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Silence Python warnings, the loggers of pydicom, nibabel and Pillow, and the traces of GDCM within the block.
+    """Silence Python warnings and the loggers of pydicom, nibabel and Pillow within the block.
 
     What matters in them is either an error, which the readers report in a sentence of their own, or about metadata
     that is not used. The filters are global to the process: with several threads inside such blocks, the first one
-    in sets them and the last one out restores them.
+    in sets them and the last one out restores them. The line that OpenJPEG or MetaIO, which are not Python, may print
+    for a damaged file is not caught.
     """
     global _inside
     with _lock:
@@ -48,8 +44,3 @@ def _silence() -> None:
         logger = logging.getLogger(name)
         _restore.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL + 1)
-    if gdcm is not None:
-        _restore.callback(gdcm.Trace.SetWarning, gdcm.Trace.GetWarningFlag())
-        _restore.callback(gdcm.Trace.SetError, gdcm.Trace.GetErrorFlag())
-        # gdcm.Trace.WarningOff()
-        # gdcm.Trace.ErrorOff()

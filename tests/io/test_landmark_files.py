@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files import common, lookup, match_row, read_landmark_table, read_landmarks
+from bundle.io.landmark_files import checks, lookup, match_row, read_landmark_table, read_landmarks
 from bundle.landmarks import LandmarkSet
 from bundle.radiograph import Radiograph, identity_pixel_to_lps
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files.common import check_names, make_set, parse_number, read_text, shown
+from bundle.io.landmark_files.checks import check_names, make_set, parse_number, read_text, shown
 from bundle.landmarks import LandmarkSet
 
 _SEPARATORS = (",", ";", "\t")

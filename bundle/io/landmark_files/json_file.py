@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files.common import MAX_LANDMARKS, check_number, make_set, read_text, shown
+from bundle.io.landmark_files.checks import MAX_LANDMARKS, check_number, make_set, read_text, shown
 from bundle.landmarks import LandmarkSet
 
 _SHAPES = 'expected {"landmarks": [{"name": ..., "x": ..., "y": ...}, ...]} or {"<name>": [x, y], ...}'

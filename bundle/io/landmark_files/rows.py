@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from bundle.errors import LandmarkError
 from bundle.io.formats import image_suffix
-from bundle.io.landmark_files.common import shown
+from bundle.io.landmark_files.checks import shown
 from bundle.landmarks import LandmarkSet
 
 

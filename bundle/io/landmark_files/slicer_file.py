@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files.common import check_names, check_number, make_set, shown
+from bundle.io.landmark_files.checks import check_names, check_number, make_set, shown
 from bundle.landmarks import LandmarkSet
 from bundle.radiograph import Radiograph
 

@@ -1,0 +1,126 @@
+"""The one file that holds a trained model: decoders, template, settings. It loads with ``weights_only=True``."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bundle.errors import CheckpointError
+from bundle.landmarks import LandmarkSet
+from bundle.template import Template
+
+FORMAT = "one-shot-landmarks/checkpoint/1"
+
+#: Grey values are stored as 16-bit integers, shifted so that they fit a signed type.
+_GREY_LEVELS = 65535
+_GREY_SHIFT = 32768
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Content of a checkpoint.
+
+    Attributes:
+        decoders: state of the trained decoders; the key ``model`` in the file, as MONAI's handlers expect.
+        template: the annotated image.
+        network: settings of the network (see :class:`bundle.networks.NetworkSettings`).
+        matching: settings of the matching (see :class:`bundle.matching.settings.MatchingSettings`).
+        encoder_digest: SHA-256 of the frozen encoder's weights, which the file does not hold.
+        training: how the decoders were trained, for the record.
+    """
+
+    decoders: Mapping[str, Tensor]
+    template: Template
+    network: Mapping[str, Any]
+    matching: Mapping[str, Any]
+    encoder_digest: str
+    training: Mapping[str, Any]
+
+
+def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint in one step: a reader finds the old file or the new one, never half of one.
+
+    Raises:
+        CheckpointError: when the file cannot be written.
+    """
+    path = Path(path)
+    template = checkpoint.template
+    grey = np.round(template.pixels.astype(np.float64) * _GREY_LEVELS) - _GREY_SHIFT
+    content = {
+        "format": FORMAT,
+        "model": {name: value.detach().cpu() for name, value in checkpoint.decoders.items()},
+        "template": {
+            "pixels": torch.from_numpy(grey.astype(np.int16)),
+            "points": torch.from_numpy(template.landmarks.points),
+            "names": list(template.landmarks.names),
+            "spacing": None if template.spacing is None else [float(value) for value in template.spacing],
+            "name": template.name,
+            "digest": template.digest,
+        },
+        "network": dict(checkpoint.network),
+        "matching": dict(checkpoint.matching),
+        "encoder_digest": checkpoint.encoder_digest,
+        "training": dict(checkpoint.training),
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be written: {error.strerror}; choose another --model_path."
+        ) from error
+    return path
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, or no checkpoint of this project.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no trained model at {path}: run training first, give --model_path, or give --template_image and "
+            "--template_landmarks to match without training."
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is no checkpoint, or a damaged one: train again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of the format {FORMAT}: it was not written by this project's training.")
+    try:
+        stored = content["template"]
+        pixels = (stored["pixels"].numpy().astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS
+        spacing = None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1]))
+        template = Template(
+            pixels.astype(np.float32),
+            LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
+            spacing,
+            stored["name"],
+            stored["digest"],
+        )
+        return Checkpoint(
+            content["model"],
+            template,
+            content["network"],
+            content["matching"],
+            content["encoder_digest"],
+            content["training"],
+        )
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise CheckpointError(f"{path} lacks a part that a checkpoint must have ({error}): train again.") from error

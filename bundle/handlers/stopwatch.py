@@ -1,0 +1,38 @@
+"""How long an image takes."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from ignite.engine import Engine, Events
+
+
+class Stopwatch:
+    """Measures the seconds from asking for an image to having its result, without what writes files afterwards.
+
+    Attributes:
+        seconds: one figure an image.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._start = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an engine; put it before the handlers that write."""
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._end)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean seconds an image; None before the first."""
+        return sum(self.seconds) / len(self.seconds) if self.seconds else None
+
+    def _begin(self, engine: Engine) -> None:
+        self._start = time.perf_counter()
+
+    def _end(self, engine: Engine) -> None:
+        if torch.cuda.is_available():  # what was launched has not yet happened
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self._start)

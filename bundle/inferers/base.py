@@ -1,0 +1,70 @@
+"""From an image to its landmarks: what both strategies share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from torch import Tensor
+
+from bundle.matching.settings import MatchingSettings
+from bundle.networks import OneShotNetwork
+from bundle.template import Template
+
+
+class OneShotInferer(Inferer, ABC):
+    """Find the template's landmarks in images; the network describes, the subclass matches.
+
+    Args:
+        template: the annotated image.
+        settings: the settings of the matching.
+    """
+
+    def __init__(self, template: Template, settings: MatchingSettings) -> None:
+        super().__init__()
+        self.template = template
+        self.settings = settings
+        self._known: tuple[Any, Any] | None = None
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+        """Find the landmarks.
+
+        Args:
+            inputs: images of shape (B, 1, H, W), 0 to 1, bone bright.
+            network: the :class:`bundle.networks.OneShotNetwork` with the decoders to use.
+            args: not used; part of MONAI's interface.
+            kwargs: not used.
+
+        Returns:
+            tensor of shape (B, N, 6), columns :data:`bundle.prediction.PREDICTION_COLUMNS`; ``x`` and ``y`` in pixels
+            of the input, 0-based, pixel centres at integers.
+        """
+        # A plain tensor: MetaTensor would carry its meta data through every operation of the matching.
+        assert isinstance(network, OneShotNetwork)
+        images = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
+        with torch.no_grad():
+            known = self._template_view(network, images.device)
+            return torch.stack([self.find(image[None], network, known) for image in images])
+
+    def template_tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The template's image, (1, 1, H, W), and its landmarks, (N, 2), pixels ``(x, y)``."""
+        image = torch.from_numpy(self.template.pixels)[None, None].to(device)
+        return image, torch.from_numpy(self.template.landmarks.points).to(device, image.dtype)
+
+    @abstractmethod
+    def describe_template(self, network: OneShotNetwork, device: torch.device) -> Any:
+        """Everything about the template that does not depend on the query."""
+
+    @abstractmethod
+    def find(self, image: Tensor, network: OneShotNetwork, known: Any) -> Tensor:
+        """The landmarks of one image of shape (1, 1, H, W): (N, 6)."""
+
+    def _template_view(self, network: OneShotNetwork, device: torch.device) -> Any:
+        """The template's description, computed again only when the decoders or the device have changed."""
+        versions = tuple((id(value), value._version) for value in network.state_dict(keep_vars=True).values())
+        if self._known is None or self._known[0] != (device, versions):
+            self._known = ((device, versions), self.describe_template(network, device))
+        return self._known[1]

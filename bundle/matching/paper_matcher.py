@@ -1,0 +1,75 @@
+"""Matching to the letter of the paper, sections 2.1 and 2.2, on whole pixels as in its public code."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bundle.geometry import PaperRounding, PixelCentres, Size
+from bundle.matching.bidirectional import Matches, bidirectional_candidates, select_matches
+from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.settings import MatchingSettings
+
+
+class PaperMatcher:
+    """Coarse and fine stage as in the paper: k candidates, matched back, the nearest wins.
+
+    Args:
+        settings: the settings of the matching; of them only ``k`` counts.
+    """
+
+    def __init__(self, settings: MatchingSettings) -> None:
+        self.settings = settings
+
+    def view(self, levels: list[Tensor], size: Size) -> DescriptorPyramid:
+        """The descriptors of one image of (height, width) pixels; the one map is its own grid.
+
+        Raises:
+            ValueError: when there is more than one scale.
+        """
+        if len(levels) != 1:
+            raise ValueError(f"the paper's matching knows one scale, got {len(levels)}.")
+        grid = (levels[0].shape[-2], levels[0].shape[-1])
+        return DescriptorPyramid(levels, size, grid, PaperRounding(), patch=1)
+
+    def coarse(self, template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid) -> Matches:
+        """P_c = BDM(F^{G,t}, F^{G,q}): coarse points in pixels ``(x, y)`` of the query."""
+        similarity = query.similarity(template.describe(landmarks))
+        return select_matches(bidirectional_candidates(template, landmarks, query, similarity, self.settings.k))
+
+    def fine(
+        self,
+        template_crop: Tensor,
+        template_origin: Tensor,
+        landmark: Tensor,
+        query_crop: Tensor,
+        query_origin: Tensor,
+    ) -> Matches:
+        """BDM(F_i^{F,t}, F_i^{F,q}) for one landmark.
+
+        Args:
+            template_crop: (C, h, w), fused features of the template's crop, of length one at every position.
+            template_origin: (2,), pixel ``(x, y)`` of the template at the crop's first pixel.
+            landmark: (2,), pixel ``(x, y)`` of the template, cut off to whole pixels.
+            query_crop: (C, h', w'), the same for the query.
+            query_origin: (2,), the same for the query.
+
+        Returns:
+            one match, in pixels of the whole query.
+        """
+        template = _crop_view(template_crop)
+        query = _crop_view(query_crop)
+        inside = (landmark.trunc() - template_origin)[None]
+        similarity = query.similarity(template.describe(inside))
+        match = select_matches(bidirectional_candidates(template, inside, query, similarity, self.settings.k))
+        return Matches(match.points + query_origin, match.similarity, match.back_match_error)
+
+
+def _crop_view(features: Tensor) -> DescriptorPyramid:
+    size = (features.shape[-2], features.shape[-1])
+    return DescriptorPyramid([features], size, size, PixelCentres(), patch=1)
+
+
+def stack_matches(matches: list[Matches]) -> Matches:
+    """Matches of single landmarks as one."""
+    return Matches(*(torch.cat(parts) for parts in zip(*matches)))

@@ -1,0 +1,76 @@
+"""Crops at the resolution of the local branch, and where they lie on the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.geometry import PixelCentres
+from bundle.networks.resampling import resize, working_size
+from bundle.networks.settings import NetworkSettings
+from bundle.networks.windows import padded_windows
+
+
+@dataclass(frozen=True)
+class LocalCrops:
+    """Crops of one image, one a landmark.
+
+    Attributes:
+        images: (N, 1, S, S), at the local branch's resolution.
+        origins: (N, 2), pixel ``(x, y)`` of the full image at the centre of each crop's first pixel.
+        step: (2,), pixels of the full image from one pixel of a crop to the next, ``(x, y)``.
+    """
+
+    images: Tensor
+    origins: Tensor
+    step: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every crop."""
+        return self.images.shape[-2], self.images.shape[-1]
+
+    def to_crop(self, points: Tensor) -> Tensor:
+        """Pixels ``(x, y)`` of the full image, one a crop, to pixels of that crop; (N, 2)."""
+        return (points - self.origins) / self.step
+
+    def sample(self, maps: Tensor, points: Tensor) -> Tensor:
+        """The maps' vectors at one point a crop, of length one.
+
+        Args:
+            maps: (N, C, S, S).
+            points: (N, 2), pixels ``(x, y)`` of the full image.
+
+        Returns:
+            tensor of shape (N, C).
+        """
+        scale = 2.0 / torch.tensor([maps.shape[-1], maps.shape[-2]], dtype=maps.dtype, device=maps.device)
+        grid = (self.to_crop(points).to(maps.dtype) + 0.5) * scale - 1.0
+        sampled = F.grid_sample(maps, grid[:, None, None], mode="bilinear", padding_mode="border", align_corners=False)
+        return F.normalize(sampled[:, :, 0, 0], dim=1)
+
+
+def local_size(image_size: tuple[int, int], settings: NetworkSettings) -> tuple[int, int]:
+    """The (height, width) that an image is resized to before crops are cut; 0 keeps the full resolution."""
+    return working_size(image_size, settings.local_side, "long") if settings.local_side else image_size
+
+
+def local_crops(image: Tensor, centres: Tensor, settings: NetworkSettings) -> LocalCrops:
+    """Cut one crop around each point.
+
+    Args:
+        image: (1, 1, H, W), full resolution.
+        centres: (N, 2), pixels ``(x, y)`` of the full image.
+        settings: the network's settings: resolution and side of the crops.
+    """
+    full = (image.shape[-2], image.shape[-1])
+    size = local_size(full, settings)
+    geometry = PixelCentres()
+    windows = padded_windows(
+        resize(image, size, "bilinear")[0], geometry.to_cells(centres, full, size), settings.local_window
+    )
+    step = torch.tensor([full[1] / size[1], full[0] / size[0]], dtype=centres.dtype, device=centres.device)
+    return LocalCrops(windows.crops, geometry.to_pixels(windows.origins, full, size), step)

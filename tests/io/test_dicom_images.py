@@ -1,0 +1,387 @@
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+from image_files import (
+    COMPUTED_RADIOGRAPHY,
+    CT,
+    DIGITAL_XRAY,
+    SECONDARY_CAPTURE,
+    dicom_dataset,
+    picture,
+    save_dicom,
+    write_dicom,
+)
+from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
+
+from bundle.errors import ImageError
+from bundle.io.radiographs import read_radiograph
+
+
+def expected(values: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+
+
+@pytest.fixture
+def stored():
+    return picture()
+
+
+@pytest.mark.parametrize(
+    ("elements", "spacing", "source"),
+    [
+        ({}, None, None),
+        ({"PixelSpacing": [0.2, 0.1]}, (0.1, 0.2), "PixelSpacing"),
+        ({"PixelSpacing": [0.2, 0.1], "ImagerPixelSpacing": [0.4, 0.3]}, (0.1, 0.2), "PixelSpacing"),
+        ({"PixelSpacing": [0, 0]}, None, None),
+        ({"PixelSpacing": [0.2, 0]}, None, None),
+        ({"PixelSpacing": [-0.2, 0.2]}, None, None),
+        ({"PixelSpacing": None}, None, None),
+        ({"PixelSpacing": "0.2"}, None, None),
+        ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.4, 0.3]}, (0.3, 0.4), "ImagerPixelSpacing"),
+        ({"ImagerPixelSpacing": [0.4, 0.3]}, (0.3, 0.4), "ImagerPixelSpacing"),
+        (
+            {"ImagerPixelSpacing": [0.4, 0.3], "EstimatedRadiographicMagnificationFactor": "2"},
+            (0.15, 0.2),
+            "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
+        ),
+        (
+            {"ImagerPixelSpacing": [0.4, 0.3], "EstimatedRadiographicMagnificationFactor": "0"},
+            (0.3, 0.4),
+            "ImagerPixelSpacing",
+        ),
+        (
+            {"ImagerPixelSpacing": [0.4, 0.3], "EstimatedRadiographicMagnificationFactor": None},
+            (0.3, 0.4),
+            "ImagerPixelSpacing",
+        ),
+        ({"NominalScannedPixelSpacing": [0.6, 0.5]}, (0.5, 0.6), "NominalScannedPixelSpacing"),
+        (
+            {"ImagerPixelSpacing": [0, 0], "NominalScannedPixelSpacing": [0.6, 0.5]},
+            (0.5, 0.6),
+            "NominalScannedPixelSpacing",
+        ),
+        ({"NominalScannedPixelSpacing": [0, 0]}, None, None),
+    ],
+)
+def test_spacing_rules(tmp_path, stored, elements, spacing, source):
+    radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", stored, **elements))
+    assert radiograph.spacing == (pytest.approx(spacing) if spacing else None)
+    assert radiograph.spacing_source == source
+
+
+@pytest.mark.parametrize("value", [b"abc\\0.1 ", b"nan\\nan ", b"inf\\0.1 ", b"0,2\\0,1 "])
+def test_malformed_spacing_is_unknown(tmp_path, stored, value):
+    path = write_dicom(tmp_path / "a.dcm", stored, PixelSpacing=[1.25, 1.25])  # replaced in the file
+    content = path.read_bytes()
+    assert content.count(b"1.25\\1.25 ") == 1
+    path.write_bytes(content.replace(b"1.25\\1.25 ", value.ljust(10)[:10]))
+    radiograph = read_radiograph(path)
+    assert radiograph.spacing is None and radiograph.spacing_source is None
+
+
+def test_rows_and_columns_are_those_of_the_file(tmp_path, stored):
+    pixels = read_radiograph(write_dicom(tmp_path / "a.dcm", stored)).pixels
+    assert pixels.shape == stored.shape and pixels.dtype == np.float32 and pixels.flags.c_contiguous
+    np.testing.assert_allclose(pixels, expected(stored), atol=1e-6)
+
+
+def test_monochrome1_is_inverted(tmp_path, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_allclose(read_radiograph(path).pixels, 1 - expected(stored), atol=1e-6)
+    np.testing.assert_allclose(read_radiograph(path, invert=False).pixels, expected(stored), atol=1e-6)
+    np.testing.assert_allclose(read_radiograph(path, invert=True).pixels, 1 - expected(stored), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "bits"),
+    [
+        (picture(top=255, dtype=np.uint8), 8),
+        (picture(top=4095), 12),
+        (picture(top=65535), 16),
+        (picture(top=3000, dtype=np.int16) - np.int16(1500), 16),
+        (picture(top=3000, dtype=np.int16) - np.int16(1500), 12),
+        (picture(top=200, dtype=np.int16).astype(np.int8), 8),
+        (picture(top=10**6, dtype=np.uint32), 32),
+    ],
+    ids=["8", "12", "16", "signed 16", "signed 12", "signed 8", "32"],
+)
+def test_bit_depths(tmp_path, values, bits):
+    np.testing.assert_allclose(
+        read_radiograph(write_dicom(tmp_path / "a.dcm", values, bits)).pixels, expected(values), atol=1e-6
+    )
+
+
+def test_signed_12_bits_without_sign_extension(tmp_path):
+    values = picture(top=4000, dtype=np.int16) - np.int16(2000)
+    dataset = dicom_dataset(values, bits=12)
+    dataset.PixelData = (values.view(np.uint16) & 0x0FFF).tobytes()
+    pixels = read_radiograph(save_dicom(tmp_path / "a.dcm", dataset)).pixels
+    np.testing.assert_allclose(pixels, expected(values), atol=1e-6)
+
+
+def test_float_pixel_data(tmp_path, stored):
+    dataset = dicom_dataset(stored.astype(np.float32))
+    dataset.BitsAllocated = 32
+    del dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+    dataset.FloatPixelData = dataset.PixelData
+    del dataset.PixelData
+    pixels = read_radiograph(save_dicom(tmp_path / "a.dcm", dataset)).pixels
+    np.testing.assert_allclose(pixels, expected(stored), atol=1e-6)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(2.5, -1000), (-1, 4000), (1, 0), (1, 17)])
+def test_rescale(tmp_path, stored, slope, intercept):
+    path = write_dicom(tmp_path / "a.dcm", stored, RescaleSlope=slope, RescaleIntercept=intercept)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(stored * float(slope) + intercept), atol=1e-6)
+
+
+def test_modality_lut(tmp_path):
+    stored = picture(top=255, dtype=np.uint8)
+    table = np.round(60000 * (np.arange(256) / 255) ** 2).astype(np.uint16)
+    item = Dataset()
+    item.LUTDescriptor = [256, 0, 16]
+    item.ModalityLUTType = "US"
+    item.LUTData = table.tobytes()
+    item["LUTData"].VR = "OW"
+    path = write_dicom(tmp_path / "a.dcm", stored, ModalityLUTSequence=[item])
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(table[stored]), atol=1e-6)
+
+
+def test_malformed_modality_lut_is_refused(tmp_path, stored):
+    item = Dataset()
+    item.LUTDescriptor = [256, 0, 16]
+    with pytest.raises(ImageError, match="malformed modality transformation"):
+        read_radiograph(write_dicom(tmp_path / "a.dcm", stored, ModalityLUTSequence=[item]))
+
+
+def test_window_is_not_applied(tmp_path, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored, WindowCenter=100, WindowWidth=10)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(stored), atol=1e-6)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("limit", [None, 4093])
+def test_padding_is_ignored_and_dark(tmp_path, stored, photometric, limit):
+    padded = stored.copy()
+    padded[:, :20] = 4095
+    elements = {"PixelPaddingValue": 4095}
+    if limit is not None:
+        padded[:, :10] = 4094
+        elements["PixelPaddingRangeLimit"] = limit
+    path = write_dicom(tmp_path / "a.dcm", padded, PhotometricInterpretation=photometric, **elements)
+    pixels = read_radiograph(path).pixels
+    inside = expected(stored[:, 20:])
+    assert not pixels[:, :20].any()
+    np.testing.assert_allclose(pixels[:, 20:], 1 - inside if photometric == "MONOCHROME1" else inside, atol=1e-6)
+
+
+def test_signed_padding(tmp_path):
+    values = picture(dtype=np.int16)
+    values[:5] = -2000
+    path = write_dicom(tmp_path / "a.dcm", values, 16, PixelPaddingValue=-2000)
+    pixels = read_radiograph(path).pixels
+    np.testing.assert_allclose(pixels[5:], expected(values[5:]), atol=1e-6)
+
+
+def test_padding_alone_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="only padding"):
+        read_radiograph(write_dicom(tmp_path / "a.dcm", np.full((40, 50), 7, np.uint16), PixelPaddingValue=7))
+
+
+def test_overlay_in_unused_bits_is_left_out(tmp_path, stored):
+    dataset = dicom_dataset(stored | np.uint16(0x8000) * (stored > 2000))
+    dataset.add_new((0x6000, 0x0010), "US", stored.shape[0])
+    dataset.add_new((0x6000, 0x0100), "US", 16)
+    dataset.add_new((0x6000, 0x0102), "US", 15)
+    pixels = read_radiograph(save_dicom(tmp_path / "a.dcm", dataset)).pixels
+    np.testing.assert_allclose(pixels, expected(stored), atol=1e-6)
+
+
+def test_grey_stored_as_colour_is_accepted(tmp_path):
+    grey = picture(top=250, dtype=np.uint8)
+    noisy = np.repeat(grey[..., None], 3, axis=2)
+    noisy[..., 2] = np.clip(noisy[..., 2].astype(int) + 8, 0, 255)
+    pixels = read_radiograph(write_dicom(tmp_path / "rgb.dcm", noisy, 8)).pixels
+    np.testing.assert_allclose(pixels, expected(grey), atol=1e-6)
+    ybr = np.stack([grey, np.full_like(grey, 128), np.full_like(grey, 128)], axis=2)
+    path = write_dicom(tmp_path / "ybr.dcm", ybr, 8, PhotometricInterpretation="YBR_FULL")
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(grey), atol=2 / 250)
+
+
+def palette(dataset, colours):
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    for channel, name in enumerate(("Red", "Green", "Blue")):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        setattr(dataset, f"{name}PaletteColorLookupTableData", colours[:, channel].astype("<u2").tobytes())
+    return dataset
+
+
+def test_palette(tmp_path):
+    stored = picture(top=255, dtype=np.uint8)
+    ramp = np.arange(256) * 257
+    grey = palette(dicom_dataset(stored, 8), np.stack([ramp[::-1]] * 3, axis=1))
+    pixels = read_radiograph(save_dicom(tmp_path / "grey.dcm", grey)).pixels
+    np.testing.assert_allclose(pixels, expected(255 - stored), atol=1e-6)
+    colour = palette(dicom_dataset(stored, 8), np.stack([ramp, ramp[::-1], ramp], axis=1))
+    with pytest.raises(ImageError, match=r"colour image \(PALETTE COLOR\)"):
+        read_radiograph(save_dicom(tmp_path / "colour.dcm", colour))
+
+
+def test_colour_is_refused(tmp_path):
+    colour = np.stack(
+        [picture(top=250, dtype=np.uint8), picture(top=20, dtype=np.uint8), np.zeros((40, 56), np.uint8)], 2
+    )
+    for photometric in ("RGB", "YBR_FULL"):
+        path = write_dicom(tmp_path / "a.dcm", colour, 8, PhotometricInterpretation=photometric)
+        with pytest.raises(ImageError, match=rf"a\.dcm is a colour image \({photometric}\)"):
+            read_radiograph(path)
+
+
+@pytest.mark.parametrize(
+    ("stored", "elements", "message"),
+    [
+        (picture(80, 56), {"NumberOfFrames": 2, "Rows": 40}, "has 2 frames"),
+        (picture(31, 40), {}, "is 40 x 31 pixels"),
+        (picture(), {"Rows": 0}, "is 56 x 0 pixels"),
+        (np.full((40, 50), 9, np.uint16), {}, "all its pixels have the value 9"),
+        (picture(), {"Rows": 60000, "Columns": 60000}, "more than max_pixels"),
+        (picture(), {"Rows": 41}, "damaged, cut short or at odds"),
+        (picture(), {"SamplesPerPixel": 4}, "4 samples"),
+        (picture(), {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "one bit a pixel"),
+    ],
+)
+def test_refusals(tmp_path, stored, elements, message):
+    path = write_dicom(tmp_path / "a.dcm", stored, **elements)
+    with pytest.raises(ImageError, match=message) as caught:
+        read_radiograph(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_pixel_data(tmp_path, stored):
+    dataset = dicom_dataset(stored)
+    del dataset.PixelData
+    with pytest.raises(ImageError, match="no complete pixel data"):
+        read_radiograph(save_dicom(tmp_path / "a.dcm", dataset))
+    del dataset.Rows
+    with pytest.raises(ImageError, match=r"without an image \(Computed Radiography Image Storage\)"):
+        read_radiograph(save_dicom(tmp_path / "b.dcm", dataset))
+
+
+def test_one_frame_is_accepted(tmp_path, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored, NumberOfFrames=1)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(stored), atol=1e-6)
+
+
+def test_unknown_transfer_syntax(tmp_path, stored):
+    dataset = dicom_dataset(stored)
+    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8" + b"\0" * 100])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    with pytest.raises(ImageError, match=r"MPEG-4 .* cannot be decoded: export it uncompressed"):
+        read_radiograph(save_dicom(tmp_path / "a.dcm", dataset))
+
+
+def test_missing_decoder_names_the_package(tmp_path, stored, monkeypatch):
+    path = write_dicom(tmp_path / "a.dcm", stored)
+
+    def pixel_array(dataset):
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+        raise RuntimeError("Unable to decompress because all plugins are missing dependencies:\n\tgdcm - requires it")
+
+    monkeypatch.setattr(pydicom.dataset.Dataset, "pixel_array", property(pixel_array))
+    with pytest.raises(ImageError, match=r"JPEG 2000 .*: install pylibjpeg and pylibjpeg-openjpeg, or export"):
+        read_radiograph(path)
+
+
+def rle(path, stored):
+    dataset = dicom_dataset(stored)
+    dataset.compress(RLELossless)
+    return save_dicom(path, dataset)
+
+
+def test_compressed(tmp_path, stored):
+    pixels = read_radiograph(rle(tmp_path / "a.dcm", stored)).pixels
+    np.testing.assert_allclose(pixels, expected(stored), atol=1e-6)
+
+
+@pytest.mark.parametrize("write", [write_dicom, rle])
+def test_truncated_at_any_length(tmp_path, stored, write):
+    content = write(tmp_path / "a.dcm", stored).read_bytes()
+    cut = tmp_path / "cut.dcm"
+    whole = read_radiograph(tmp_path / "a.dcm").pixels
+    lengths = {*range(0, len(content), 97), *range(len(content) - 12, len(content)), 1, 127, 131, 132, 133}
+    refused = 0
+    for length in sorted(lengths):
+        cut.write_bytes(content[:length])
+        try:
+            pixels = read_radiograph(cut).pixels
+        except ImageError as error:
+            refused += 1
+            assert str(cut) in str(error) and "\n" not in str(error)
+        else:  # only padding after the pixels is missing
+            assert length >= len(content) - 12
+            np.testing.assert_array_equal(pixels, whole)
+    assert refused >= len(lengths) - 12
+
+
+def test_flipped_bytes_never_raise_anything_else(tmp_path, stored):
+    content = bytearray(write_dicom(tmp_path / "a.dcm", stored, PixelSpacing=[0.1, 0.2]).read_bytes())
+    generator = np.random.default_rng(0)
+    path = tmp_path / "b.dcm"
+    for _ in range(150):
+        damaged = content.copy()
+        for position in generator.integers(128, 900, size=3):
+            damaged[position] = generator.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_radiograph(path)
+        except ImageError as error:
+            assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_without_preamble_and_meta(tmp_path, stored, implicit):
+    dataset = dicom_dataset(stored)
+    del dataset.file_meta
+    dataset.preamble = None
+    dataset.is_implicit_VR = implicit
+    path = tmp_path / "IM0001"
+    pydicom.dcmwrite(path, dataset, write_like_original=True)
+    assert path.read_bytes()[:2] == b"\x08\0"
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(stored), atol=1e-6)
+
+
+GEOMETRIES = {
+    "none": {},
+    "PixelSpacing": {"PixelSpacing": [0.2, 0.3]},
+    "zero": {"PixelSpacing": [0, 0], "NominalScannedPixelSpacing": [0.6, 0.7]},
+    "imager": {"ImagerPixelSpacing": [0.4, 0.5], "EstimatedRadiographicMagnificationFactor": 2},
+    "both": {"PixelSpacing": [0.2, 0.3], "ImagerPixelSpacing": [0.4, 0.5]},
+    "nominal": {"NominalScannedPixelSpacing": [0.6, 0.7]},
+    "oriented": {
+        "PixelSpacing": [0.2, 0.3],
+        "ImagerPixelSpacing": [0.4, 0.5],
+        "ImageOrientationPatient": [0, 1, 0, 0, 0, -1],
+        "ImagePositionPatient": [10, 20, 30],
+    },
+}
+
+
+@pytest.mark.parametrize("sop_class", [COMPUTED_RADIOGRAPHY, DIGITAL_XRAY, SECONDARY_CAPTURE, CT])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_pixel_to_lps_is_that_of_itk(tmp_path, stored, sop_class, geometry):
+    itk = pytest.importorskip("itk")
+    path = write_dicom(tmp_path / "a.dcm", stored, sop_class=sop_class, **GEOMETRIES[geometry])
+    image_io = itk.GDCMImageIO.New()
+    image_io.SetFileName(str(path))
+    image_io.ReadImageInformation()
+    wanted = np.stack(
+        [np.array(image_io.GetDirection(axis)) * image_io.GetSpacing(axis) for axis in (0, 1)]
+        + [np.array([image_io.GetOrigin(axis) for axis in range(3)])],
+        axis=1,
+    )
+    np.testing.assert_allclose(read_radiograph(path, spacing=7).pixel_to_lps, wanted, atol=1e-9)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from image_files import picture, write_dicom
+
+from bundle.errors import ImageError
+from bundle.io.folders import find_images, image_ids
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def names_of(root):
+    return [path.relative_to(root).as_posix() for path in find_images(root)]
+
+
+def test_images_are_found_by_name_and_by_preamble(tmp_path):
+    touch(tmp_path, "b/2.PNG", "b/10.jpeg", "a.nii.gz", "c.nhdr", "d.mhd", "d.raw", "e.tif", "f.bmp", "g.dcm")
+    touch(tmp_path, "t.csv", "t.json", "t.txt", "t.gz", "noname", "x.png.txt", "png", "landmarks/a.mrk.json")
+    touch(tmp_path, ".hidden.png", ".cache/a.png", "b/DICOMDIR")
+    write_dicom(tmp_path / "b" / "IM000001", picture())
+    write_dicom(tmp_path / "1.2.840.10008", picture())
+    write_dicom(tmp_path / "DICOMDIR", picture())
+    assert names_of(tmp_path) == [
+        *("1.2.840.10008", "a.nii.gz", "b/10.jpeg", "b/2.PNG", "b/IM000001"),
+        *("c.nhdr", "d.mhd", "e.tif", "f.bmp", "g.dcm"),
+    ]
+
+
+def test_links(tmp_path):
+    root = tmp_path / "root"
+    touch(root, "a/1.png")
+    touch(tmp_path, "outside/2.png")
+    (root / "a" / "loop").symlink_to(root)
+    (root / "b").symlink_to(tmp_path / "outside")
+    (root / "3.png").symlink_to(root / "a" / "1.png")
+    (root / "lost.png").symlink_to(root / "nowhere.png")
+    (root / "lost.txt").symlink_to(root / "nowhere.txt")
+    assert names_of(root) == ["3.png", "a/1.png", "b/2.png", "lost.png"]
+
+
+def test_one_file_is_a_list_of_one(tmp_path):
+    touch(tmp_path, "a.png")
+    assert find_images(str(tmp_path / "a.png")) == [tmp_path / "a.png"]
+
+
+def test_nothing_found(tmp_path):
+    with pytest.raises(ImageError, match=r"absent does not exist: check the path of the images\.$"):
+        find_images(tmp_path / "absent")
+    touch(tmp_path, "a.csv")
+    with pytest.raises(ImageError, match=r"has no image in it: put DICOM, .*\.$"):
+        find_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("paths", "ids"),
+    [
+        (["a.png", "b.nii.gz", "c/d.dcm"], ["a", "b", "d"]),
+        (["1.2.840.1", "1.2.840.2"], ["1.2.840.1", "1.2.840.2"]),
+        (["x/1.png", "y/1.png", "2.png"], ["x__1", "y__1", "2"]),
+        (["x/1.png", "x/1.jpg", "y/1.png"], ["x__1.png", "x__1.jpg", "y__1"]),
+        (["1.png", "1.jpg"], ["1.png", "1.jpg"]),
+        (["Case.png", "sub/case.png"], ["Case", "sub__case"]),
+        (["x/1.png", "y/1.png", "x__1.png"], ["x__1.png", "y__1", "x__1"]),
+    ],
+)
+def test_ids(tmp_path, paths, ids):
+    assert image_ids([tmp_path / path for path in paths], tmp_path) == ids
+
+
+def test_ids_that_cannot_be_told_apart_are_refused(tmp_path):
+    paths = [tmp_path / name for name in ("x/1.png", "x/1.jpg", "x__1.png", "x__1.jpg")]
+    with pytest.raises(ImageError, match=r"x/1\.png and .*x__1\.png would have the same name x__1\.png"):
+        image_ids(paths, tmp_path)
+
+
+def test_ids_do_not_depend_on_the_order(tmp_path):
+    paths = [tmp_path / name for name in ("x/1.png", "x/1.jpg", "y/1.png", "2.png", "y/2.png")]
+    wanted = dict(zip(paths, image_ids(paths, tmp_path)))
+    for order in itertools.permutations(paths):
+        assert dict(zip(order, image_ids(order, tmp_path))) == wanted
+
+
+def test_ids_of_paths_outside_the_root(tmp_path):
+    assert image_ids(["/data/x/1.png", "/data/y/1.png"], tmp_path) == ["data__x__1", "data__y__1"]
+
+
+def test_the_same_path_twice_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"same name 1\.png in the results"):
+        image_ids([tmp_path / "1.png"] * 2, tmp_path)

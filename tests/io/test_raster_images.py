@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from image_files import picture, write_tiff
+from PIL import Image
+
+from bundle.errors import ImageError
+from bundle.io.radiographs import read_radiograph
+
+GREY = picture(64, 90, top=255, dtype=np.uint8)
+
+
+def expected(values: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def save(path, pixels, **options):
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(path, **options)
+    return path
+
+
+def colour_of(grey: np.ndarray) -> np.ndarray:
+    return np.stack([grey, grey[::-1], grey[:, ::-1]], axis=2)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.tiff", "a.bmp", "A.PNG"])
+def test_8_bits(tmp_path, name):
+    radiograph = read_radiograph(save(tmp_path / name, GREY))
+    assert radiograph.pixels.shape == GREY.shape and radiograph.pixels.dtype == np.float32
+    np.testing.assert_allclose(radiograph.pixels, expected(GREY), atol=1e-6)
+    assert radiograph.spacing is None and radiograph.spacing_source is None
+    np.testing.assert_array_equal(radiograph.pixel_to_lps, [[1, 0, 0], [0, 1, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_jpeg_of_grey(tmp_path, mode):
+    path = save(tmp_path / "a.jpg", Image.fromarray(GREY).convert(mode), quality=97)
+    pixels = read_radiograph(path).pixels
+    assert pixels.shape == GREY.shape
+    assert np.abs(pixels - expected(GREY)).mean() < 0.01
+
+
+def test_jpeg_with_chroma_noise_is_grey(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 4, (*GREY.shape, 3))
+    noisy = np.clip(GREY[..., None] + noise, 0, 255).astype(np.uint8)
+    for quality in (40, 90):
+        read_radiograph(save(tmp_path / "a.jpg", noisy, quality=quality))
+
+
+def test_jpeg_in_rgb_without_colour_transform(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.fromarray(GREY).convert("RGB"), quality=97, keep_rgb=True)
+    assert np.abs(read_radiograph(path).pixels - expected(GREY)).mean() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_16_bits(tmp_path, kind):
+    values = picture(top=65535)
+    pixels = read_radiograph(save(tmp_path / f"a.{kind}", values)).pixels
+    np.testing.assert_allclose(pixels, expected(values), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.float32])
+def test_tiff_types(tmp_path, dtype):
+    values = picture(top=120).astype(np.int64)
+    if dtype != np.uint8:
+        values = values - 60 * np.issubdtype(dtype, np.signedinteger)
+    if dtype == np.uint32:
+        values = values * (2**32 // 121)
+    values = values.astype(dtype)
+    pixels = read_radiograph(write_tiff(tmp_path / "a.tif", values)).pixels
+    np.testing.assert_allclose(pixels, expected(values), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_tiff_with_white_as_zero_is_inverted(tmp_path, dtype):
+    values = picture(top=200).astype(dtype)
+    pixels = read_radiograph(write_tiff(tmp_path / "a.tif", values, white_is_zero=True)).pixels
+    np.testing.assert_allclose(pixels, 1 - expected(values), atol=1e-6)
+
+
+def test_not_finite_pixels_are_dark_and_ignored(tmp_path):
+    values = picture().astype(np.float32)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    pixels = read_radiograph(save(tmp_path / "a.tif", values)).pixels
+    assert np.isfinite(pixels).all() and not pixels[0, :3].any()
+    np.testing.assert_allclose(pixels[1:], expected(picture())[1:], atol=0.01)
+
+
+def test_palette_of_grey(tmp_path):
+    image = Image.fromarray(GREY).convert("P")
+    image.putpalette([level for level in range(256) for _ in range(3)])
+    image.putdata(GREY.ravel().tolist())
+    np.testing.assert_allclose(read_radiograph(save(tmp_path / "a.png", image)).pixels, expected(GREY), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_grey_in_other_modes(tmp_path, mode):
+    path = save(tmp_path / "a.png", Image.fromarray(GREY).convert(mode))
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(GREY), atol=1e-6)
+
+
+def test_small_coloured_mark_is_accepted(tmp_path):
+    marked = np.repeat(GREY[..., None], 3, axis=2)
+    marked[2:6, 2:6] = 255, 0, 0
+    read_radiograph(save(tmp_path / "a.png", marked))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif", "bmp"])
+def test_colour_is_refused(tmp_path, kind):
+    path = save(tmp_path / f"a.{kind}", colour_of(GREY))
+    with pytest.raises(ImageError, match="is a colour image") as caught:
+        read_radiograph(path)
+    assert str(path) in str(caught.value)
+
+
+def test_palette_of_colours_and_cmyk_are_refused(tmp_path):
+    image = Image.fromarray(colour_of(GREY))
+    with pytest.raises(ImageError, match="colour image"):
+        read_radiograph(save(tmp_path / "a.png", image.quantize(64)))
+    with pytest.raises(ImageError, match="colour image"):
+        read_radiograph(save(tmp_path / "a.jpg", image.convert("CMYK")))
+
+
+def test_transparency_is_refused(tmp_path):
+    for mode in ("LA", "RGBA"):
+        image = Image.fromarray(GREY).convert(mode)
+        image.putalpha(Image.fromarray(GREY))
+        with pytest.raises(ImageError, match="transparent"):
+            read_radiograph(save(tmp_path / "a.png", image))
+
+
+def test_one_bit_is_refused(tmp_path):
+    for kind in ("png", "tif", "bmp"):
+        with pytest.raises(ImageError, match="one bit a pixel"):
+            read_radiograph(save(tmp_path / f"a.{kind}", Image.fromarray(GREY).convert("1")))
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_exif_orientation_is_refused(tmp_path, kind):
+    exif = Image.Exif()
+    exif[274] = 6
+    with pytest.raises(ImageError, match=r"EXIF orientation 6"):
+        read_radiograph(save(tmp_path / f"a.{kind}", GREY, exif=exif))
+    exif[274] = 1
+    assert read_radiograph(save(tmp_path / f"b.{kind}", GREY, exif=exif)).pixels.shape == GREY.shape
+
+
+def test_tiff_orientation_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"EXIF orientation 8"):
+        read_radiograph(write_tiff(tmp_path / "a.tif", GREY, orientation=8))
+
+
+def test_several_pages_are_refused(tmp_path):
+    path = save(tmp_path / "a.tif", GREY, save_all=True, append_images=[Image.fromarray(GREY)] * 2)
+    with pytest.raises(ImageError, match="holds 3 pictures"):
+        read_radiograph(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {"dpi": (300, 150)}),
+        ("a.bmp", {"dpi": (300, 150)}),
+        ("a.jpg", {"dpi": (300, 150)}),
+        ("a.tif", {"dpi": (300, 150)}),
+        ("a.tif", {"resolution": 100, "resolution_unit": 3}),
+        ("a.tif", {"resolution": 100, "resolution_unit": 1}),
+        ("a.jpg", {}),
+        ("a.tif", {}),
+    ],
+)
+def test_print_resolution_is_no_spacing_but_places_the_pixels_as_itk_does(tmp_path, name, options):
+    itk = pytest.importorskip("itk")
+    path = save(tmp_path / name, GREY, **options)
+    radiograph = read_radiograph(path)
+    assert radiograph.spacing is None
+    x, y = itk.imread(str(path)).GetSpacing()
+    np.testing.assert_allclose(radiograph.pixel_to_lps, [[x, 0, 0], [0, y, 0], [0, 0, 0]], rtol=1e-4)
+
+
+def png_header(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    data = b"IDAT" + zlib.compress(b"\0" * 1000)
+    return start + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "message"),
+    [
+        ((60000, 60000), 200_000_000, "60000 x 60000 = 3600000000 pixels, more than max_pixels = 200000000"),
+        ((100, 100), 9_999, "100 x 100 = 10000 pixels, more than max_pixels = 9999"),
+        ((31, 100), 10_000, "is 31 x 100 pixels, but each side"),
+        ((1, 1), 10_000, "is 1 x 1 pixels"),
+        ((100, 100), 10_000, "damaged, cut short"),
+    ],
+)
+def test_size_is_judged_by_the_header(tmp_path, size, limit, message):
+    path = tmp_path / "a.png"
+    path.write_bytes(png_header(*size))
+    with pytest.raises(ImageError, match=message):
+        read_radiograph(path, max_pixels=limit)
+
+
+def test_the_limit_of_pillow_does_not_interfere(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    read_radiograph(save(tmp_path / "a.png", GREY))
+
+
+def test_constant_image_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="all its pixels have the value 7"):
+        read_radiograph(save(tmp_path / "a.png", np.full((40, 50), 7, np.uint8)))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
+def test_truncated_at_many_lengths(tmp_path, name):
+    content = save(tmp_path / name, GREY).read_bytes()
+    whole = read_radiograph(tmp_path / name).pixels
+    cut = tmp_path / f"cut_{name}"
+    for length in sorted({*range(0, len(content), max(1, len(content) // 60)), len(content) - 1}):
+        cut.write_bytes(content[:length])
+        try:
+            pixels = read_radiograph(cut).pixels
+        except ImageError as error:
+            assert str(cut) in str(error) and "\n" not in str(error)
+        else:  # only the end mark is missing
+            assert length > len(content) - 24
+            np.testing.assert_array_equal(pixels, whole)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
+def test_flipped_bytes_never_raise_anything_else(tmp_path, name, capfd):
+    content = bytearray(save(tmp_path / name, GREY).read_bytes())
+    generator = np.random.default_rng(0)
+    path = tmp_path / f"b_{name}"
+    for _ in range(60):
+        damaged = content.copy()
+        for position in generator.integers(0, min(400, len(content)), size=3):
+            damaged[position] = generator.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_radiograph(path)
+        except ImageError as error:
+            assert "\n" not in str(error)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_text_named_png_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_text("not an image\n" * 100)
+    with pytest.raises(ImageError, match=r"a\.png is named \.png but holds no image"):
+        read_radiograph(path)

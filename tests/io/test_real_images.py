@@ -1,0 +1,118 @@
+"""Files that real devices and other programs wrote: those that pydicom ships, and a folder of the user's."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from bundle.errors import ImageError
+from bundle.io.folders import find_images
+from bundle.io.radiographs import read_radiograph
+
+SHIPPED = Path(pydicom.__file__).parent / "data"
+REAL = os.environ.get("OSL_REAL_DATA")
+
+
+def pydicom_data(name: str) -> Path:
+    """A file of the package pydicom-data, never from the network."""
+    package = importlib.util.find_spec("data_store")
+    path = Path(package.origin).parent / "data" / name if package and package.origin else None
+    if path is None or not path.is_file():
+        pytest.skip("the package pydicom-data is not installed")
+    return path
+
+
+def test_every_file_of_pydicom_is_read_or_refused_in_one_sentence():
+    read = set()
+    for path in sorted(SHIPPED.rglob("*")):
+        if not path.is_file() or path.suffix in (".py", ".pyc"):
+            continue
+        try:
+            pixels = read_radiograph(path).pixels
+        except ImageError as error:
+            message = str(error)
+            assert message.startswith(str(path)) and message.endswith(".") and "\n" not in message
+        else:
+            read.add(path.name)
+            assert pixels.ndim == 2 and pixels.min() >= 0 and pixels.max() <= 1 and pixels.std() > 0.01
+    assert {
+        "CT_small.dcm",
+        "MR_small.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "J2K_pixelrep_mismatch.dcm",
+    } <= read
+    assert not read & {
+        "MR_truncated.dcm",
+        "rtplan.dcm",
+        "DICOMDIR",
+        "ExplVR_BigEnd.dcm",
+        "SC_rgb_rle.dcm",
+        "liver_1frame.dcm",
+    }
+
+
+@pytest.mark.parametrize("name", ["UNCR", "UNCI", "J2KR", "J2KI"])
+def test_chest_radiograph(name):
+    """MONOCHROME1, and a PixelSpacing of zero by zero."""
+    radiograph = read_radiograph(pydicom_data(f"RG1_{name}.dcm"))
+    assert radiograph.pixels.shape == (1955, 1841)
+    assert radiograph.spacing is None
+    plain = read_radiograph(pydicom_data("RG1_UNCR.dcm")).pixels
+    assert np.abs(radiograph.pixels - plain).mean() < 0.01
+    stored = pydicom.dcmread(pydicom_data("RG1_UNCR.dcm")).pixel_array
+    assert np.corrcoef(stored.ravel()[::97], plain.ravel()[::97])[0, 1] < -0.9
+    # the spine is brighter than the lungs beside it
+    assert plain[600:900, 880:960].mean() > plain[600:900, 400:600].mean() + 0.1
+
+
+@pytest.mark.parametrize("name", ["UNCR", "J2KI"])
+def test_leg_radiograph(name):
+    radiograph = read_radiograph(pydicom_data(f"RG3_{name}.dcm"))
+    assert radiograph.pixels.shape == (1760, 1760) and radiograph.spacing is None
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL, reason="OSL_REAL_DATA does not name a folder")
+class TestRealFolder:
+    def test_every_image_is_read(self):
+        for kind in ("dicom", "hand/images", "isbi2015/images"):
+            folder = Path(REAL) / kind
+            if not folder.is_dir():
+                continue
+            for path in find_images(folder)[:6]:
+                radiograph = read_radiograph(path)
+                assert min(radiograph.pixels.shape) > 500
+                assert 0.1 < radiograph.pixels.mean() < 0.9 and radiograph.pixels.std() > 0.1
+
+    def test_the_two_encodings_of_one_pelvis_agree(self):
+        paths = [Path(REAL) / "dicom" / name for name in ("JPLL_RG2_JPLL.dcm", "J2KI_RG2_J2KI.dcm")]
+        if not all(path.is_file() for path in paths):
+            pytest.skip("the pelvis is not there")
+        lossless, lossy = (read_radiograph(path) for path in paths)
+        assert lossless.pixels.shape == (2140, 1760)
+        assert lossless.spacing == lossy.spacing == (0.2, 0.2) and lossless.spacing_source == "PixelSpacing"
+        assert np.abs(lossless.pixels - lossy.pixels).mean() < 0.01
+
+    def test_rows_are_those_of_pillow_and_reading_is_fast(self):
+        folder = Path(REAL) / "isbi2015" / "images"
+        if not folder.is_dir():
+            pytest.skip("the cephalograms are not there")
+        path = find_images(folder)[0]
+        with Image.open(path) as image:
+            grey = np.asarray(image.convert("L"))
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            pixels = read_radiograph(path).pixels
+            seconds.append(time.perf_counter() - start)
+        assert pixels.shape == grey.shape == (2400, 1935)
+        assert np.corrcoef(pixels.ravel()[::101], grey.ravel()[::101])[0, 1] > 0.99
+        assert min(seconds) < 1

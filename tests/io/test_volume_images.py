@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+from image_files import picture, write_metaimage, write_nifti, write_nrrd
+
+from bundle.errors import ImageError
+from bundle.io.radiographs import read_radiograph
+
+VALUES = picture()
+ALONG = np.array([[-0.2, 0, 0, 5], [0, -0.3, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
+TURNED = np.array([[0, 0.3, 0, 1], [0.2, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1.0]])
+
+
+def expected(values: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def itk_geometry(path, axes=(0, 1)):
+    itk = pytest.importorskip("itk")
+    image = itk.imread(str(path))
+    size = image.GetImageDimension()
+    direction = itk.array_from_matrix(image.GetDirection())
+    matrix = np.zeros((3, 3))
+    for column, axis in enumerate(axes):
+        matrix[:size, column] = direction[:, axis] * image.GetSpacing()[axis]
+    matrix[:size, 2] = image.GetOrigin()
+    return matrix
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((56, 40), (0, 1)), ((56, 40, 1), (0, 1)), ((56, 1, 40), (0, 2)), ((1, 56, 40), (1, 2)), ((56, 40, 1, 1), (0, 1))],
+)
+def test_nifti_axes(tmp_path, name, shape, axes):
+    path = write_nifti(tmp_path / name, VALUES.T.reshape(shape), np.diag([-0.2, -0.3, 0.4, 1]))
+    radiograph = read_radiograph(path)
+    np.testing.assert_allclose(radiograph.pixels, expected(VALUES), atol=1e-6)
+    zooms = (0.2, 0.3, 0.4)
+    assert radiograph.spacing == pytest.approx((zooms[axes[0]], zooms[axes[1]]))
+    assert radiograph.spacing_source == "NIfTI pixdim"
+    np.testing.assert_allclose(radiograph.pixel_to_lps, itk_geometry(path, axes), atol=1e-6)
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (1, 0), (0, 1), (2, 1), (1, 2), (2, 2), (0, 0)])
+@pytest.mark.parametrize("affines", [(ALONG, ALONG), (TURNED, TURNED), (ALONG, TURNED)], ids=["along", "turned", "two"])
+@pytest.mark.parametrize("units", ["mm", "micron", "meter", "unknown"])
+def test_nifti_geometry_is_that_of_itk(tmp_path, codes, affines, units):
+    image = nib.Nifti1Image(VALUES.T[..., None], None)
+    image.header.set_zooms((0.2, 0.3, 1))
+    image.header.set_sform(affines[0], codes[0])
+    image.header.set_qform(affines[1], codes[1])
+    image.header.set_xyzt_units(units)
+    path = tmp_path / "a.nii"
+    nib.save(image, path)
+    wanted = itk_geometry(path)
+    radiograph = read_radiograph(path)
+    np.testing.assert_allclose(radiograph.pixel_to_lps, wanted, rtol=1e-5, atol=1e-6)
+    lengths = np.linalg.norm(wanted[:, :2], axis=0)
+    assert radiograph.spacing == pytest.approx(tuple(lengths), rel=1e-5)
+
+
+def test_nifti_scaling_and_types(tmp_path):
+    for dtype in (np.uint8, np.int16, np.int32, np.float32, np.float64):
+        values = picture(top=200, dtype=dtype)
+        path = write_nifti(tmp_path / "a.nii", values.T, ALONG)
+        np.testing.assert_allclose(read_radiograph(path).pixels, expected(values), atol=1e-6)
+    image = nib.Nifti1Image(picture(dtype=np.int16).T, ALONG)
+    image.header.set_slope_inter(-2, 5)
+    nib.save(image, tmp_path / "b.nii")
+    stored = np.asarray(nib.load(tmp_path / "b.nii").dataobj).T
+    np.testing.assert_allclose(read_radiograph(tmp_path / "b.nii").pixels, expected(stored), atol=1e-6)
+
+
+def test_nifti_2_is_read(tmp_path):
+    nib.save(nib.Nifti2Image(VALUES.T, ALONG), tmp_path / "a.nii")
+    np.testing.assert_allclose(read_radiograph(tmp_path / "a.nii").pixels, expected(VALUES), atol=1e-6)
+
+
+@pytest.mark.parametrize("zooms", [(1, 1), (0, 0.3), (0.2, 0), (np.nan, 0.3), (np.inf, 0.3)])
+def test_nifti_unknown_spacing(tmp_path, zooms, capfd):
+    path = write_nifti(tmp_path / "a.nii", VALUES.T)
+    content = bytearray(path.read_bytes())
+    content[80:88] = np.array(zooms, "<f4").tobytes()  # pixdim[1] and pixdim[2]
+    path.write_bytes(content)
+    radiograph = read_radiograph(path)
+    assert radiograph.spacing is None and radiograph.spacing_source is None
+    assert np.isfinite(radiograph.pixel_to_lps).all()
+    assert np.linalg.matrix_rank(radiograph.pixel_to_lps[:2, :2]) == 2
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.zeros((56, 40, 2), np.uint8), "is a volume or a series of 56 x 40 x 2 pixels"),
+        (np.zeros((56, 40, 1, 3), np.uint8), "is a volume or a series"),
+        (np.zeros((56, 20), np.uint8), "is 56 x 20 pixels"),
+        (np.zeros((56,), np.uint8), "is 56 x 1 pixels"),
+        (np.zeros((56, 40), np.complex64), "does not hold grey values"),
+        (np.zeros((56, 40), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "does not hold grey values"),
+        (np.zeros((56, 40), np.uint8), "all its pixels have the value 0"),
+    ],
+)
+def test_nifti_refusals(tmp_path, data, message):
+    path = write_nifti(tmp_path / "a.nii.gz", data)
+    with pytest.raises(ImageError, match=message):
+        read_radiograph(path)
+
+
+def test_nifti_size_is_judged_by_the_header(tmp_path):
+    path = write_nifti(tmp_path / "a.nii", VALUES.T)
+    content = bytearray(path.read_bytes())
+    content[42:46] = np.array([32000, 32000], "<i2").tobytes()  # dim[1] and dim[2]
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="32000 x 32000 = 1024000000 pixels, more than max_pixels"):
+        read_radiograph(path)
+
+
+def volume_file(tmp_path, kind):
+    if kind == "nii":
+        return write_nifti(tmp_path / "a.nii", VALUES.T, ALONG)
+    if kind == "nii.gz":
+        return write_nifti(tmp_path / "a.nii.gz", VALUES.T, ALONG)
+    pytest.importorskip("itk")
+    return (write_metaimage if kind == "mha" else write_nrrd)(tmp_path / f"a.{kind}", VALUES)
+
+
+@pytest.mark.parametrize("kind", ["nii", "nii.gz", "mha", "nrrd"])
+def test_truncated_and_damaged(tmp_path, kind, capfd):
+    content = volume_file(tmp_path, kind).read_bytes()
+    whole = read_radiograph(tmp_path / f"a.{kind}").pixels
+    path = tmp_path / f"b.{kind}"
+    for length in sorted({*range(0, len(content) - 9, max(1, len(content) // 25)), len(content) - 9}):
+        path.write_bytes(content[:length])
+        try:
+            pixels = read_radiograph(path).pixels
+        except ImageError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+        else:  # only the checksum at the end of the gzip file is missing
+            assert kind == "nii.gz" and length > len(content) - 24
+            np.testing.assert_array_equal(pixels, whole)
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(content)
+        for position in generator.integers(0, 300, size=3):
+            damaged[position] = generator.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_radiograph(path, max_pixels=10**6)
+        except ImageError as error:
+            assert "\n" not in str(error)
+    if kind != "mha":  # MetaIO writes to the standard error by itself
+        assert capfd.readouterr() == ("", "")
+
+
+def test_gzip_of_something_else(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(b"hello" * 200))
+    with pytest.raises(ImageError, match=r"is named \.nii\.gz but holds no image"):
+        read_radiograph(path)
+
+
+META_HEADERS = {
+    "plain": ("", None),
+    "ones": ("ElementSpacing = 1 1\n", None),
+    "spacing": ("ElementSpacing = 0.2 0.3\n", (0.2, 0.3)),
+    "placed": ("Offset = 4 5\nElementSpacing = 0.2 0.3\nTransformMatrix = 0 1 -1 0\n", (0.2, 0.3)),
+}
+
+
+@pytest.mark.parametrize("header", META_HEADERS)
+def test_metaimage(tmp_path, header):
+    pytest.importorskip("itk")
+    text, spacing = META_HEADERS[header]
+    path = write_metaimage(tmp_path / "a.mha", VALUES, text)
+    radiograph = read_radiograph(path)
+    np.testing.assert_allclose(radiograph.pixels, expected(VALUES), atol=1e-6)
+    assert radiograph.spacing == (pytest.approx(spacing) if spacing else None)
+    assert radiograph.spacing_source == ("MetaImage spacing" if spacing else None)
+    np.testing.assert_allclose(radiograph.pixel_to_lps, itk_geometry(path), atol=1e-9)
+
+
+NRRD_HEADERS = {
+    "plain": ("", None),
+    "ones": ("space dimension: 2\nspace directions: (1,0) (0,1)\n", None),
+    "spacings": ("spacings: 0.2 0.3\n", (0.2, 0.3)),
+    "placed": ("space dimension: 2\nspace directions: (0,0.2) (-0.3,0)\nspace origin: (4,5)\n", (0.2, 0.3)),
+}
+
+
+@pytest.mark.parametrize("header", NRRD_HEADERS)
+def test_nrrd(tmp_path, header):
+    pytest.importorskip("itk")
+    text, spacing = NRRD_HEADERS[header]
+    path = write_nrrd(tmp_path / "a.nrrd", VALUES, text)
+    radiograph = read_radiograph(path)
+    np.testing.assert_allclose(radiograph.pixels, expected(VALUES), atol=1e-6)
+    assert radiograph.spacing == (pytest.approx(spacing) if spacing else None)
+    assert radiograph.spacing_source == ("NRRD spacing" if spacing else None)
+    np.testing.assert_allclose(radiograph.pixel_to_lps, itk_geometry(path), atol=1e-9)
+
+
+@pytest.mark.parametrize("space", ["left-posterior-superior", "right-anterior-superior"])
+def test_nrrd_of_one_slice_in_patient_space(tmp_path, space):
+    pytest.importorskip("itk")
+    header = f"space: {space}\nspace directions: (0,0.2,0) (0,0,-0.3) (-2,0,0)\nspace origin: (10,20,30)\n"
+    path = write_nrrd(tmp_path / "a.nrrd", VALUES[None], header)
+    radiograph = read_radiograph(path)
+    sign = -1 if space.startswith("right") else 1
+    np.testing.assert_allclose(
+        radiograph.pixel_to_lps, [[0, 0, sign * 10], [sign * 0.2, 0, sign * 20], [0, -0.3, 30]], atol=1e-9
+    )
+    assert radiograph.spacing == pytest.approx((0.2, 0.3))
+
+
+@pytest.mark.parametrize("write", [write_metaimage, write_nrrd])
+@pytest.mark.parametrize("shape", [(1, 40, 56), (40, 1, 56), (40, 56, 1)])
+def test_axis_of_one_pixel_may_be_any(tmp_path, write, shape):
+    pytest.importorskip("itk")
+    kind = "mha" if write is write_metaimage else "nrrd"
+    pixels = read_radiograph(write(tmp_path / f"a.{kind}", VALUES.reshape(shape))).pixels
+    np.testing.assert_allclose(pixels, expected(VALUES), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("write", [write_metaimage, write_nrrd])
+def test_itk_types(tmp_path, dtype, write):
+    pytest.importorskip("itk")
+    values = picture(top=250, dtype=dtype)
+    kind = "mha" if write is write_metaimage else "nrrd"
+    np.testing.assert_allclose(
+        read_radiograph(write(tmp_path / f"a.{kind}", values)).pixels, expected(values), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("write", "kind"), [(write_metaimage, "mhd"), (write_nrrd, "nhdr")])
+def test_detached_data(tmp_path, write, kind):
+    pytest.importorskip("itk")
+    data = tmp_path / "a.raw"
+    path = write(tmp_path / f"a.{kind}", VALUES, data=data)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(VALUES), atol=1e-6)
+    data.unlink()
+    with pytest.raises(ImageError, match="without its data file"):
+        read_radiograph(path)
+
+
+def test_itk_refusals(tmp_path):
+    pytest.importorskip("itk")
+    for name, write in (("a.mha", write_metaimage), ("a.nrrd", write_nrrd)):
+        with pytest.raises(ImageError, match="is a volume or a series of 56 x 40 x 3 pixels"):
+            read_radiograph(write(tmp_path / name, np.stack([VALUES] * 3)))
+        with pytest.raises(ImageError, match="is 56 x 40 = 2240 pixels, more than max_pixels = 2000"):
+            read_radiograph(write(tmp_path / name, VALUES), max_pixels=2000)
+    with pytest.raises(ImageError, match="holds 3 values a pixel"):
+        read_radiograph(write_metaimage(tmp_path / "a.mha", np.stack([VALUES] * 3, axis=2), channels=3))
+
+
+def test_without_itk(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "itk", None)
+    with pytest.raises(ImageError, match="needs the package itk: pip install itk-io"):
+        read_radiograph(write_nrrd(tmp_path / "a.nrrd", VALUES))
