@@ -1,0 +1,79 @@
+"""Warps of the one template: the only images that the decoders are trained on (paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, MapTransform
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from bundle.template import Template
+
+
+class WarpedTemplate(Dataset):
+    """Random warps of the template with their landmarks; the same index and seed always give the same warp.
+
+    The transforms are MONAI's and act on an item with ``image``, a MetaTensor of shape (1, H, W), and ``landmarks``,
+    of shape (1, N, 2) in ``(row, column)``, so that :class:`monai.transforms.ApplyTransformToPointsd` can take the
+    points along.
+
+    Args:
+        template: the annotated image.
+        transform: random transforms of one item.
+        count: how many warps there are.
+        seed: warps of another seed are other warps.
+        image: the template's image where it shall be another resolution than ``template.pixels``: (1, H, W).
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        transform: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        count: int,
+        seed: int,
+        image: Tensor | None = None,
+    ) -> None:
+        self.image = torch.from_numpy(template.pixels)[None] if image is None else image
+        scale = torch.tensor(
+            [self.image.shape[-1] / template.size[1], self.image.shape[-2] / template.size[0]], dtype=torch.float64
+        )
+        self.points = (torch.from_numpy(template.landmarks.points) + 0.5) * scale - 0.5
+        self.transform = transform if isinstance(transform, Compose) else Compose([transform])
+        self.count = count
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """One warp.
+
+        Returns:
+            ``image``, (1, H, W), and ``landmarks``, (N, 2) in pixels ``(x, y)`` of it; a landmark may be outside.
+        """
+        self.transform.set_random_state(seed=int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0]))
+        item = {
+            "image": MetaTensor(self.image.clone(), affine=torch.eye(4, dtype=torch.float64)),
+            "landmarks": self.points.flip(-1)[None].clone(),
+        }
+        warped: Any = self.transform(item)
+        return {
+            "image": torch.as_tensor(warped["image"]).float(),
+            "landmarks": torch.as_tensor(warped["landmarks"])[0].flip(-1).float(),
+        }
+
+
+class ClampIntensityd(MapTransform):
+    """Keep intensities between 0 and 1, where detectors saturate."""
+
+    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Clamp the images under the keys."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = result[key].clamp(0.0, 1.0)
+        return result
