@@ -87,6 +87,8 @@ def cell_grid(map_size: Size, *, dtype: torch.dtype = torch.float32, device: tor
 def sample_map(features: Tensor, cells: Tensor) -> Tensor:
     """Sample a feature map between its cells, bilinearly; outside the map the border's value holds.
 
+    Where all places are whole cells nothing is interpolated: the map's own values come back, to the last bit.
+
     Args:
         features: tensor of shape (C, h, w).
         cells: tensor of shape (..., 2), cell coordinates ``(x, y)``.
@@ -95,6 +97,10 @@ def sample_map(features: Tensor, cells: Tensor) -> Tensor:
         tensor of shape (..., C).
     """
     _, rows, columns = features.shape
+    if torch.equal(cells, cells.trunc()):
+        x, y = cells.long().unbind(dim=-1)
+        index = y.clamp(0, rows - 1) * columns + x.clamp(0, columns - 1)
+        return features.flatten(1)[:, index.flatten()].T.reshape(*cells.shape[:-1], -1)
     scale = torch.tensor([2.0 / columns, 2.0 / rows], dtype=features.dtype, device=features.device)
     grid = (cells.to(features.dtype).reshape(1, -1, 1, 2) + 0.5) * scale - 1.0
     sampled = torch.nn.functional.grid_sample(

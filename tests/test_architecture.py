@@ -38,11 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"errors", "geometry"},
     "metrics": {"errors"},
     "inferers": {*RECORDS, "geometry", "matching", "networks"},
-    "handlers": {*RECORDS, "geometry", "io", "writers", "metrics"},
-    "engines": {
+    "handlers": {*RECORDS, "geometry", "io", "writers", "metrics", "data"},
+    "checkpoint": set(RECORDS),
+    "model": {*RECORDS, "checkpoint", "matching", "networks"},
+    "training": {
         *RECORDS,
-        *("console", "geometry", "io", "writers", "transforms", "data", "losses", "matching", "networks"),
-        *("metrics", "inferers", "handlers"),
+        *("geometry", "data", "losses", "matching", "networks", "metrics", "inferers", "checkpoint", "model"),
     },
 }
 

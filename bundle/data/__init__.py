@@ -2,5 +2,14 @@
 
 from bundle.data.cases import Cases, collect_cases, collect_labelled_cases
 from bundle.data.readable import Failures, ReadableImages
+from bundle.data.warps import ClampIntensityd, WarpedTemplate
 
-__all__ = ["Cases", "Failures", "ReadableImages", "collect_cases", "collect_labelled_cases"]
+__all__ = [
+    "Cases",
+    "ClampIntensityd",
+    "Failures",
+    "ReadableImages",
+    "WarpedTemplate",
+    "collect_cases",
+    "collect_labelled_cases",
+]

@@ -27,7 +27,7 @@ class WarpedTemplate(Dataset):
         transform: random transforms of one item.
         count: how many warps there are.
         seed: warps of another seed are other warps.
-        image: the template's image where it shall be another resolution than ``template.pixels``: (1, H, W).
+        image: the template's image where it shall have another resolution than ``template.pixels``: (1, 1, H, W).
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class WarpedTemplate(Dataset):
         seed: int,
         image: Tensor | None = None,
     ) -> None:
-        self.image = torch.from_numpy(template.pixels)[None] if image is None else image
+        self.image = torch.from_numpy(template.pixels)[None] if image is None else image[0].cpu()
         scale = torch.tensor(
             [self.image.shape[-1] / template.size[1], self.image.shape[-2] / template.size[0]], dtype=torch.float64
         )

@@ -27,7 +27,7 @@ class OneShotInferer(Inferer, ABC):
         super().__init__()
         self.template = template
         self.settings = settings
-        self._known: tuple[Any, Any] | None = None
+        self._known: tuple[Any, Any, Any] | None = None
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Find the landmarks.
@@ -63,8 +63,10 @@ class OneShotInferer(Inferer, ABC):
         """The landmarks of one image of shape (1, 1, H, W): (N, 6)."""
 
     def _template_view(self, network: OneShotNetwork, device: torch.device) -> Any:
-        """The template's description, computed again only when the decoders or the device have changed."""
-        versions = tuple((id(value), value._version) for value in network.state_dict(keep_vars=True).values())
-        if self._known is None or self._known[0] != (device, versions):
-            self._known = ((device, versions), self.describe_template(network, device))
-        return self._known[1]
+        """The template's description, computed again only when the network, its decoders or the device have changed."""
+        decoders = list(network.state_dict(keep_vars=True).values())
+        state = (device, id(network), tuple((id(value), value._version) for value in decoders))
+        if self._known is None or self._known[0] != state:
+            # The network and its decoders are kept, so that nothing else can come by their identity.
+            self._known = (state, (network, decoders), self.describe_template(network, device))
+        return self._known[2]

@@ -44,7 +44,7 @@ class PosteriorInferer(OneShotInferer):
         local = None
         if network.local_decoder is not None:
             crops = local_crops(image, landmarks, network.settings)
-            descriptors = network.decode_local(network.encode_local(crops.images), crops.size)
+            descriptors = network.decode_local(network.encode_local(crops.images), network.settings.decoded_crop)
             local = crops.sample(descriptors, landmarks)
         return _Known(landmarks, self._view(image, network), local)
 
@@ -54,9 +54,9 @@ class PosteriorInferer(OneShotInferer):
         evidence = self.matcher.coarse(known.view, known.landmarks, query)
         if known.local is not None:
             crops = local_crops(image, evidence.points, network.settings)
-            descriptors = network.decode_local(network.encode_local(crops.images), crops.size)
+            descriptors = network.decode_local(network.encode_local(crops.images), network.settings.decoded_crop)
             local = torch.einsum("nc,nchw->nhw", known.local, F.normalize(descriptors, dim=1))
-            evidence = self.matcher.fine(evidence, query, local, crops.origins, crops.step)
+            evidence = self.matcher.fine(evidence, query, local, *crops.lattice(local.shape[-1]))
         similarity, back = self.matcher.verify(known.view, known.landmarks, query, evidence.points)
         trust = confidence(similarity, back / max(self.template.size), evidence.spread / max(query.size))
         return torch.cat([evidence.points, torch.stack([similarity, back, evidence.spread, trust], dim=1)], dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,18 +54,17 @@ def best_cells(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.stack([index % columns, index // columns], dim=-1).to(similarity.dtype), values
 
 
-def match_back(template: DescriptorPyramid, query: DescriptorPyramid, points: Tensor) -> Tensor:
+def match_back(template: DescriptorPyramid, described: Sequence[Tensor]) -> Tensor:
     """The places on the template that are most similar to places on the query: c_i^t of equation 2.
 
     Args:
         template: descriptors of the template.
-        query: descriptors of the query.
-        points: (M, 2), c_i^q in pixels ``(x, y)`` of the query.
+        described: the query's descriptors F^q(c_i^q) at M places, as its pyramid describes them.
 
     Returns:
         tensor of shape (M, 2), pixels ``(x, y)`` of the template.
     """
-    cells, _ = best_cells(template.similarity(query.describe(points)), k=1)
+    cells, _ = best_cells(template.similarity(described), k=1)
     return template.to_pixels(cells[:, 0])
 
 
@@ -85,7 +85,7 @@ def bidirectional_candidates(
     """
     cells, values = best_cells(similarity, k)
     points = query.to_pixels(cells)
-    back = match_back(template, query, points.reshape(-1, 2)).reshape(points.shape)
+    back = match_back(template, query.describe_cells(cells.reshape(-1, 2))).reshape(points.shape)
     return Candidates(points, values, (back - landmarks[:, None]).norm(dim=-1))
 
 

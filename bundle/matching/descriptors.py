@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.geometry import CellGeometry, Size, sample_map
+from bundle.geometry import CellGeometry, PixelCentres, Size, sample_map
 
 
 def normalise_channels(features: Tensor) -> Tensor:
@@ -48,15 +48,33 @@ class DescriptorPyramid:
         Returns:
             for each level a tensor of shape (N, C, patch, patch), sampled bilinearly between the cells.
         """
+        return [
+            self._patches(level, self.geometry.to_cells(points, self.size, (level.shape[-2], level.shape[-1])))
+            for level in self.levels
+        ]
+
+    def describe_cells(self, cells: Tensor) -> list[Tensor]:
+        """The descriptors around cells of :attr:`grid`.
+
+        They do not go by way of pixels, whose rounding may lead to another cell.
+
+        Args:
+            cells: (N, 2), ``(x, y)``.
+
+        Returns:
+            what :meth:`describe` returns.
+        """
+        centres = PixelCentres()
+        return [
+            self._patches(level, centres.to_cells(cells, self.grid, (level.shape[-2], level.shape[-1])))
+            for level in self.levels
+        ]
+
+    def _patches(self, level: Tensor, cells: Tensor) -> Tensor:
         reach = self.patch // 2
-        offset = torch.arange(-reach, reach + 1, dtype=points.dtype, device=points.device)
+        offset = torch.arange(-reach, reach + 1, dtype=cells.dtype, device=cells.device)
         ys, xs = torch.meshgrid(offset, offset, indexing="ij")
-        offsets = torch.stack([xs, ys], dim=-1)
-        kernels = []
-        for level in self.levels:
-            cells = self.geometry.to_cells(points, self.size, (level.shape[-2], level.shape[-1]))
-            kernels.append(sample_map(level, cells[:, None, None] + offsets).permute(0, 3, 1, 2))
-        return kernels
+        return sample_map(level, cells[:, None, None] + torch.stack([xs, ys], dim=-1)).permute(0, 3, 1, 2)
 
     def similarity(self, kernels: Sequence[Tensor]) -> Tensor:
         """How similar every place is to points of (another) image, averaged over the scales.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bundle.errors import ConfigError
 from bundle.geometry import PaperRounding, PixelCentres, Size
 from bundle.matching.bidirectional import Matches, bidirectional_candidates, select_matches
 from bundle.matching.descriptors import DescriptorPyramid
@@ -25,10 +26,12 @@ class PaperMatcher:
         """The descriptors of one image of (height, width) pixels; the one map is its own grid.
 
         Raises:
-            ValueError: when there is more than one scale.
+            ConfigError: when there is more than one scale.
         """
         if len(levels) != 1:
-            raise ValueError(f"the paper's matching knows one scale, got {len(levels)}.")
+            raise ConfigError(
+                f"matching.strategy 'paper' knows one scale, but network.working_sides has {len(levels)}: give one."
+            )
         grid = (levels[0].shape[-2], levels[0].shape[-1])
         return DescriptorPyramid(levels, size, grid, PaperRounding(), patch=1)
 

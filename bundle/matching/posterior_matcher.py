@@ -75,9 +75,9 @@ class PosteriorMatcher:
         Args:
             coarse: what :meth:`coarse` gave.
             query: descriptors of the query.
-            local: (N, S, S), cosine similarity of each landmark's crop to the template landmark.
-            origins: (N, 2), pixel ``(x, y)`` of the query at each crop's first pixel.
-            step: (2,), pixels of the query from one pixel of a crop to the next, ``(x, y)``.
+            local: (N, S, S), cosine similarity of each landmark's decoded crop to the template landmark.
+            origins: (N, 2), pixel ``(x, y)`` of the query at the centre of each map's first cell.
+            step: (2,), pixels of the query from one cell to the next, ``(x, y)``.
         """
         side = local.shape[-1]
         pixels = cell_grid((side, side), dtype=local.dtype, device=local.device).reshape(1, side, side, 2)
@@ -103,4 +103,4 @@ class PosteriorMatcher:
         """
         here, there = query.describe(points), template.describe(landmarks)
         similarity = torch.stack([(a * b).sum(dim=1).mean(dim=(-2, -1)) for a, b in zip(here, there)]).mean(dim=0)
-        return similarity, (match_back(template, query, points) - landmarks).norm(dim=1)
+        return similarity, (match_back(template, here) - landmarks).norm(dim=1)

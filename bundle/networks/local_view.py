@@ -28,27 +28,30 @@ class LocalCrops:
     origins: Tensor
     step: Tensor
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of every crop."""
-        return self.images.shape[-2], self.images.shape[-1]
+    def lattice(self, side: int) -> tuple[Tensor, Tensor]:
+        """Where the cells of decoded maps lie on the full image.
 
-    def to_crop(self, points: Tensor) -> Tensor:
-        """Pixels ``(x, y)`` of the full image, one a crop, to pixels of that crop; (N, 2)."""
-        return (points - self.origins) / self.step
+        Args:
+            side: cells of a map along each side; the map covers the whole crop.
+
+        Returns:
+            (N, 2), pixel ``(x, y)`` at the centre of each map's first cell, and (2,), pixels from one cell to the next.
+        """
+        ratio = self.images.shape[-1] / side
+        return self.origins + (ratio - 1) / 2 * self.step, self.step * ratio
 
     def sample(self, maps: Tensor, points: Tensor) -> Tensor:
         """The maps' vectors at one point a crop, of length one.
 
         Args:
-            maps: (N, C, S, S).
+            maps: (N, C, side, side), decoded maps of the crops.
             points: (N, 2), pixels ``(x, y)`` of the full image.
 
         Returns:
             tensor of shape (N, C).
         """
-        scale = 2.0 / torch.tensor([maps.shape[-1], maps.shape[-2]], dtype=maps.dtype, device=maps.device)
-        grid = (self.to_crop(points).to(maps.dtype) + 0.5) * scale - 1.0
+        origins, step = self.lattice(maps.shape[-1])
+        grid = (((points - origins) / step).to(maps.dtype) + 0.5) * (2.0 / maps.shape[-1]) - 1.0
         sampled = F.grid_sample(maps, grid[:, None, None], mode="bilinear", padding_mode="border", align_corners=False)
         return F.normalize(sampled[:, :, 0, 0], dim=1)
 
@@ -56,6 +59,11 @@ class LocalCrops:
 def local_size(image_size: tuple[int, int], settings: NetworkSettings) -> tuple[int, int]:
     """The (height, width) that an image is resized to before crops are cut; 0 keeps the full resolution."""
     return working_size(image_size, settings.local_side, "long") if settings.local_side else image_size
+
+
+def local_image(image: Tensor, settings: NetworkSettings) -> Tensor:
+    """An image at the resolution at which crops are cut: (B, 1, H, W) -> (B, 1, h, w)."""
+    return resize(image, local_size((image.shape[-2], image.shape[-1]), settings), "bilinear")
 
 
 def local_crops(image: Tensor, centres: Tensor, settings: NetworkSettings) -> LocalCrops:
@@ -67,10 +75,9 @@ def local_crops(image: Tensor, centres: Tensor, settings: NetworkSettings) -> Lo
         settings: the network's settings: resolution and side of the crops.
     """
     full = (image.shape[-2], image.shape[-1])
-    size = local_size(full, settings)
+    shrunk = local_image(image, settings)
+    size = (shrunk.shape[-2], shrunk.shape[-1])
     geometry = PixelCentres()
-    windows = padded_windows(
-        resize(image, size, "bilinear")[0], geometry.to_cells(centres, full, size), settings.local_window
-    )
+    windows = padded_windows(shrunk[0], geometry.to_cells(centres, full, size), settings.local_window)
     step = torch.tensor([full[1] / size[1], full[0] / size[0]], dtype=centres.dtype, device=centres.device)
     return LocalCrops(windows.crops, geometry.to_pixels(windows.origins, full, size), step)

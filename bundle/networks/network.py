@@ -78,11 +78,18 @@ class OneShotNetwork(nn.Module):
         return descriptors
 
     def encode_local(self, crops: Tensor) -> Tensor:
-        """Frozen features of crops: (B, 1, S, S) -> (B, encoder.channels, h, w)."""
-        return self.encoder(crops)
+        """Frozen features of crops of any size: (B, 1, S, S) -> (B, encoder.channels, h, w)."""
+        return self.encoder(resize(crops, self.encoder.fit((crops.shape[-2], crops.shape[-1])), "bilinear"))
 
     def decode_local(self, features: Tensor, size: tuple[int, int]) -> Tensor:
-        """Descriptors of crops at the crops' resolution: F^L of the paper, (B, C, S, S); not normalised.
+        """Descriptors of crops: F^L of the paper, not normalised.
+
+        Args:
+            features: what :meth:`encode_local` gave.
+            size: (rows, columns) of the result; the crop's own size in the paper.
+
+        Returns:
+            tensor of shape (B, C, rows, columns).
 
         Raises:
             RuntimeError: when the network has no local decoder.

@@ -41,7 +41,7 @@ def lanczos_matrix(old: int, new: int) -> Tensor:
     """The weights of Lanczos resampling along one axis, widened by the factor of reduction.
 
     Returns:
-        tensor of shape (new, old), rows of sum one.
+        tensor of shape (new, old), double precision, rows of sum one.
     """
     ratio = old / new
     support = max(ratio, 1.0)
@@ -49,7 +49,7 @@ def lanczos_matrix(old: int, new: int) -> Tensor:
     distance = (torch.arange(old, dtype=torch.float64)[None] + 0.5 - centre) / support
     weight = torch.sinc(distance) * torch.sinc(distance / LANCZOS_LOBES)
     weight = torch.where(distance.abs() < LANCZOS_LOBES, weight, torch.zeros_like(weight))
-    return (weight / weight.sum(dim=1, keepdim=True)).float()
+    return weight / weight.sum(dim=1, keepdim=True)
 
 
 def working_size(image_size: tuple[int, int], side: int, which: str) -> tuple[int, int]:

@@ -8,6 +8,9 @@ from typing import Any
 
 from bundle.errors import ConfigError
 
+WORKING_SIDES = ("long", "short")
+RESAMPLINGS = ("bilinear", "lanczos")
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -24,6 +27,7 @@ class NetworkSettings:
         local_channels: channels of the local decoder.
         local_side: size in pixels of the long side at which crops are cut; 0 for the full resolution.
         local_window: side in pixels of a crop.
+        local_cells: side in cells of a decoded crop; 0 for one cell a pixel.
     """
 
     encoder: Mapping[str, Any] = field(default_factory=lambda: {"name": "xfeat"})
@@ -36,18 +40,36 @@ class NetworkSettings:
     local_channels: int = 32
     local_side: int = 1200
     local_window: int = 160
+    local_cells: int = 40
 
     def __post_init__(self) -> None:
         if "name" not in self.encoder:
             raise ConfigError(f"network.encoder is {dict(self.encoder)!r}, expected a dictionary with the key 'name'.")
         if not self.working_sides or any(int(side) < 32 for side in self.working_sides):
             raise ConfigError(f"network.working_sides is {self.working_sides!r}, expected sizes of at least 32 pixels.")
+        if self.working_side not in WORKING_SIDES:
+            raise ConfigError(f"network.working_side is {self.working_side!r}, expected 'long' or 'short'.")
+        if self.resampling not in RESAMPLINGS:
+            raise ConfigError(f"network.resampling is {self.resampling!r}, expected 'bilinear' or 'lanczos'.")
+        for name in ("global_channels", "local_channels"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"network.{name} is {getattr(self, name)}, expected zero (none) or more channels.")
+        if self.local_side != 0 and self.local_side < 32:
+            raise ConfigError(
+                f"network.local_side is {self.local_side}, expected at least 32 pixels, or 0 for the full resolution."
+            )
         if self.global_channels and len(self.working_sides) > 1:
             raise ConfigError("network.global_channels needs one working size: several scales are matched undecoded.")
         if self.local_window < 32:
             raise ConfigError(f"network.local_window is {self.local_window}, expected at least 32 pixels.")
         object.__setattr__(self, "encoder", dict(self.encoder))
         object.__setattr__(self, "working_sides", tuple(int(side) for side in self.working_sides))
+
+    @property
+    def decoded_crop(self) -> tuple[int, int]:
+        """(rows, columns) of a decoded crop that is not clipped."""
+        side = self.local_cells or self.local_window
+        return side, side
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values that a checkpoint or a JSON file can hold."""

@@ -44,7 +44,7 @@ def clipped_window(image: Tensor, centre: Tensor, side: int) -> Windows:
     Args:
         image: (1, H, W).
         centre: (2,), pixel ``(x, y)``; cut off to whole pixels.
-        side: side in pixels of a window that is not clipped.
+        side: side in pixels of a window that is not clipped; where it is odd, the point is its middle.
 
     Returns:
         one window, whose crop may have two different sides.
@@ -52,5 +52,5 @@ def clipped_window(image: Tensor, centre: Tensor, side: int) -> Windows:
     _, height, width = image.shape
     x, y = (int(value) for value in centre.tolist())
     left, top = max(0, x - side // 2), max(0, y - side // 2)
-    crop = image[:, top : min(height, y + side // 2), left : min(width, x + side // 2)]
+    crop = image[:, top : min(height, y - side // 2 + side), left : min(width, x - side // 2 + side)]
     return Windows(crop[None], torch.tensor([[left, top]], dtype=centre.dtype, device=centre.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from bundle.errors import ConfigError
@@ -21,9 +22,15 @@ def create_encoder(*, name: str, weights: str = "hub", **settings: Any) -> Froze
 
     Raises:
         EncoderError: when the encoder is unknown or its weights cannot be had.
-        ConfigError: when XFeat is given settings.
+        ConfigError: when it is given a setting that it does not have.
     """
     if name != "xfeat":
+        known = set(inspect.signature(TimmVitEncoder).parameters) - {"name", "weights"}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ConfigError(
+                f"the encoder {name} has no setting {', '.join(unknown)}; known are {', '.join(sorted(known))}."
+            )
         return TimmVitEncoder(name, weights=weights, **settings)
     if settings:
         raise ConfigError(f"the encoder xfeat takes no settings, but {', '.join(sorted(settings))} was given.")

@@ -57,11 +57,17 @@ class TimmVitEncoder(FrozenEncoder):
             raise EncoderError(f"facet is {facet!r}, expected one of {', '.join(get_args(Facet))}.")
         model: Any = _create_model(name, weights, seed)
         blocks = getattr(model, "blocks", None)
-        if not isinstance(blocks, (nn.Sequential, nn.ModuleList)) or not hasattr(model, "patch_embed"):
+        projection = getattr(getattr(model, "patch_embed", None), "proj", None)
+        if (
+            not isinstance(blocks, (nn.Sequential, nn.ModuleList))
+            or not isinstance(projection, nn.Conv2d)
+            or hasattr(model.patch_embed, "backbone")
+        ):
             raise EncoderError(f"{name} is no vision transformer with patches and blocks: choose a ViT of timm.")
         if not 0 <= block < len(blocks):
             raise EncoderError(f"block is {block}, but {name} has the blocks 0 to {len(blocks) - 1}.")
-        projection = model.patch_embed.proj
+        if facet != "token" and not (hasattr(blocks[block], "norm1") and hasattr(blocks[block], "attn")):
+            raise EncoderError(f"the blocks of {name} have no {facet} that can be read: choose the facet 'token'.")
         patch = int(projection.kernel_size[0])
         stride = patch if stride is None else stride
         if not 1 <= stride <= patch:
@@ -139,7 +145,7 @@ class FacetReadOut(nn.Module):
 
 def _create_model(name: str, weights: str, seed: int) -> nn.Module:
     """Build the timm model with its weights; every failure becomes one sentence."""
-    if not timm.is_model(name):
+    if not _is_known(name):
         close = ", ".join(timm.list_models(f"*{name.split('_patch')[0]}*", pretrained=True)[:5]) or "see timm's list"
         raise EncoderError(f"encoder {name!r} is neither 'xfeat' nor a model of timm; near names: {close}.")
     options: dict[str, Any] = (
@@ -148,10 +154,12 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = timm.create_model(name, pretrained=False, **options)
+            model = _build(name, options)
     elif weights == "hub":
         try:
-            model = timm.create_model(name, pretrained=True, **options)
+            model = _build(name, options, pretrained=True)
+        except EncoderError:
+            raise
         except Exception as error:  # the hub's client raises many types: connection, proxy, cache, missing file
             raise EncoderError(
                 f"the weights of {name} could not be fetched from the model hub ({type(error).__name__}); give a local "
@@ -161,12 +169,27 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
         path = Path(weights)
         if not path.is_file():
             raise EncoderError(f"encoder_weights is {weights!r}: no such file (or say 'hub' or 'random').")
-        model = timm.create_model(name, pretrained=False, **options)
+        model = _build(name, options)
         try:
             timm.models.load_checkpoint(model, str(path), strict=True, weights_only=True)
         except Exception as error:  # torch, safetensors and timm each raise their own
             raise EncoderError(f"{path} does not hold the weights of {name}: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _is_known(name: str) -> bool:
+    """Whether timm has the model and, where the name has one, the tag of its weights after the dot."""
+    try:
+        return bool(timm.is_model(name)) and ("." not in name or timm.models.get_pretrained_cfg(name) is not None)
+    except RuntimeError:  # timm's word for a tag that it does not have
+        return False
+
+
+def _build(name: str, options: dict[str, Any], *, pretrained: bool = False) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except TypeError as error:  # timm's word for an option that this kind of model does not have
+        raise EncoderError(f"{name} is no vision transformer that takes images of any size: choose another.") from error
 
 
 def _embed(model: VisionTransformer, inputs: Tensor) -> Tensor:

@@ -1,0 +1,24 @@
+"""Training: the stages, their data, and what a training leaves."""
+
+from bundle.training.keep_best import KeepBest
+from bundle.training.progress import StageProgress
+from bundle.training.run_folder import forget_states, latest_state, run_folder
+from bundle.training.save_model import save_model
+from bundle.training.stage_features import StageFeatures, collate_stage
+from bundle.training.stage_matching import StageMatcher
+from bundle.training.stages import GlobalStage, LocalStage, Stage
+
+__all__ = [
+    "GlobalStage",
+    "KeepBest",
+    "LocalStage",
+    "Stage",
+    "StageFeatures",
+    "StageMatcher",
+    "StageProgress",
+    "collate_stage",
+    "forget_states",
+    "latest_state",
+    "run_folder",
+    "save_model",
+]

@@ -1,0 +1,41 @@
+"""Write what a training made: one self-contained checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bundle import __version__
+from bundle.checkpoint import Checkpoint, write_checkpoint
+from bundle.matching.settings import MatchingSettings
+from bundle.networks import OneShotNetwork
+from bundle.template import Template
+
+
+def save_model(
+    path: str | Path,
+    network: OneShotNetwork,
+    template: Template,
+    matching: MatchingSettings,
+    record: Mapping[str, Any],
+) -> None:
+    """Write the checkpoint and say so.
+
+    Args:
+        path: the file.
+        network: the network with the trained decoders.
+        template: the annotated image.
+        matching: settings of the matching that inference shall use.
+        record: how the decoders were trained.
+    """
+    checkpoint = Checkpoint(
+        decoders=network.state_dict(),
+        template=template,
+        network=network.settings.as_dict(),
+        matching=matching.as_dict(),
+        encoder_digest=network.encoder.digest,
+        training={**record, "version": __version__},
+    )
+    written = write_checkpoint(path, checkpoint)
+    print(f"model written to {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,125 @@
+"""The two stages of the training: each trains one decoder on frozen features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from bundle.data.warps import WarpedTemplate
+from bundle.geometry import CellGeometry
+from bundle.networks import OneShotNetwork
+from bundle.networks.windows import padded_windows
+
+
+class Stage(nn.Module, ABC):
+    """A decoder in training, and how its inputs are made of a warp of the template.
+
+    A warp gives frozen features of shape (M, C, h, w) and landmarks as cells ``(x, y)`` of the decoded map, of shape
+    (M, K, 2): one image with K = N landmarks in the global stage, M = N crops with K = 1 landmark in the local stage.
+
+    Args:
+        network: the network that the decoder belongs to.
+    """
+
+    def __init__(self, network: OneShotNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @abstractmethod
+    def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
+        """Frozen features and cells of one warp.
+
+        Args:
+            warp: an item of :class:`bundle.data.warps.WarpedTemplate`.
+            index: number of the warp, which decides about anything random; None for the template itself, for which
+                nothing is.
+        """
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Decode: (M, C, h, w) -> (M, C', h', w')."""
+
+    @abstractmethod
+    def parameters_to_train(self) -> list[nn.Parameter]:
+        """The decoder's parameters."""
+
+
+class GlobalStage(Stage):
+    """Trains the global decoder on whole images.
+
+    Args:
+        network: a network with one scale and a global decoder.
+        warps: the warps, which give the size of the images.
+        geometry: how landmarks lie on the decoded map.
+    """
+
+    def __init__(self, network: OneShotNetwork, warps: WarpedTemplate, geometry: CellGeometry) -> None:
+        super().__init__(network)
+        self.geometry = geometry
+        self.image_size = (int(warps.image.shape[-2]), int(warps.image.shape[-1]))
+        (self.decoded_size,) = network.global_sizes(self.image_size)
+
+    def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
+        """See :class:`Stage`; nothing is random."""
+        with torch.no_grad():
+            (features,) = self.network.encode_global(warp["image"][None].to(self.device))
+        return features, self.geometry.to_cells(warp["landmarks"], self.image_size, self.decoded_size)[None]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See :class:`Stage`."""
+        assert self.network.global_decoder is not None
+        return self.network.global_decoder(self.network.binning(features), self.decoded_size)
+
+    def parameters_to_train(self) -> list[nn.Parameter]:
+        """See :class:`Stage`."""
+        assert self.network.global_decoder is not None
+        return list(self.network.global_decoder.parameters())
+
+
+class LocalStage(Stage):
+    """Trains the local decoder on crops around the landmarks, each shifted at random.
+
+    Args:
+        network: a network with a local decoder.
+        geometry: how landmarks lie on the decoded crop.
+        jitter: largest shift in pixels of the crop on each axis; the paper has 50.
+        seed: seed of the shifts.
+    """
+
+    def __init__(self, network: OneShotNetwork, geometry: CellGeometry, jitter: int, seed: int) -> None:
+        super().__init__(network)
+        self.geometry = geometry
+        self.jitter = jitter
+        self.seed = seed
+
+    def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
+        """See :class:`Stage`; the template's own crops are centred."""
+        landmarks = warp["landmarks"]
+        shift = torch.zeros_like(landmarks)
+        if index is not None:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+            shift = torch.randint(-self.jitter, self.jitter + 1, landmarks.shape, generator=generator).to(landmarks)
+        centres = (landmarks + shift).to(self.device)
+        windows = padded_windows(warp["image"].to(self.device), centres, self.network.settings.local_window)
+        with torch.no_grad():
+            features = self.network.encode_local(windows.crops)
+        window = self.network.settings.local_window
+        inside = landmarks.to(self.device) - windows.origins
+        cells = self.geometry.to_cells(inside, (window, window), self.network.settings.decoded_crop)
+        return features, cells[:, None]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See :class:`Stage`."""
+        return self.network.decode_local(features, self.network.settings.decoded_crop)
+
+    def parameters_to_train(self) -> list[nn.Parameter]:
+        """See :class:`Stage`."""
+        assert self.network.local_decoder is not None
+        return list(self.network.local_decoder.parameters())

@@ -1,0 +1,90 @@
+"""Step 6: the bidirectional matching BDM (paper, section 2.2, equation 2), one landmark at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Match(NamedTuple):
+    """The place found for one landmark, and how clear the decision was.
+
+    ``margin`` is the smallest lead in similarity on which the result depends: of the k-th candidate before the next
+    place, of each candidate before the next, and of each match back before its runner-up.
+    """
+
+    x: int
+    y: int
+    similarity: float
+    error: float
+    margin: float
+
+
+def coordinate_to_index(coordinate: float, image_size: int, map_size: int) -> int:
+    """A landmark's cell: ``int(coordinate / image_size * map_size)``."""
+    return int(coordinate / image_size * map_size)
+
+
+def index_to_pixel(index: int, image_size: int, map_size: int) -> int:
+    """A cell's pixel: ``round(index / map_size * image_size)``."""
+    return round(index / map_size * image_size)
+
+
+def cosine_map(features: Tensor, vector: Tensor) -> list[list[float]]:
+    """cos(F, F(p)) at every position of (C, h, w)."""
+    dot = (features * vector[:, None, None]).sum(dim=0)
+    lengths = features.square().sum(dim=0).sqrt() * vector.square().sum().sqrt()
+    return (dot / lengths).tolist()
+
+
+def ranked(similarity: list[list[float]]) -> list[tuple[float, int, int]]:
+    """All positions as (similarity, row, column), the most similar first."""
+    places = [(value, row, column) for row, line in enumerate(similarity) for column, value in enumerate(line)]
+    return sorted(places, key=lambda place: -place[0])
+
+
+def bidirectional_match(
+    template: Tensor,
+    template_size: tuple[int, int],
+    query: Tensor,
+    query_size: tuple[int, int],
+    landmark: tuple[float, float],
+    k: int,
+) -> Match:
+    """Equation 2.
+
+    Psi: the k places of the query most similar to the landmark's feature F^t(p_i^t). Omega: each with the place of the
+    template most similar to it. Chosen is the pair with the least Dist(c_i^t, p_i^t), in pixels of the template; of
+    equal distances the more similar.
+
+    Args:
+        template: F^t, (C, h, w), of a template of ``template_size`` = (height, width) pixels.
+        template_size: see above.
+        query: F^q, (C, h', w').
+        query_size: its size.
+        landmark: p_i^t = (x, y) in pixels of the template.
+        k: how many candidates.
+    """
+    _, rows, columns = template.shape
+    height, width = template_size
+    cell_x = coordinate_to_index(landmark[0], width, columns)
+    cell_y = coordinate_to_index(landmark[1], height, rows)
+    places = ranked(cosine_map(query, template[:, cell_y, cell_x]))
+    leads = [places[index][0] - places[index + 1][0] for index in range(min(k, len(places) - 1))]
+
+    best: tuple[float, float, int, int] | None = None
+    for similarity, row, column in places[:k]:
+        back = ranked(cosine_map(template, query[:, row, column]))
+        leads.append(back[0][0] - back[1][0])
+        back_x = index_to_pixel(back[0][2], width, columns)
+        back_y = index_to_pixel(back[0][1], height, rows)
+        distance = math.hypot(back_x - landmark[0], back_y - landmark[1])
+        if best is None or distance < best[0]:
+            best = (distance, similarity, row, column)
+    assert best is not None
+    distance, similarity, row, column = best
+    x = index_to_pixel(column, query_size[1], query.shape[2])
+    y = index_to_pixel(row, query_size[0], query.shape[1])
+    return Match(x, y, similarity, distance, min(leads))
