@@ -14,7 +14,12 @@ from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
 from bundle.networks.encoders import create_encoder
+from bundle.networks.whitening import total_covariance
 from bundle.template import Template
+
+#: Without warps the whitening is fitted to the template's own features, and only half-way: measured on cephalograms.
+ZERO_SHOT_POWER = 0.25
+ZERO_SHOT_SHRINKAGE = 0.05
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,10 @@ def zero_shot_model(
     settings = read_settings(NetworkSettings, network or {}, "network")
     settings = replace(settings, global_channels=0, local_channels=0)
     built = build_network(settings, encoder_weights=encoder_weights, device=device)
+    if built.whitening is not None:
+        image = torch.from_numpy(template.pixels)[None, None].to(device)
+        covariances = [total_covariance(level) for level in built.encode_global(image)]
+        built.whitening.fit(covariances, ZERO_SHOT_POWER, ZERO_SHOT_SHRINKAGE)
     return Model(built, template, read_settings(MatchingSettings, matching or {}, "matching"), trained=False)
 
 

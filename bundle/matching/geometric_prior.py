@@ -1,4 +1,4 @@
-"""Where the template's layout expects each landmark: a weak prior from a robust affine fit."""
+"""Where the template's layout expects each landmark: a weak prior that the other landmarks vote for."""
 
 from __future__ import annotations
 
@@ -8,44 +8,85 @@ from torch import Tensor
 from bundle.geometry import Size
 
 
-def robust_affine(source: Tensor, target: Tensor, scale: float, *, ridge: float, iterations: int = 20) -> Tensor:
+def extent(points: Tensor) -> float:
+    """Diagonal of the smallest upright rectangle around points (N, 2); at least 1."""
+    return max(1.0, float((points.amax(dim=0) - points.amin(dim=0)).norm()))
+
+
+def robust_affine(source: Tensor, target: Tensor, trust: Tensor, *, ridge: float, iterations: int = 20) -> Tensor:
     """Fit an affine map that few wrong matches cannot turn away (iteratively reweighted least squares, Cauchy weights).
 
-    The fit is drawn by a ridge towards the best similarity-free placement (scale and shift of the same layout), so
-    three or fewer landmarks, or landmarks on one line, are no special case.
+    The residual at which a match counts half is the median residual. The linear part is drawn by a ridge towards a
+    change of size alone, so three or fewer landmarks, or landmarks on one line, are no special case.
 
     Args:
         source: (N, 2), points ``(x, y)`` of the template.
         target: (N, 2), their matches on the query.
-        scale: residual in pixels of the query at which a match counts half.
+        trust: (N,), weight of each match before the fit.
         ridge: weight of the pull towards the undeformed layout, relative to the layout's variance; more than 0.
         iterations: how often the weights are renewed.
 
     Returns:
-        tensor of shape (3, 2): ``[x, y, 1] @ result`` is the expected place on the query.
+        tensor of shape (3, 2), float64: ``[x, y, 1] @ result`` is the expected place on the query.
     """
-    dtype = torch.float64
-    source, target = source.to(dtype), target.to(dtype)
-    weights = torch.ones(len(source), dtype=dtype, device=source.device)
-    affine = torch.zeros(3, 2, dtype=dtype, device=source.device)
+    source, target, trust = source.double(), target.double(), trust.double()
+    identity = torch.eye(2, dtype=torch.float64, device=source.device)
+    smallest = 0.005 * extent(source)
+    weights, affine = trust, torch.zeros(3, 2, dtype=torch.float64, device=source.device)
     for _ in range(iterations):
         share = weights / weights.sum()
         centre_s, centre_t = share @ source, share @ target
         around_s, around_t = source - centre_s, target - centre_t
         variance = (share @ around_s.square().sum(dim=1)).clamp(min=1e-9)
         zoom = torch.clamp((share @ (around_s * around_t).sum(dim=1)) / variance, min=0.2, max=5.0)
-        pull = ridge * variance * torch.eye(2, dtype=dtype, device=source.device)
+        pull = ridge * variance * identity
         normal = around_s.T @ (share[:, None] * around_s) + pull
         linear = torch.linalg.solve(normal, around_s.T @ (share[:, None] * around_t) + pull * zoom)
         affine = torch.cat([linear, (centre_t - centre_s @ linear)[None]])
         residual = (apply_affine(affine, source) - target).norm(dim=1)
-        weights = 1.0 / (1.0 + (residual / scale).square())
+        scale = residual.median().clamp(min=smallest)
+        weights = trust / (1.0 + (residual / scale).square())
     return affine
 
 
 def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
-    """Map points ``(x, y)`` of shape (N, 2) by an affine map of shape (3, 2)."""
-    return points.to(affine.dtype) @ affine[:2] + affine[2]
+    """Map points ``(x, y)`` of shape (N, 2) by an affine map of shape (3, 2); float64."""
+    return points.double() @ affine[:2] + affine[2]
+
+
+def local_correction(
+    source: Tensor, displacement: Tensor, trust: Tensor, *, reach: float, rigidity: float, damping: float
+) -> Tensor:
+    """What the neighbours say about a landmark: their displacements as a local similarity (shift, rotation, size).
+
+    Every landmark's own displacement is left out, so a wrong match cannot vouch for itself, and articulated parts such
+    as fingers may move on their own.
+
+    Args:
+        source: (N, 2), points ``(x, y)`` of the template.
+        displacement: (N, 2), by how much the matches differ from what the affine map expects, in pixels of the query.
+        trust: (N,), weight of each match.
+        reach: distance in pixels of the template at which a neighbour counts exp(-1/2).
+        rigidity: pull of rotation and size towards none, relative to ``reach`` squared.
+        damping: pull of the shift towards none, in units of trusted neighbours.
+
+    Returns:
+        tensor of shape (N, 2): the correction of the affine map's expectation.
+    """
+    source, displacement, trust = source.double(), displacement.double(), trust.double()
+    weights = torch.exp(-torch.cdist(source, source).square() / (2 * reach**2)) * trust
+    weights.fill_diagonal_(0.0)
+    total = weights.sum(dim=1)
+    # Points as complex numbers: a similarity is then one complex factor and one shift.
+    z, y = torch.view_as_complex(source.contiguous()), torch.view_as_complex(displacement.contiguous())
+    complex_weights = weights.to(z.dtype)
+    centre = (complex_weights @ z) / (total + 1e-9)
+    shift = (complex_weights @ y) / (total + damping)
+    around, moved = z[None] - centre[:, None], y[None] - shift[:, None]
+    factor = (complex_weights * around.conj() * moved).sum(dim=1) / (
+        (weights * around.abs().square()).sum(dim=1) + rigidity * reach**2
+    )
+    return torch.view_as_real(shift + factor * (z - centre))
 
 
 def log_prior(expected: Tensor, sigma: float, weight: float, grid: Size) -> Tensor:

@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 from bundle.geometry import PixelCentres, cell_grid
-from bundle.matching.bidirectional import bidirectional_candidates, match_back, select_matches
+from bundle.matching.bidirectional import best_cells, match_back
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.fusion import sample_scores
-from bundle.matching.geometric_prior import apply_affine, log_prior, robust_affine
+from bundle.matching.geometric_prior import apply_affine, extent, local_correction, log_prior, robust_affine
 from bundle.matching.posterior import posterior_moments
 from bundle.matching.settings import MatchingSettings
+
+#: How far neighbours may turn, stretch and shift a landmark's expected place: the values of the development set.
+RIGIDITY = 0.1
+DAMPING = 0.3
 
 
 class Evidence(NamedTuple):
@@ -56,16 +60,32 @@ class PosteriorMatcher:
             query: descriptors of the query.
         """
         similarity = query.similarity(template.describe(landmarks))
-        matches = select_matches(bidirectional_candidates(template, landmarks, query, similarity, k=1))
-        long_side = max(query.size)
-        affine = robust_affine(
-            landmarks, matches.points, self.settings.affine_scale * long_side, ridge=self.settings.affine_ridge
+        cells, _ = best_cells(similarity, k=1)
+        expected = self._affine(landmarks, query.to_pixels(cells[:, 0]), torch.ones(len(landmarks)))
+        for _ in range(self.settings.prior_rounds):
+            found = self._posterior(similarity, expected, query)
+            expected = self._expect(landmarks, found)
+        return self._posterior(similarity, expected, query)
+
+    def _affine(self, landmarks: Tensor, points: Tensor, trust: Tensor) -> Tensor:
+        affine = robust_affine(landmarks, points, trust.to(landmarks.device), ridge=self.settings.affine_ridge)
+        return apply_affine(affine, landmarks)
+
+    def _expect(self, landmarks: Tensor, found: Evidence) -> Tensor:
+        """Expected places on the query: an affine map of the template's layout, corrected by the neighbours."""
+        size = extent(landmarks)
+        trust = 1.0 / (1.0 + (found.spread / (self.settings.trusted_spread * size)).square())
+        expected = self._affine(landmarks, found.points, trust)
+        reach = self.settings.neighbour_reach * size
+        return expected + local_correction(
+            landmarks, found.points - expected, trust, reach=reach, rigidity=RIGIDITY, damping=DAMPING
         )
-        expected = query.to_cells(apply_affine(affine, landmarks).to(landmarks.dtype))
+
+    def _posterior(self, similarity: Tensor, expected: Tensor, query: DescriptorPyramid) -> Evidence:
         sigma = self.settings.prior_sigma * max(query.grid)
-        scores = similarity + log_prior(expected, sigma, self.settings.prior_weight, query.grid)
+        scores = similarity + log_prior(query.to_cells(expected), sigma, self.settings.prior_weight, query.grid)
         mean, spread = posterior_moments(scores, self.settings.temperature)
-        return Evidence(query.to_pixels(mean), spread * long_side / max(query.grid), scores)
+        return Evidence(query.to_pixels(mean), spread * max(query.size) / max(query.grid), scores)
 
     def fine(
         self, coarse: Evidence, query: DescriptorPyramid, local: Tensor, origins: Tensor, step: Tensor

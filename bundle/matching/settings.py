@@ -24,8 +24,11 @@ class MatchingSettings:
         grid: cells of the long side of the grid on which the scales are averaged (posterior).
         prior_weight: penalty in units of cosine similarity at the distance ``prior_sigma`` (posterior).
         prior_sigma: that distance (posterior).
-        affine_scale: residual at which a match counts half in the robust affine fit (posterior).
+        prior_rounds: how often prior and posterior are computed from each other (posterior).
         affine_ridge: pull of the affine fit towards the undeformed layout (posterior).
+        neighbour_reach: distance over which landmarks correct each other's expected place, as a fraction of the
+            template layout's extent (posterior).
+        trusted_spread: posterior radius at which a match counts half, as a fraction of the extent (posterior).
         temperature: units of score that make a factor of e in the posterior (posterior).
         local_weight: weight of the local similarity beside the global one (posterior).
     """
@@ -35,9 +38,11 @@ class MatchingSettings:
     patch: int = 3
     grid: int = 300
     prior_weight: float = 0.1
-    prior_sigma: float = 0.05
-    affine_scale: float = 0.02
-    affine_ridge: float = 0.01
+    prior_sigma: float = 0.06
+    prior_rounds: int = 3
+    affine_ridge: float = 0.001
+    neighbour_reach: float = 0.12
+    trusted_spread: float = 0.03
     temperature: float = 0.015
     local_weight: float = 0.2
 
@@ -48,9 +53,11 @@ class MatchingSettings:
             raise ConfigError(f"matching.k is {self.k}, expected at least one candidate.")
         if int(self.patch) < 1 or int(self.patch) % 2 == 0:
             raise ConfigError(f"matching.patch is {self.patch}, expected an odd number of cells such as 1 or 3.")
+        if int(self.prior_rounds) < 0:
+            raise ConfigError(f"matching.prior_rounds is {self.prior_rounds}, expected zero or more.")
         if int(self.grid) < 16:
             raise ConfigError(f"matching.grid is {self.grid}, expected at least 16 cells.")
-        for name in ("prior_sigma", "affine_scale", "affine_ridge", "temperature"):
+        for name in ("prior_sigma", "affine_ridge", "neighbour_reach", "trusted_spread", "temperature"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected a positive number.")
         for name in ("prior_weight", "local_weight"):

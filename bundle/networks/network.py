@@ -13,6 +13,7 @@ from bundle.networks.decoders import GlobalDecoder, LocalDecoder
 from bundle.networks.encoders import LOG_BINS, FrozenEncoder, LogBinning
 from bundle.networks.resampling import resize, working_size
 from bundle.networks.settings import NetworkSettings
+from bundle.networks.whitening import Whitening
 
 
 class OneShotNetwork(nn.Module):
@@ -34,16 +35,19 @@ class OneShotNetwork(nn.Module):
         self.binning = LogBinning() if settings.log_binning else nn.Identity()
         channels = encoder.channels * (LOG_BINS if settings.log_binning else 1)
         self.global_decoder = GlobalDecoder(channels, settings.global_channels) if settings.global_channels else None
+        levels = len(settings.working_sides) * (2 if settings.negative else 1)
+        self.whitening = Whitening(levels, channels) if settings.whitening else None
         self.local_decoder = LocalDecoder(channels, settings.local_channels) if settings.local_channels else None
         self.register_state_dict_post_hook(_leave_encoder_out)
         self.register_load_state_dict_post_hook(_do_not_miss_encoder)
 
     def global_sizes(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
-        """The working sizes (height, width) of an image of (height, width) pixels, one a scale."""
-        return [
+        """The working sizes (height, width) of an image of (height, width) pixels, one a scale, negatives last."""
+        sizes = [
             self.encoder.fit(working_size(image_size, side, self.settings.working_side))
             for side in self.settings.working_sides
         ]
+        return sizes * 2 if self.settings.negative else sizes
 
     def encode_global(self, image: Tensor) -> list[Tensor]:
         """Frozen features of whole images, one map a scale.
@@ -54,8 +58,11 @@ class OneShotNetwork(nn.Module):
         Returns:
             for each scale a tensor of shape (B, encoder.channels, h, w).
         """
-        sizes = self.global_sizes((image.shape[-2], image.shape[-1]))
-        return [self.encoder(resize(image, size, self.settings.resampling)) for size in sizes]
+        sizes = self.global_sizes((image.shape[-2], image.shape[-1]))[: len(self.settings.working_sides)]
+        shrunk = [resize(image, size, self.settings.resampling) for size in sizes]
+        if self.settings.negative:
+            shrunk += [1.0 - view for view in shrunk]
+        return [self.encoder(view) for view in shrunk]
 
     def decode_global(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Descriptors of whole images, of length one at every position: F^G of the paper.
@@ -68,12 +75,12 @@ class OneShotNetwork(nn.Module):
             for each scale a tensor of shape (B, C, h, w).
         """
         descriptors = []
-        for level, size in zip(features, sizes):
+        for index, (level, size) in enumerate(zip(features, sizes)):
             level = self.binning(level)
             if self.global_decoder is not None:
                 level = self.global_decoder(level, size)
-            if self.settings.centred:
-                level = level - level.mean(dim=(-2, -1), keepdim=True)
+            if self.whitening is not None:
+                level = self.whitening(level, index)
             descriptors.append(F.normalize(level, dim=1))
         return descriptors
 

@@ -22,7 +22,9 @@ class NetworkSettings:
         working_sides: sizes in pixels to which the image is brought for the global branch, one a scale.
         working_side: which side they mean, ``"long"`` or ``"short"``.
         resampling: ``"bilinear"`` or ``"lanczos"``.
-        centred: remove the mean over the image from each channel before the cosine.
+        negative: encode the negative of the image too, as further scales: what is bright bone on a dark ground for
+            one encoder may be better told apart the other way round.
+        whitening: remove the mean and whiten the features of each scale before the cosine.
         global_channels: channels of the global decoder; 0 for none, then the encoder's own features are matched.
         local_channels: channels of the local decoder.
         local_side: size in pixels of the long side at which crops are cut; 0 for the full resolution.
@@ -35,7 +37,8 @@ class NetworkSettings:
     working_sides: Sequence[int] = (320, 480, 640, 960, 1440)
     working_side: str = "long"
     resampling: str = "bilinear"
-    centred: bool = True
+    negative: bool = True
+    whitening: bool = True
     global_channels: int = 0
     local_channels: int = 32
     local_side: int = 1200
@@ -60,6 +63,8 @@ class NetworkSettings:
             )
         if self.global_channels and len(self.working_sides) > 1:
             raise ConfigError("network.global_channels needs one working size: several scales are matched undecoded.")
+        if self.global_channels and (self.negative or self.whitening):
+            raise ConfigError("network.global_channels is for a trained decoder: set negative and whitening to false.")
         if self.local_window < 32:
             raise ConfigError(f"network.local_window is {self.local_window}, expected at least 32 pixels.")
         object.__setattr__(self, "encoder", dict(self.encoder))

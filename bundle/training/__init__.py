@@ -7,6 +7,7 @@ from bundle.training.save_model import save_model
 from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stage_matching import StageMatcher
 from bundle.training.stages import GlobalStage, LocalStage, Stage
+from bundle.training.whitening_fit import WhiteningFit
 
 __all__ = [
     "GlobalStage",
@@ -16,6 +17,7 @@ __all__ = [
     "StageFeatures",
     "StageMatcher",
     "StageProgress",
+    "WhiteningFit",
     "collate_stage",
     "forget_states",
     "latest_state",

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+Size = tuple[int, int] | None
+
 
 class Match(NamedTuple):
     """The place found for one landmark, and how clear the decision was.
@@ -32,6 +34,22 @@ def index_to_pixel(index: int, image_size: int, map_size: int) -> int:
     return round(index / map_size * image_size)
 
 
+def cell_of(landmark: tuple[float, float], features: Tensor, size: Size) -> tuple[int, int]:
+    """The column and the row of a landmark on a map of an image (of a crop, where ``size`` is None)."""
+    if size is None:
+        return int(landmark[0]), int(landmark[1])
+    _, rows, columns = features.shape
+    return coordinate_to_index(landmark[0], size[1], columns), coordinate_to_index(landmark[1], size[0], rows)
+
+
+def pixel_of(row: int, column: int, features: Tensor, size: Size) -> tuple[int, int]:
+    """The pixel ``(x, y)`` of a cell of a map of an image (of a crop, where ``size`` is None)."""
+    if size is None:
+        return column, row
+    _, rows, columns = features.shape
+    return index_to_pixel(column, size[1], columns), index_to_pixel(row, size[0], rows)
+
+
 def cosine_map(features: Tensor, vector: Tensor) -> list[list[float]]:
     """cos(F, F(p)) at every position of (C, h, w)."""
     dot = (features * vector[:, None, None]).sum(dim=0)
@@ -46,12 +64,7 @@ def ranked(similarity: list[list[float]]) -> list[tuple[float, int, int]]:
 
 
 def bidirectional_match(
-    template: Tensor,
-    template_size: tuple[int, int],
-    query: Tensor,
-    query_size: tuple[int, int],
-    landmark: tuple[float, float],
-    k: int,
+    template: Tensor, query: Tensor, landmark: tuple[float, float], k: int, template_size: Size, query_size: Size
 ) -> Match:
     """Equation 2.
 
@@ -60,17 +73,14 @@ def bidirectional_match(
     equal distances the more similar.
 
     Args:
-        template: F^t, (C, h, w), of a template of ``template_size`` = (height, width) pixels.
-        template_size: see above.
+        template: F^t, (C, h, w).
         query: F^q, (C, h', w').
-        query_size: its size.
         landmark: p_i^t = (x, y) in pixels of the template.
         k: how many candidates.
+        template_size: (height, width) of the template in pixels; None for a crop, whose cells are pixels.
+        query_size: the same for the query.
     """
-    _, rows, columns = template.shape
-    height, width = template_size
-    cell_x = coordinate_to_index(landmark[0], width, columns)
-    cell_y = coordinate_to_index(landmark[1], height, rows)
+    cell_x, cell_y = cell_of(landmark, template, template_size)
     places = ranked(cosine_map(query, template[:, cell_y, cell_x]))
     leads = [places[index][0] - places[index + 1][0] for index in range(min(k, len(places) - 1))]
 
@@ -78,13 +88,11 @@ def bidirectional_match(
     for similarity, row, column in places[:k]:
         back = ranked(cosine_map(template, query[:, row, column]))
         leads.append(back[0][0] - back[1][0])
-        back_x = index_to_pixel(back[0][2], width, columns)
-        back_y = index_to_pixel(back[0][1], height, rows)
+        back_x, back_y = pixel_of(back[0][1], back[0][2], template, template_size)
         distance = math.hypot(back_x - landmark[0], back_y - landmark[1])
         if best is None or distance < best[0]:
             best = (distance, similarity, row, column)
     assert best is not None
     distance, similarity, row, column = best
-    x = index_to_pixel(column, query_size[1], query.shape[2])
-    y = index_to_pixel(row, query_size[0], query.shape[1])
+    x, y = pixel_of(row, column, query, query_size)
     return Match(x, y, similarity, distance, min(leads))

@@ -19,7 +19,7 @@ from tests.reference.working_image import lanczos, short_side_size
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The encoder's weights, how it is read, and the decoders' weights (``local`` is None for the coarse stage only)."""
+    """The encoder's weights, how it is read, and the decoders' weights (``local`` is None: coarse only)."""
 
     model: Any
     stride: int
@@ -56,7 +56,7 @@ def predict(
     template_size, query_size = (tuple(image.shape) for image in (template, query))
     template_global, query_global = pipeline.whole(template), pipeline.whole(query)
     coarse = [
-        bidirectional_match(template_global, template_size, query_global, query_size, landmark, k)
+        bidirectional_match(template_global, query_global, landmark, k, template_size, query_size)
         for landmark in landmarks
     ]
     if pipeline.local is None:
@@ -68,7 +68,7 @@ def predict(
         known, known_left, known_top = pipeline.region(template, template_upsampled, x, y)
         sought, left, top = pipeline.region(query, query_upsampled, rough.x, rough.y)
         inside = (x - known_left, y - known_top)
-        match = bidirectional_match(known, known.shape[1:], sought, sought.shape[1:], inside, k)
+        match = bidirectional_match(known, sought, inside, k, None, None)
         margin = min(match.margin, rough.margin)
         found.append(match._replace(x=match.x + left, y=match.y + top, margin=margin))
     return found

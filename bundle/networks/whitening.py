@@ -1,0 +1,59 @@
+"""Whitening of frozen features: a linear decoder that is fitted, not trained.
+
+A pre-trained encoder spends most of its variance on what all radiographs share. Dividing it by a power of a covariance
+leaves what tells one place from another (exemplar linear discriminant analysis: Hariharan et al., ECCV 2012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Whitening(nn.Module):
+    """Remove each map's mean over the positions, then apply one matrix a scale; the identity until fitted.
+
+    Args:
+        levels: how many scales there are.
+        channels: C, channels of every scale.
+    """
+
+    matrices: Tensor
+
+    def __init__(self, levels: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("matrices", torch.eye(channels).expand(levels, -1, -1).clone())
+
+    def forward(self, features: Tensor, level: int) -> Tensor:
+        """Whiten the features of one scale: (B, C, h, w) -> (B, C, h, w)."""
+        centred = features - features.mean(dim=(-2, -1), keepdim=True)
+        return torch.einsum("dc,bchw->bdhw", self.matrices[level], centred)
+
+    def fit(self, covariances: Sequence[Tensor], power: float, shrinkage: float) -> None:
+        """Set the matrices to the covariances to the power ``-power``.
+
+        Args:
+            covariances: a matrix of shape (C, C) a scale.
+            power: 0 changes nothing, 0.5 makes the covariance the identity.
+            shrinkage: share of the mean variance that is mixed in, from 0 to 1, so that no direction is blown up.
+        """
+        self.matrices.copy_(torch.stack([inverse_power(matrix, power, shrinkage) for matrix in covariances]))
+
+
+def total_covariance(features: Tensor) -> Tensor:
+    """Covariance over the positions of one map: (1, C, h, w) -> (C, C)."""
+    rows = features[0].flatten(1)
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    return centred @ centred.T / centred.shape[1]
+
+
+def inverse_power(covariance: Tensor, power: float, shrinkage: float) -> Tensor:
+    """A shrunk covariance matrix to the power ``-power``: (C, C) -> (C, C), symmetric."""
+    exact = covariance.double()
+    identity = torch.eye(len(exact), dtype=exact.dtype, device=exact.device)
+    mean = exact.diagonal().mean()
+    shrunk = (1 - shrinkage) * exact + shrinkage * mean * identity
+    values, vectors = torch.linalg.eigh(shrunk)
+    return (vectors @ torch.diag(values.clamp(min=1e-12) ** -power) @ vectors.T).to(covariance.dtype)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bundle.networks.decoders import GlobalDecoder, LocalDecoder
+from tests.reference.decoders import convolution_by_hand, global_features, local_features
+
+
+def random_map(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [((5, 4), (23, 17)), ((4, 7), (16, 28)), ((6, 6), (7, 6)), ((1, 1), (3, 3)), ((3, 3), (1, 2)), ((9, 8), (9, 8))],
+)
+@torch.no_grad()
+def test_global_decoder_equals_upsampling_and_then_convolution(old: tuple[int, int], new: tuple[int, int]) -> None:
+    decoder = GlobalDecoder(11, 6).double()
+    features = random_map(2, 11, *old)
+    found = decoder(features, new)
+    expected = torch.stack([global_features(image, new, decoder.conv.weight, decoder.conv.bias) for image in features])
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+@torch.no_grad()
+def test_global_decoder_in_single_precision() -> None:
+    decoder = GlobalDecoder(17 * 24, 16)
+    features = random_map(1, 17 * 24, 14, 11, dtype=torch.float32)
+    expected = global_features(features[0], (63, 50), decoder.conv.weight, decoder.conv.bias)
+    found = decoder(features, (63, 50))[0]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+
+
+@torch.no_grad()
+def test_outside_the_map_the_convolution_reads_zeros() -> None:
+    """The literal order, with every tap added by hand: corners see four taps, borders six."""
+    decoder = GlobalDecoder(3, 2).double()
+    features = random_map(1, 3, 3, 2)
+    upsampled = torch.nn.functional.interpolate(features, size=(7, 6), mode="bilinear")[0]
+    expected = convolution_by_hand(upsampled, decoder.conv.weight, decoder.conv.bias)
+    torch.testing.assert_close(decoder(features, (7, 6))[0], expected, rtol=1e-12, atol=1e-13)
+
+
+def test_global_decoder_has_the_gradients_of_the_literal_order() -> None:
+    decoder = GlobalDecoder(5, 3).double()
+    features, pull = random_map(2, 5, 4, 3), random_map(2, 3, 13, 10)
+    (decoder(features, (13, 10)) * pull).sum().backward()
+    found = [decoder.conv.weight.grad, decoder.conv.bias.grad]
+    weight, bias = (value.detach().clone().requires_grad_() for value in (decoder.conv.weight, decoder.conv.bias))
+    literal = torch.stack([global_features(image, (13, 10), weight, bias) for image in features])
+    (literal * pull).sum().backward()
+    torch.testing.assert_close(found, [weight.grad, bias.grad])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("old", "new"), [((4, 4), (19, 19)), ((3, 6), (17, 28)), ((1, 2), (9, 12)), ((5, 5), (11, 7))])
+@torch.no_grad()
+def test_local_decoder_equals_the_literal_one(old: tuple[int, int], new: tuple[int, int], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    decoder = LocalDecoder(10, 6)
+    norm = decoder.up[1]
+    for values in (norm.weight, norm.bias, norm.running_mean):
+        values.copy_(torch.randn(6))
+    norm.running_var.copy_(torch.rand(6) + 0.2)
+    decoder.to(dtype).eval()
+    features = random_map(3, 10, *old, dtype=dtype)
+    state = decoder.state_dict()
+    expected = torch.stack([local_features(image, new, state) for image in features])
+    found = decoder(features, new)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-11
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * expected.abs().max().item())

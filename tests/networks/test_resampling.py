@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.errors import ConfigError
+from bundle.networks.resampling import lanczos_matrix, resize, working_size
+from tests.reference.working_image import lanczos, pillow_lanczos, short_side_size
+
+SIZES = [
+    ((120, 97), (79, 64)),
+    ((97, 131), (64, 86)),
+    ((300, 241), (34, 27)),
+    ((50, 40), (63, 71)),
+    ((64, 33), (64, 16)),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), SIZES)
+def test_lanczos_equals_pillow(old: tuple[int, int], new: tuple[int, int]) -> None:
+    image = np.random.default_rng(2).random(old, dtype=np.float32)
+    found = resize(torch.from_numpy(image)[None, None], new, "lanczos")[0, 0].numpy()
+    assert found.shape == new
+    np.testing.assert_allclose(found, pillow_lanczos(image, new), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("old", "new"), SIZES[:2])
+def test_lanczos_in_double_precision_equals_the_loops(old: tuple[int, int], new: tuple[int, int]) -> None:
+    image = np.random.default_rng(2).random(old)
+    found = resize(torch.from_numpy(image)[None, None], new, "lanczos")[0, 0].numpy()
+    np.testing.assert_allclose(found, lanczos(image, new), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("old", "new"), [(2400, 277), (97, 64), (40, 71), (5, 5)])
+def test_lanczos_keeps_an_even_image_even(old: int, new: int) -> None:
+    torch.testing.assert_close(lanczos_matrix(old, new).sum(dim=1), torch.ones(new, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "lanczos"])
+def test_batches_and_channels_are_resized_one_by_one(resampling: str) -> None:
+    images = torch.rand(2, 3, 30, 21)
+    found = resize(images, (13, 17), resampling)
+    torch.testing.assert_close(found[1, 2], resize(images[1:, 2:], (13, 17), resampling)[0, 0])
+
+
+def test_bilinear_shrinking_averages_what_it_leaves_out() -> None:
+    """Every second pixel alone would show stripes of one pixel as black or white."""
+    stripes = torch.tensor([0.0, 1.0]).repeat(32).expand(64, -1)
+    shrunk = resize(stripes[None, None], (16, 16), "bilinear")
+    torch.testing.assert_close(shrunk[..., 1:-1], torch.full((1, 1, 16, 14), 0.5), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "lanczos"])
+def test_an_image_of_the_right_size_is_left_alone(resampling: str) -> None:
+    image = torch.rand(1, 1, 20, 30)
+    assert torch.equal(resize(image, (20, 30), resampling), image)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ConfigError, match="'nearest'"):
+        resize(torch.rand(1, 1, 8, 8), (4, 4), "nearest")
+    with pytest.raises(ConfigError, match="'middle'"):
+        working_size((8, 8), 4, "middle")
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "short", "long"),
+    [
+        ((2400, 1935), 224, (277, 224), (224, 181)),
+        ((1935, 2400), 224, (224, 277), (181, 224)),
+        ((120, 97), 64, (79, 64), (64, 52)),
+        ((500, 500), 64, (64, 64), (64, 64)),
+        ((3, 4000), 64, (64, 85333), (1, 64)),
+    ],
+)
+def test_working_size(size: tuple[int, int], side: int, short: tuple[int, int], long: tuple[int, int]) -> None:
+    assert working_size(size, side, "short") == short == short_side_size(*size, side)
+    assert working_size(size, side, "long") == long
