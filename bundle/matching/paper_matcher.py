@@ -30,7 +30,8 @@ class PaperMatcher:
         """
         if len(levels) != 1:
             raise ConfigError(
-                f"matching.strategy 'paper' knows one scale, but network.working_sides has {len(levels)}: give one."
+                f"matching.strategy 'paper' knows one scale, got {len(levels)}: give network.working_sides one size "
+                "and set network.negative to false."
             )
         grid = (levels[0].shape[-2], levels[0].shape[-1])
         return DescriptorPyramid(levels, size, grid, PaperRounding(), patch=1)

@@ -2,10 +2,11 @@
 
 from bundle.training.keep_best import KeepBest
 from bundle.training.progress import StageProgress
-from bundle.training.run_folder import forget_states, latest_state, run_folder
+from bundle.training.run_folder import forget_run, run_folder
 from bundle.training.save_model import save_model
 from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stage_matching import StageMatcher
+from bundle.training.stage_run import StageRun
 from bundle.training.stages import GlobalStage, LocalStage, Stage
 from bundle.training.whitening_fit import WhiteningFit
 
@@ -17,10 +18,10 @@ __all__ = [
     "StageFeatures",
     "StageMatcher",
     "StageProgress",
+    "StageRun",
     "WhiteningFit",
     "collate_stage",
-    "forget_states",
-    "latest_state",
+    "forget_run",
     "run_folder",
     "save_model",
 ]

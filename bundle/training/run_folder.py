@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,7 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
     return str(Path(root) / digest.hexdigest()[:12])
 
 
-def latest_state(folder: str | Path) -> str | None:
-    """The newest state that a killed training left in its folder, or None."""
-    states = sorted(Path(folder).glob("state_*.pt"), key=lambda path: path.stat().st_mtime)
-    return str(states[-1]) if states else None
-
-
-def forget_states(folder: str | Path) -> None:
-    """Remove what is only of use to a training that is not yet complete; the logs stay."""
-    for path in (*Path(folder).glob("state_*.pt"), *Path(folder).glob("best.pt")):
+def forget_run(folder: str | Path) -> None:
+    """Remove what only a training that is not yet complete needs; the logs stay."""
+    for path in Path(folder).rglob("*.pt"):
         path.unlink(missing_ok=True)
-    for path in Path(folder).glob("*.partial"):
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

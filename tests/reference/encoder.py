@@ -77,6 +77,49 @@ def vit_tokens(model: Any, rgb: Tensor, stride: int) -> tuple[Tensor, int, tuple
 
 
 @torch.no_grad()
+def facet_maps(
+    model: Any,
+    grey: Tensor,
+    *,
+    stride: int,
+    block: int,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> dict[str, Tensor]:
+    """All facets of one grey image, (H, W): all blocks run, one is overheard, the class token is dropped.
+
+    Returns:
+        for "query", "key", "value" and "token" (the block's output) a tensor of shape (C, h, w), heads concatenated.
+    """
+    heard: dict[str, Tensor] = {}
+    part = model.blocks[block]
+    hooks = [
+        part.attn.qkv.register_forward_hook(lambda _module, _inputs, output: heard.update(qkv=output)),
+        part.register_forward_hook(lambda _module, _inputs, output: heard.update(token=output)),
+    ]
+    tokens, prefix, grid = vit_tokens(model, normalised_rgb(grey, mean, std), stride)
+    for each in model.blocks:
+        tokens = each(tokens)
+    for hook in hooks:
+        hook.remove()
+    heads = part.attn.num_heads
+    qkv = heard["qkv"][0].reshape(len(heard["qkv"][0]), 3, heads, -1)
+    found = {"token": on_grid(heard["token"][0, prefix:], grid)}
+    for index, facet in enumerate(FACETS):
+        found[facet] = on_grid(torch.cat([qkv[prefix:, index, head] for head in range(heads)], dim=1), grid)
+    return found
+
+
+def on_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(h * w, C), row by row -> (C, h, w)."""
+    rows, columns = grid
+    result = torch.zeros(tokens.shape[1], rows, columns).to(tokens)
+    for row in range(rows):
+        for column in range(columns):
+            result[:, row, column] = tokens[row * columns + column]
+    return result
+
+
 def facet_map(
     model: Any,
     grey: Tensor,
@@ -87,31 +130,5 @@ def facet_map(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> Tensor:
-    """Features of one grey image, (H, W): all blocks run, the facet is overheard, the class token is dropped.
-
-    Returns:
-        tensor of shape (C, h, w), all heads concatenated.
-    """
-    heard: dict[str, Tensor] = {}
-    part = model.blocks[block]
-    hooks = [
-        part.attn.qkv.register_forward_hook(lambda _module, _inputs, output: heard.update(qkv=output)),
-        part.register_forward_hook(lambda _module, _inputs, output: heard.update(token=output)),
-    ]
-    tokens, prefix, (rows, columns) = vit_tokens(model, normalised_rgb(grey, mean, std), stride)
-    for each in model.blocks:
-        tokens = each(tokens)
-    for hook in hooks:
-        hook.remove()
-    if facet == "token":
-        found = heard["token"][0, prefix:]
-    else:
-        heads = part.attn.num_heads
-        qkv = heard["qkv"][0].reshape(len(heard["qkv"][0]), 3, heads, -1)
-        found = torch.cat([qkv[prefix:, FACETS.index(facet), head] for head in range(heads)], dim=1)
-    channels = found.shape[1]
-    result = torch.zeros(channels, rows, columns).to(found)
-    for row in range(rows):
-        for column in range(columns):
-            result[:, row, column] = found[row * columns + column]
-    return result
+    """One of :func:`facet_maps`: what the paper takes, unless told otherwise."""
+    return facet_maps(model, grey, stride=stride, block=block, mean=mean, std=std)[facet]

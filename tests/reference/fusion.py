@@ -18,25 +18,19 @@ def clipped_crop(image: Tensor, x: int, y: int, side: int) -> tuple[Tensor, int,
 
 def unit_length(features: Tensor) -> Tensor:
     """(C, h, w) with every position's vector divided by its length."""
-    result = features.clone()
-    for row in range(features.shape[1]):
-        for column in range(features.shape[2]):
-            vector = features[:, row, column]
-            result[:, row, column] = vector / vector.square().sum().sqrt()
-    return result
+    return features / features.square().sum(dim=0).sqrt()
 
 
 def upsampled_to_image(features: Tensor, height: int, width: int) -> Tensor:
     """Bilinear upsampling (align_corners False) of (C, h, w) to the whole image, pixel by pixel."""
     channels, rows, columns = features.shape
     result = torch.zeros(channels, height, width).to(features)
+    across = [_between(x, width, columns) for x in range(width)]
     for y in range(height):
         above, below, down = _between(y, height, rows)
-        for x in range(width):
-            left, right, across = _between(x, width, columns)
-            upper = features[:, above, left] * (1 - across) + features[:, above, right] * across
-            lower = features[:, below, left] * (1 - across) + features[:, below, right] * across
-            result[:, y, x] = upper * (1 - down) + lower * down
+        line = features[:, above] * (1 - down) + features[:, below] * down
+        for x, (left, right, share) in enumerate(across):
+            result[:, y, x] = line[:, left] * (1 - share) + line[:, right] * share
     return result
 
 

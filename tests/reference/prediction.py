@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.reference.decoders import global_features, local_features
-from tests.reference.encoder import facet_map
+from tests.reference.encoder import IMAGENET_MEAN, IMAGENET_STD, facet_map
 from tests.reference.fusion import clipped_crop, fused_features, unit_length, upsampled_to_image
 from tests.reference.log_binning import log_binned
 from tests.reference.matching import Match, bidirectional_match
@@ -29,10 +29,14 @@ class Pipeline:
     global_weight: Tensor
     global_bias: Tensor
     local: dict[str, Tensor] | None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     def binned(self, grey: Tensor) -> Tensor:
         """Frozen features with their surroundings: (17 C, h, w)."""
-        return log_binned(facet_map(self.model, grey, stride=self.stride, block=self.block))
+        return log_binned(
+            facet_map(self.model, grey, stride=self.stride, block=self.block, mean=self.mean, std=self.std)
+        )
 
     def whole(self, image: Tensor) -> Tensor:
         """F^G of an image, (H, W): the short side to ``short_side``, encoder, global decoder, length one."""

@@ -5,6 +5,7 @@ Paper, section 3, "Implementation Details": DINO-S, "key" of the ninth layer, pa
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -131,7 +132,8 @@ class FacetReadOut(nn.Module):
         bias = None if fused.bias is None else fused.bias[rows]
         if bias is None:  # EVA keeps the biases beside the fused projection
             bias = getattr(attention, f"{facet[0]}_bias", None)
-        projection = nn.Linear(fused.in_features, size, bias=bias is not None)
+        # Not initialised: random numbers drawn here would move those of whoever builds the network.
+        projection = nn.utils.skip_init(nn.Linear, fused.in_features, size, bias=bias is not None)
         with torch.no_grad():
             projection.weight.copy_(fused.weight[rows])
             if bias is not None:
@@ -146,7 +148,7 @@ class FacetReadOut(nn.Module):
 def _create_model(name: str, weights: str, seed: int) -> nn.Module:
     """Build the timm model with its weights; every failure becomes one sentence."""
     if not _is_known(name):
-        close = ", ".join(timm.list_models(f"*{name.split('_patch')[0]}*", pretrained=True)[:5]) or "see timm's list"
+        close = ", ".join(get_close_matches(name, timm.list_models(pretrained=True), n=5)) or "see timm's list"
         raise EncoderError(f"encoder {name!r} is neither 'xfeat' nor a model of timm; near names: {close}.")
     options: dict[str, Any] = (
         {"num_classes": 0} if name.startswith("samvit") else {"num_classes": 0, "dynamic_img_size": True}
@@ -173,7 +175,8 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
         try:
             timm.models.load_checkpoint(model, str(path), strict=True, weights_only=True)
         except Exception as error:  # torch, safetensors and timm each raise their own
-            raise EncoderError(f"{path} does not hold the weights of {name}: {str(error).splitlines()[0]}") from error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]  # some say nothing
+            raise EncoderError(f"{path} does not hold the weights of {name}: {reason}") from error
     return model
 
 

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.geometry import cell_grid
+from bundle.matching.fusion import fuse, sample_scores
+from tests.reference.fusion import fused_features, unit_length, upsampled_to_image
+
+
+def random_map(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Tensor, Tensor]:
+    """A global map and the same upsampled to a whole image of 60 x 49 pixels."""
+    global_map = unit_length(random_map(1, 4, 19, 16))
+    return global_map, upsampled_to_image(global_map, 60, 49)
+
+
+#: Left, top, width and height of crops: inside, at each border and corner, and the whole image.
+CROPS = [(10, 20, 16, 16), (0, 20, 9, 16), (40, 20, 9, 16), (10, 0, 16, 9), (10, 51, 16, 9), (0, 0, 8, 8)]
+CROPS += [(41, 52, 8, 8), (0, 0, 49, 60)]
+
+
+@pytest.mark.parametrize(("left", "top", "width", "height"), CROPS)
+def test_equals_upsampling_the_whole_map_and_cropping(
+    whole: tuple[Tensor, Tensor], left: int, top: int, width: int, height: int
+) -> None:
+    global_map, upsampled = whole
+    local = random_map(2, 4, height, width)
+    found = fuse(local, global_map, torch.tensor([left, top], dtype=torch.float64), (60, 49))
+    torch.testing.assert_close(found, fused_features(local, upsampled, left, top))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equals_torchs_upsampling_at_the_size_of_a_radiograph(dtype: torch.dtype) -> None:
+    """Two channels of 2400 x 1935 pixels: coordinates this large cost single precision no more than 1e-4."""
+    global_map = F.normalize(random_map(3, 2, 277, 224), dim=0)
+    left, top = 1711, 2176
+    local = random_map(4, 2, 224, 224)
+    upsampled = F.interpolate(global_map[None], size=(2400, 1935), mode="bilinear", align_corners=False)[0]
+    expected = F.normalize(local, dim=0) + upsampled[:, top : top + 224, left : left + 224]
+    found = fuse(local.to(dtype), global_map.to(dtype), torch.tensor([left, top], dtype=dtype), (2400, 1935))
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
+
+
+def test_scores_at_whole_cells_are_the_maps_own() -> None:
+    scores = random_map(5, 2, 9, 7)
+    cells = cell_grid((9, 7), dtype=torch.float64).reshape(1, 9, 7, 2).expand(2, -1, -1, -1)
+    torch.testing.assert_close(sample_scores(scores, cells), scores)
+
+
+def test_scores_between_cells_are_those_of_bicubic_resizing() -> None:
+    scores = random_map(6, 2, 9, 7)
+    size = (27, 21)
+    pixels = cell_grid(size, dtype=torch.float64).reshape(1, *size, 2).expand(2, -1, -1, -1)
+    expected = F.interpolate(scores[None], size=size, mode="bicubic", align_corners=False)[0]
+    torch.testing.assert_close(sample_scores(scores, (pixels + 0.5) / 3 - 0.5), expected)

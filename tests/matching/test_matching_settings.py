@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from bundle.errors import ConfigError
+from bundle.matching.confidence import confidence
+from bundle.matching.settings import MatchingSettings
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"strategy": "nearest"}, "'nearest', expected one of posterior, paper"),
+        ({"k": 0}, r"matching\.k is 0"),
+        ({"patch": 2}, r"matching\.patch is 2, expected an odd"),
+        ({"patch": 0}, r"matching\.patch is 0"),
+        ({"patch": -1}, r"matching\.patch is -1"),
+        ({"grid": 15}, r"matching\.grid is 15"),
+        ({"prior_sigma": 0}, r"matching\.prior_sigma is 0, expected a positive"),
+        ({"prior_rounds": -1}, r"matching\.prior_rounds is -1"),
+        ({"neighbour_reach": -0.1}, r"matching\.neighbour_reach"),
+        ({"trusted_spread": 0}, r"matching\.trusted_spread"),
+        ({"affine_ridge": 0.0}, r"matching\.affine_ridge"),
+        ({"temperature": math.nan}, r"matching\.temperature is nan"),
+        ({"prior_weight": -0.1}, r"matching\.prior_weight is -0.1, expected zero or"),
+        ({"local_weight": math.nan}, r"matching\.local_weight"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        MatchingSettings(**values)
+
+
+def test_limits_are_allowed_and_come_back_as_plain_values() -> None:
+    settings = MatchingSettings(strategy="paper", k=1, patch=1, grid=16, prior_rounds=0, prior_weight=0, local_weight=0)
+    assert MatchingSettings(**settings.as_dict()) == settings
+
+
+def test_confidence_falls_with_each_of_its_three_reasons() -> None:
+    similarity, error, spread = (
+        torch.tensor([0.8] * 4),
+        torch.tensor([0, 0.02, 0, 0.02]),
+        torch.tensor([0, 0, 0.02, 0.02]),
+    )
+    found = confidence(similarity, error, spread)
+    torch.testing.assert_close(found, 0.8 * torch.tensor([1.0, 0.5**0.5, 0.5**0.5, 0.5]))
+    assert confidence(torch.tensor([-0.3]), torch.zeros(1), torch.zeros(1)).item() == 0

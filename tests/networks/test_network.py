@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bundle.networks import NetworkSettings, OneShotNetwork
+from bundle.networks.encoders import FrozenEncoder, XFeatEncoder, create_encoder
+from bundle.networks.encoders.base import state_digest
+from tests.reference.models import shallow_model
+
+
+@pytest.fixture(scope="module")
+def vit() -> FrozenEncoder:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timm, "create_model", lambda name, **options: shallow_model(name, 2, **options))
+        return create_encoder(name="vit_tiny_patch16_224", weights="random", block=1, stride=8)
+
+
+@pytest.fixture(scope="module")
+def xfeat() -> XFeatEncoder:
+    return XFeatEncoder()
+
+
+PAPER: dict[str, Any] = {
+    "encoder": {"name": "vit_tiny_patch16_224"},
+    "log_binning": True,
+    "working_sides": (64,),
+    "working_side": "short",
+    "resampling": "lanczos",
+    "negative": False,
+    "whitening": False,
+    "global_channels": 6,
+    "local_channels": 6,
+    "local_side": 0,
+    "local_window": 64,
+}
+XFEAT: dict[str, Any] = {"working_sides": (64, 100), "local_window": 64, "local_channels": 6}
+
+
+class TestState:
+    @pytest.fixture(params=["paper", "default"])
+    def networks(self, request: pytest.FixtureRequest, vit: FrozenEncoder, xfeat: XFeatEncoder) -> list[OneShotNetwork]:
+        """Two networks of one shape, with other decoders."""
+        settings, encoder = (PAPER, vit) if request.param == "paper" else (XFEAT, xfeat)
+        return [OneShotNetwork(NetworkSettings(**settings), encoder) for _ in range(2)]
+
+    def test_holds_no_encoder(self, networks: list[OneShotNetwork]) -> None:
+        keys = networks[0].state_dict().keys()
+        assert {key.split(".")[0] for key in keys} <= {"global_decoder", "local_decoder", "whitening"}
+        assert "local_decoder.conv.weight" in keys
+        wrapped = nn.ModuleDict({"inner": networks[0]}).state_dict().keys()
+        assert set(wrapped) == {f"inner.{key}" for key in keys}
+
+    def test_loads_strictly_and_leaves_the_encoder_alone(self, networks: list[OneShotNetwork]) -> None:
+        before = state_digest(networks[1].encoder)
+        assert networks[1].load_state_dict(networks[0].state_dict(), strict=True) == ([], [])
+        for key, value in networks[0].state_dict().items():
+            assert torch.equal(value, networks[1].state_dict()[key])
+        assert state_digest(networks[1].encoder) == before
+        wrapped = nn.ModuleDict({"inner": networks[1]})
+        assert wrapped.load_state_dict(nn.ModuleDict({"inner": networks[0]}).state_dict()) == ([], [])
+
+    def test_what_lacks_a_decoder_or_has_something_else_is_refused(self, networks: list[OneShotNetwork]) -> None:
+        state = networks[0].state_dict()
+        with pytest.raises(RuntimeError, match="Unexpected key"):
+            networks[1].load_state_dict({**state, "something": torch.zeros(1)})
+        del state["local_decoder.conv.weight"]
+        with pytest.raises(RuntimeError, match=r"Missing key.*local_decoder\.conv\.weight"):
+            networks[1].load_state_dict(state)
+
+
+def test_training_reaches_the_decoders_and_nothing_else(vit: FrozenEncoder) -> None:
+    network = OneShotNetwork(NetworkSettings(**PAPER), vit).train()
+    image = torch.rand(2, 1, 120, 97)
+    whole = network.decode_global(network.encode_global(image), network.global_sizes((120, 97)))[0]
+    local = network.decode_local(network.encode_local(image[..., :64, :64]), (64, 64))
+    (whole[:, 0].mean() + local.mean()).backward()
+    trained = {name for name, value in network.named_parameters() if value.grad is not None}
+    assert trained == set(dict(network.named_parameters())) - {f"encoder.{n}" for n, _ in vit.named_parameters()}
+    assert network.local_decoder.training
+    assert not network.encoder.training
+
+
+def test_descriptors_have_length_one_at_the_decoders_size(vit: FrozenEncoder) -> None:
+    network = OneShotNetwork(NetworkSettings(**PAPER), vit).eval()
+    with torch.no_grad():
+        (found,) = network.decode_global(network.encode_global(torch.rand(1, 1, 120, 97)), [(79, 64)])
+    assert network.global_sizes((120, 97)) == [(79, 64)]
+    assert found.shape == (1, 6, 79, 64)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(1, 79, 64))
+
+
+@torch.no_grad()
+def test_scales_of_the_undecoded_network(xfeat: XFeatEncoder) -> None:
+    """Each scale is encoded on its own, the negative too; forward puts them all on the finest."""
+    network = OneShotNetwork(NetworkSettings(**XFEAT), xfeat).eval()
+    sizes = network.global_sizes((120, 97))
+    assert sizes == [(64, 48), (96, 80)] * 2  # sides of whole cells of eight pixels
+    image = torch.rand(1, 1, 120, 97)
+    levels = network.encode_global(image)
+    shrunk = F.interpolate(image, size=(96, 80), mode="bilinear", align_corners=False, antialias=True)
+    torch.testing.assert_close(levels[1], xfeat(shrunk))
+    torch.testing.assert_close(levels[3], xfeat(1 - shrunk))
+    descriptors = network.decode_global(levels, sizes)
+    for level, descriptor in zip(levels, descriptors):
+        centred = level - level.mean(dim=(2, 3), keepdim=True)
+        torch.testing.assert_close(descriptor, F.normalize(centred, dim=1))
+    whole = network(image)
+    assert whole.shape == (1, 4 * 64, 12, 10)
+    torch.testing.assert_close(whole[:, 64:128], descriptors[1])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 64), (57, 41)])
+@torch.no_grad()
+def test_crops_of_any_size_are_encoded(xfeat: XFeatEncoder, vit: FrozenEncoder, size: tuple[int, int]) -> None:
+    """Crops are clipped at the border, and XFeat takes whole cells only."""
+    for settings, encoder in ((XFEAT, xfeat), (PAPER, vit)):
+        network = OneShotNetwork(NetworkSettings(**settings), encoder).eval()
+        crops = torch.rand(2, 1, *size)
+        features = network.encode_local(crops)
+        assert network.decode_local(features, size).shape == (2, 6, *size)
+        if encoder.fit(size) == size:
+            assert torch.equal(features, encoder(crops))
+
+
+def test_without_a_local_decoder_there_are_no_local_features(xfeat: XFeatEncoder) -> None:
+    network = OneShotNetwork(NetworkSettings(**{**XFEAT, "local_channels": 0}), xfeat)
+    assert network.local_decoder is None
+    with pytest.raises(RuntimeError, match="local_channels is 0"):
+        network.decode_local(torch.rand(1, 64, 8, 8), (64, 64))
