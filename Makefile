@@ -1,5 +1,5 @@
 # Two commands do everything: `make demo` and `make test`. Both set the environment up first.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m monai.bundle run

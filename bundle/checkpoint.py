@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 from collections.abc import Mapping
@@ -79,6 +80,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise CheckpointError(
             f"the checkpoint {path} cannot be written: {error.strerror}; choose another --model_path."
         ) from error

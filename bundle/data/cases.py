@@ -41,7 +41,8 @@ def collect_cases(source: str | Path) -> Cases:
 
     Args:
         source: a folder, searched with its subfolders; one image file; or a data list, a ``.json`` file with a list of
-            paths or of ``{"image": path}``, relative to the file's own folder.
+            paths or of ``{"image": path}``, relative to the file's own folder; such an entry may have the
+            ``pixel_spacing`` of its image, one number or ``(x, y)`` in mm.
 
     Raises:
         ImageError: when there is no image.
@@ -49,11 +50,11 @@ def collect_cases(source: str | Path) -> Cases:
     """
     source = Path(source)
     if source.suffix.lower() == ".json":
-        paths, root = _read_data_list(source), source.parent
+        entries, root = _read_data_list(source), source.parent
     else:
-        paths, root = find_images(source), source
-    ids = image_ids(paths, root)
-    return Cases([{"image": str(path), "image_id": name} for path, name in zip(paths, ids)])
+        entries, root = [{"image": path} for path in find_images(source)], source
+    ids = image_ids([entry["image"] for entry in entries], root)
+    return Cases([{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)])
 
 
 def collect_labelled_cases(
@@ -122,22 +123,25 @@ def _in_template_order(truth: LandmarkSet, names: Sequence[str], key: str, file:
     return truth.points
 
 
-def _read_data_list(file: Path) -> list[Path]:
+def _read_data_list(file: Path) -> list[dict[str, Any]]:
+    """The entries of a data list: ``image``, a path, and ``pixel_spacing`` where it is given."""
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ImageError(f"dataset_dir is {file}: {error.strerror}; give a folder, an image or a data list.") from None
     except ValueError:
         raise ConfigError(f"the data list {file} is no valid JSON: expected a list of image paths.") from None
-    entries = content.get("testing", content.get("images")) if isinstance(content, dict) else content
-    if not isinstance(entries, list) or not entries:
+    listed = content.get("testing", content.get("images")) if isinstance(content, dict) else content
+    if not isinstance(listed, list) or not listed:
         raise ConfigError(
             f"the data list {file} holds no list of images: expected ['a.png', ...] or [{{'image': ...}}]."
         )
-    paths = []
-    for entry in entries:
-        name = entry.get("image") if isinstance(entry, dict) else entry
+    entries = []
+    for entry in listed:
+        given = entry if isinstance(entry, dict) else {"image": entry}
+        name = given.get("image")
         if not isinstance(name, str):
             raise ConfigError(f"the data list {file} has the entry {entry!r}: expected a path or {{'image': path}}.")
-        paths.append(file.parent / name)
-    return paths
+        spacing = given.get("pixel_spacing")
+        entries.append({"image": file.parent / name, **({} if spacing is None else {"pixel_spacing": spacing})})
+    return entries

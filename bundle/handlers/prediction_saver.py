@@ -11,6 +11,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from bundle.data.readable import Failures
+from bundle.errors import ConfigError
 from bundle.handlers.items import decollated_items
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.prediction import PREDICTION_COLUMNS, LandmarkPrediction
@@ -69,7 +70,7 @@ class PredictionSaver:
         writers: which files each image gets: any of ``"json"``, ``"markups"``, ``"overlay"``.
 
     Raises:
-        KeyError: when a writer is unknown.
+        ConfigError: when a writer is unknown.
     """
 
     def __init__(
@@ -84,6 +85,9 @@ class PredictionSaver:
         self.names = tuple(names)
         self.failures = failures
         self.stopwatch = stopwatch
+        unknown = [name for name in writers if name not in WRITERS]
+        if unknown:
+            raise ConfigError(f"writers is {list(writers)!r}, expected names from {', '.join(WRITERS)}.")
         self.writers = [WRITERS[name](self.output_dir) for name in writers]
         self.table = LandmarkTableWriter(self.output_dir)
         self._confidence: list[float] = []

@@ -8,14 +8,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.geometry import PixelCentres
 from bundle.inferers.base import OneShotInferer
 from bundle.matching.confidence import confidence
 from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.local_kernels import kernel_similarity, kernels_at
 from bundle.matching.posterior_matcher import PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
-from bundle.networks.local_view import local_crops
+from bundle.networks.local_view import LocalCrops, local_crops
+from bundle.networks.whitening import inverse_power
 from bundle.template import Template
+
+#: The features of crops are whitened by the covariance of the template's own crops.
+LOCAL_POWER = 0.5
+LOCAL_SHRINKAGE = 0.05
+
+
+class _LocalKnown(NamedTuple):
+    """The landmarks' surroundings at the resolution of the crops."""
+
+    matrix: Tensor  # (C, C), whitening of the crops' features
+    kernels: Tensor  # (N, C, patch, patch), whitened features around the landmarks
+    decoded: Tensor | None  # (N, C'), decoded features of the landmarks, of length one
 
 
 class _Known(NamedTuple):
@@ -23,11 +38,11 @@ class _Known(NamedTuple):
 
     landmarks: Tensor  # (N, 2), pixels (x, y)
     view: DescriptorPyramid
-    local: Tensor | None  # (N, C), local descriptors of the landmarks, of length one
+    local: _LocalKnown | None
 
 
 class PosteriorInferer(OneShotInferer):
-    """Similarity at several scales, a weak geometric prior, local evidence, and the mean of the posterior.
+    """Similarity at several scales, a geometric prior, crops at high resolution, and the mean of the posterior.
 
     Args:
         template: the annotated image.
@@ -41,11 +56,7 @@ class PosteriorInferer(OneShotInferer):
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
         """See :class:`OneShotInferer`."""
         image, landmarks = self.template_tensors(device)
-        local = None
-        if network.local_decoder is not None:
-            crops = local_crops(image, landmarks, network.settings)
-            descriptors = network.decode_local(network.encode_local(crops.images), network.settings.decoded_crop)
-            local = crops.sample(descriptors, landmarks)
+        local = self._describe_crops(image, landmarks, network) if self.settings.uses_crops else None
         return _Known(landmarks, self._view(image, network), local)
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
@@ -54,9 +65,8 @@ class PosteriorInferer(OneShotInferer):
         evidence = self.matcher.coarse(known.view, known.landmarks, query)
         if known.local is not None:
             crops = local_crops(image, evidence.points, network.settings)
-            descriptors = network.decode_local(network.encode_local(crops.images), network.settings.decoded_crop)
-            local = torch.einsum("nc,nchw->nhw", known.local, F.normalize(descriptors, dim=1))
-            evidence = self.matcher.fine(evidence, query, local, *crops.lattice(local.shape[-1]))
+            scores = self._local_scores(crops, known.local, network)
+            evidence = self.matcher.fine(evidence, query, scores, *crops.lattice(scores.shape[-1]))
         similarity, back = self.matcher.verify(known.view, known.landmarks, query, evidence.points)
         trust = confidence(similarity, back / max(self.template.size), evidence.spread / max(query.size))
         return torch.cat([evidence.points, torch.stack([similarity, back, evidence.spread, trust], dim=1)], dim=1)
@@ -65,3 +75,32 @@ class PosteriorInferer(OneShotInferer):
         size = (image.shape[-2], image.shape[-1])
         levels = network.decode_global(network.encode_global(image), network.global_sizes(size))
         return self.matcher.view([level[0] for level in levels], size)
+
+    def _describe_crops(self, image: Tensor, landmarks: Tensor, network: OneShotNetwork) -> _LocalKnown:
+        crops = local_crops(image, landmarks, network.settings)
+        features = network.encode_local(crops.images)
+        centred = (features - features.mean(dim=(-2, -1), keepdim=True)).transpose(0, 1).flatten(1)
+        matrix = inverse_power(centred @ centred.T / centred.shape[1], LOCAL_POWER, LOCAL_SHRINKAGE)
+        maps = _whitened(features, matrix)
+        window, cells = network.settings.local_window, (maps.shape[-2], maps.shape[-1])
+        inside = PixelCentres().to_cells(crops.to_crop(landmarks), (window, window), cells)
+        decoded = None
+        if network.local_decoder is not None:
+            decoded = crops.sample(network.decode_local(features, network.settings.decoded_crop), landmarks)
+        return _LocalKnown(matrix, kernels_at(maps, inside, self.settings.patch), decoded)
+
+    def _local_scores(self, crops: LocalCrops, known: _LocalKnown, network: OneShotNetwork) -> Tensor:
+        """Weighted similarity of each landmark's crop to the landmark: (N, S, S)."""
+        features = network.encode_local(crops.images)
+        side = network.settings.decoded_crop[0]
+        scores = kernel_similarity(_whitened(features, known.matrix), known.kernels, side) * self.settings.local_weight
+        if known.decoded is not None and self.settings.decoder_weight:
+            maps = F.normalize(network.decode_local(features, network.settings.decoded_crop), dim=1)
+            scores = scores + torch.einsum("nc,nchw->nhw", known.decoded, maps) * self.settings.decoder_weight
+        return scores
+
+
+def _whitened(features: Tensor, matrix: Tensor) -> Tensor:
+    """Features of crops, each crop's mean removed, whitened, of length one: (N, C, h, w)."""
+    centred = features - features.mean(dim=(-2, -1), keepdim=True)
+    return F.normalize(torch.einsum("dc,nchw->ndhw", matrix, centred), dim=1)

@@ -90,19 +90,19 @@ class PosteriorMatcher:
     def fine(
         self, coarse: Evidence, query: DescriptorPyramid, local: Tensor, origins: Tensor, step: Tensor
     ) -> Evidence:
-        """Add the similarity of local features to the coarse scores.
+        """Add the evidence of the crops to the coarse scores.
 
         Args:
             coarse: what :meth:`coarse` gave.
             query: descriptors of the query.
-            local: (N, S, S), cosine similarity of each landmark's decoded crop to the template landmark.
+            local: (N, S, S), weighted similarity of each landmark's crop to the template landmark.
             origins: (N, 2), pixel ``(x, y)`` of the query at the centre of each map's first cell.
             step: (2,), pixels of the query from one cell to the next, ``(x, y)``.
         """
         side = local.shape[-1]
         pixels = cell_grid((side, side), dtype=local.dtype, device=local.device).reshape(1, side, side, 2)
         pixels = origins[:, None, None] + pixels * step
-        scores = sample_scores(coarse.scores, query.to_cells(pixels)) + self.settings.local_weight * local
+        scores = sample_scores(coarse.scores, query.to_cells(pixels)) + local
         mean, spread = posterior_moments(scores, self.settings.temperature)
         return Evidence(origins + mean * step, spread * step.mean(), coarse.scores)
 

@@ -30,7 +30,8 @@ class MatchingSettings:
             template layout's extent (posterior).
         trusted_spread: posterior radius at which a match counts half, as a fraction of the extent (posterior).
         temperature: units of score that make a factor of e in the posterior (posterior).
-        local_weight: weight of the local similarity beside the global one (posterior).
+        local_weight: weight of the crops' whitened features beside the global similarity (posterior).
+        decoder_weight: weight of the crops' decoded features, where a local decoder was trained (posterior).
     """
 
     strategy: str = "posterior"
@@ -45,6 +46,7 @@ class MatchingSettings:
     trusted_spread: float = 0.03
     temperature: float = 0.015
     local_weight: float = 0.2
+    decoder_weight: float = 0.05
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -60,9 +62,14 @@ class MatchingSettings:
         for name in ("prior_sigma", "affine_ridge", "neighbour_reach", "trusted_spread", "temperature"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected a positive number.")
-        for name in ("prior_weight", "local_weight"):
+        for name in ("prior_weight", "local_weight", "decoder_weight"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected zero or a positive number.")
+
+    @property
+    def uses_crops(self) -> bool:
+        """Whether the fine stage has any weight (posterior)."""
+        return bool(self.local_weight or self.decoder_weight)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values that a checkpoint or a JSON file can hold."""

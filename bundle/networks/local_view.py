@@ -28,6 +28,10 @@ class LocalCrops:
     origins: Tensor
     step: Tensor
 
+    def to_crop(self, points: Tensor) -> Tensor:
+        """Pixels ``(x, y)`` of the full image, one a crop, to pixels of that crop; (N, 2)."""
+        return (points - self.origins) / self.step
+
     def lattice(self, side: int) -> tuple[Tensor, Tensor]:
         """Where the cells of decoded maps lie on the full image.
 

@@ -41,8 +41,8 @@ class NetworkSettings:
     whitening: bool = True
     global_channels: int = 0
     local_channels: int = 32
-    local_side: int = 1200
-    local_window: int = 160
+    local_side: int = 2400
+    local_window: int = 256
     local_cells: int = 40
 
     def __post_init__(self) -> None:

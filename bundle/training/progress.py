@@ -43,7 +43,7 @@ class StageProgress:
             return
         output: Any = engine.state.output
         loss = output[0]["loss"] if isinstance(output, list) else output["loss"]
-        shown = {"loss": f"{float(loss):.4f}"}
+        shown = {"loss": f"{loss.item():.4f}"}
         value = self.evaluator.state.metrics.get(self.metric)
         if value is not None:
             shown["error"] = f"{float(value):.2f} px"

@@ -31,5 +31,6 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
 
 def forget_run(folder: str | Path) -> None:
     """Remove what only a training that is not yet complete needs; the logs stay."""
-    for path in Path(folder).rglob("*.pt"):
-        path.unlink(missing_ok=True)
+    for path in Path(folder).rglob("*"):
+        if path.suffix in (".pt", ".partial"):
+            path.unlink(missing_ok=True)

@@ -32,8 +32,9 @@ class WhiteningFit:
         self.shrinkage = shrinkage
 
     def run(self) -> None:
-        """Encode the warps and fit."""
-        assert self.network.whitening is not None
+        """Encode the warps and fit; nothing happens where the network has no whitening."""
+        if self.network.whitening is None:
+            return
         size = (int(self.warps.image.shape[-2]), int(self.warps.image.shape[-1]))
         own = self._describe(self.warps.image, self.warps.lattice.float(), size)
         covariances = [torch.zeros(level.shape[1], level.shape[1], device=level.device) for level in own]
