@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +101,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "--template_landmarks to match without training."
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():  # about the protocol of a file that is no pickle at all
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can make the unpickler raise anything
         raise CheckpointError(f"{path} is no checkpoint, or a damaged one: train again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of the format {FORMAT}: it was not written by this project's training.")
@@ -118,12 +120,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             stored["digest"],
         )
         return Checkpoint(
-            content["model"],
+            dict(content["model"]),
             template,
-            content["network"],
-            content["matching"],
-            content["encoder_digest"],
-            content["training"],
+            {**content["network"], "encoder": dict(content["network"]["encoder"])},
+            dict(content["matching"]),
+            str(content["encoder_digest"]),
+            dict(content["training"]),
         )
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise CheckpointError(f"{path} lacks a part that a checkpoint must have ({error}): train again.") from error

@@ -12,6 +12,7 @@ from monai.transforms import Compose, MapTransform
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from bundle.errors import ConfigError
 from bundle.template import Template
 
 
@@ -29,6 +30,9 @@ class WarpedTemplate(Dataset):
         seed: warps of another seed are other warps.
         lattice_step: distance in pixels of the image between the points of a lattice that is taken along; 0 for none.
         image: the template's image where it shall have another resolution than ``template.pixels``: (1, 1, H, W).
+
+    Raises:
+        ConfigError: when there is not at least one warp.
     """
 
     def __init__(
@@ -40,6 +44,8 @@ class WarpedTemplate(Dataset):
         lattice_step: int = 0,
         image: Tensor | None = None,
     ) -> None:
+        if not count >= 1:
+            raise ConfigError(f"a training with {count} warps was asked for, expected at least one: raise the setting.")
         self.image = torch.from_numpy(template.pixels)[None] if image is None else image[0].cpu()
         scale = torch.tensor(
             [self.image.shape[-1] / template.size[1], self.image.shape[-2] / template.size[0]], dtype=torch.float64

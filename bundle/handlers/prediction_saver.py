@@ -81,6 +81,9 @@ class PredictionSaver:
         stopwatch: Stopwatch,
         writers: Sequence[str] = tuple(WRITERS),
     ) -> None:
+        unknown = sorted(set(writers) - set(WRITERS))
+        if unknown:
+            raise ConfigError(f"writers holds {', '.join(unknown)}, expected any of {', '.join(WRITERS)}.")
         self.output_dir = Path(output_dir)
         self.names = tuple(names)
         self.failures = failures

@@ -9,8 +9,8 @@ from torch import Tensor
 def confidence(similarity: Tensor, back_match_error: Tensor, spread: Tensor) -> Tensor:
     """One number from 0 to 1 for each landmark, larger for a point that is more likely near the truth.
 
-    The product of three factors: the similarity itself; agreement both ways, which halves where the point matches back
-    2 % of the long side away from the landmark; and sharpness, which halves where the posterior is 2 % wide.
+    The similarity, times the geometric mean of two factors: agreement both ways, one half where the point matches back
+    2 % of the long side away from the landmark; and sharpness, one half where the posterior is 2 % wide.
 
     Args:
         similarity: (N,), cosine similarity.

@@ -46,7 +46,7 @@ class StageProgress:
         shown = {"loss": f"{loss.item():.4f}"}
         value = self.evaluator.state.metrics.get(self.metric)
         if value is not None:
-            shown["error"] = f"{float(value):.2f} px"
+            shown["error"] = f"{float(value):.2f} cells"
         self._bar.set_postfix(shown)
         self._bar.update(engine.state.epoch - self._bar.n)
 

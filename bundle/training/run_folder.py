@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from bundle.template import Template
 
 
-def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]) -> str:
+def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any], example: Mapping[str, Tensor]) -> str:
     """The folder of the training that is defined by a template and settings.
 
     Args:
         root: where the folders of all trainings are.
         template: the annotated image.
         settings: everything else that the result depends on, as JSON values.
+        example: one warp, which stands for the transforms that made it.
 
     Returns:
         path of the folder, whose name is a fingerprint of all that; it need not exist yet.
@@ -26,6 +29,9 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
     digest.update(template.pixels.tobytes())
     digest.update(template.landmarks.points.tobytes())
     digest.update("\n".join(template.landmarks.names).encode())
+    for name, tensor in sorted(example.items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
     return str(Path(root) / digest.hexdigest()[:12])
 
 

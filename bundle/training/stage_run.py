@@ -8,6 +8,7 @@ import torch
 from monai.engines import Trainer
 from monai.handlers import CheckpointLoader, CheckpointSaver
 
+from bundle.errors import ConfigError
 from bundle.training.keep_best import KeepBest
 from bundle.training.stages import Stage
 
@@ -41,6 +42,8 @@ class StageRun:
 
     def run(self) -> None:
         """Train until the last epoch, from the state that an earlier run left, if any."""
+        if self.trainer.state.epoch_length == 0:
+            raise ConfigError("there are fewer warps than one batch holds: raise warps or lower batch_size.")
         state = {"network": self.stage.network, "optimizer": self.optimizer, "trainer": self.trainer}
         found = sorted(self.folder.glob(f"{_PREFIX}_*.pt"), key=lambda path: path.stat().st_mtime)
         if found:

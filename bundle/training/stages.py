@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bundle.data.warps import WarpedTemplate
+from bundle.errors import ConfigError
 from bundle.geometry import CellGeometry
 from bundle.networks import OneShotNetwork
 from bundle.networks.windows import padded_windows
@@ -62,6 +63,8 @@ class GlobalStage(Stage):
 
     def __init__(self, network: OneShotNetwork, warps: WarpedTemplate, geometry: CellGeometry) -> None:
         super().__init__(network)
+        if network.global_decoder is None:
+            raise ConfigError("the global stage needs network.global_channels: set it to more than 0.")
         self.geometry = geometry
         self.image_size = (int(warps.image.shape[-2]), int(warps.image.shape[-1]))
         (self.decoded_size,) = network.global_sizes(self.image_size)
@@ -95,6 +98,8 @@ class LocalStage(Stage):
 
     def __init__(self, network: OneShotNetwork, geometry: CellGeometry, jitter: int, seed: int) -> None:
         super().__init__(network)
+        if network.local_decoder is None:
+            raise ConfigError("the local stage needs network.local_channels: set it to more than 0.")
         self.geometry = geometry
         self.jitter = jitter
         self.seed = seed

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from bundle.data.warps import WarpedTemplate
+from bundle.errors import ConfigError
 from bundle.geometry import PixelCentres, sample_map
 from bundle.networks import OneShotNetwork
 
@@ -23,9 +24,16 @@ class WhiteningFit:
         warps: warps of the template with a lattice of points.
         power: see :meth:`bundle.networks.whitening.Whitening.fit`.
         shrinkage: likewise.
+
+    Raises:
+        ConfigError: when the network has no whitening.
     """
 
     def __init__(self, network: OneShotNetwork, warps: WarpedTemplate, power: float, shrinkage: float) -> None:
+        if network.whitening is None:
+            raise ConfigError(
+                "whitening#fit needs network.whitening: set it to true, or take the fit out of training."
+            )
         self.network = network
         self.warps = warps
         self.power = power

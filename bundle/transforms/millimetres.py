@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -26,12 +27,12 @@ class ReferenceLength:
     """
 
     def __init__(self, landmarks: Sequence[int], millimetres: float) -> None:
-        if len(landmarks) != 2 or landmarks[0] == landmarks[1] or min(landmarks) < 0:
+        if not _are_two_numbers(landmarks):
             raise ConfigError(
-                f"reference_length.landmarks is {list(landmarks)}, expected two different landmarks counted from 0."
+                f"reference_length.landmarks is {landmarks!r}, expected two different landmarks counted from 0."
             )
-        if not millimetres > 0:
-            raise ConfigError(f"reference_length.millimetres is {millimetres}, expected a positive length.")
+        if isinstance(millimetres, bool) or not isinstance(millimetres, int | float) or not 0 < millimetres < math.inf:
+            raise ConfigError(f"reference_length.millimetres is {millimetres!r}, expected a positive length.")
         self.landmarks = (int(landmarks[0]), int(landmarks[1]))
         self.millimetres = float(millimetres)
 
@@ -49,6 +50,32 @@ class ReferenceLength:
             )
         length = (points[first] - points[second]).norm()
         return (self.millimetres / length.where(length > 0, torch.nan)).expand(2)
+
+
+def read_reference_length(settings: Mapping[str, Any] | None) -> ReferenceLength | None:
+    """The reference length of a configuration.
+
+    Args:
+        settings: ``landmarks`` and ``millimetres`` (see :class:`ReferenceLength`), or None for none.
+
+    Raises:
+        ConfigError: when the settings are not these two.
+    """
+    if not settings:
+        return None
+    if not isinstance(settings, Mapping) or set(settings) != {"landmarks", "millimetres"}:
+        raise ConfigError(
+            f"reference_length is {settings!r}, expected {{'landmarks': [first, second], 'millimetres': length}}."
+        )
+    return ReferenceLength(**settings)
+
+
+def _are_two_numbers(landmarks: Any) -> bool:
+    """Whether these are two different whole numbers that are not negative."""
+    if isinstance(landmarks, str) or not isinstance(landmarks, Sequence) or len(landmarks) != 2:
+        return False
+    whole = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in landmarks)
+    return whole and landmarks[0] != landmarks[1]
 
 
 class PointsInMillimetresd(MapTransform):

@@ -354,7 +354,7 @@ def test_file_limits(tmp_path, monkeypatch):
         read_landmark_table(write(tmp_path, "l.json", {"a": [1, 2]}))
     path = tmp_path / "large.csv"
     with path.open("wb") as file:
-        file.truncate(common.MAX_FILE_BYTES + 1)
+        file.truncate(checks.MAX_FILE_BYTES + 1)
     with pytest.raises(LandmarkError, match=r"64 MB, more than the 64 MB"):
         read_landmarks(path, radiograph())
 

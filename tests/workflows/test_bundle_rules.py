@@ -1,0 +1,189 @@
+"""What MONAI and the model zoo ask of a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from importlib import metadata as installed
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
+
+from tests.conftest import Sample, Trained
+from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, at_bundle_root, open_workflow, read_config
+
+OVERLAYS = ("head", "hand", "encoder_dino", "encoder_xfeat", "paper")
+WORKFLOWS = ("train", "inference", "evaluate")
+REQUIRED = (
+    "schema",
+    "version",
+    "monai_version",
+    "pytorch_version",
+    "numpy_version",
+    "required_packages_version",
+    "task",
+    "description",
+    "authors",
+    "copyright",
+    "network_data_format",
+)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "infer"), ("evaluate", "infer")])
+def test_every_property_that_monai_asks_for(name: str, kind: str, trained: Trained, sample: Sample) -> None:
+    """The training asks for all of its parts, which computes the features of its warps."""
+    settings: dict[str, Any] = {"model_path": trained.model, "dataset_dir": sample.images}
+    if kind == "train":
+        settings = {**trained.settings, "warps": 2, "output_dir": trained.output}
+    if name == "evaluate":
+        settings["landmarks"] = sample.truth
+    with at_bundle_root():
+        workflow = open_workflow(name, kind=kind, **settings)
+        workflow.initialize()
+        assert workflow.check_properties() == []
+
+
+class TestMetadata:
+    @pytest.fixture(scope="class")
+    def metadata(self) -> dict[str, Any]:
+        return read_config("metadata")
+
+    def test_it_follows_the_schema(self, metadata: dict[str, Any], tmp_path: Path) -> None:
+        """By the published schema where it is at hand; what it requires is checked in any case."""
+        assert [key for key in REQUIRED if not metadata.get(key)] == []
+        data_format = metadata["network_data_format"]
+        assert set(data_format["inputs"]) == {"image"} and set(data_format["outputs"]) == {"pred"}
+        assert metadata["version"] in metadata["changelog"]
+        name = metadata["schema"].rsplit("/", 1)[-1]
+        schema = Path(os.environ.get("OSL_REAL_DATA", "")) / "monai" / name
+        if os.environ.get("OSL_REAL_DATA") and schema.is_file():
+            verify_metadata(str(CONFIGS / "metadata.json"), filepath=shutil.copy(schema, tmp_path / name))
+
+    def test_its_versions_are_those_that_install_together(self, metadata: dict[str, Any]) -> None:
+        lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        pinned = dict(line.lower().split("==") for line in lines if "==" in line)
+        pinned = {re.sub(r"[-_.]+", "-", name): version for name, version in pinned.items()}
+        named = {
+            "monai": metadata["monai_version"],
+            "torch": metadata["pytorch_version"],
+            "numpy": metadata["numpy_version"],
+            **metadata["required_packages_version"],
+        }
+        wrong = {name: version for name, version in named.items() if pinned.get(name) != version}
+        assert wrong == {}
+
+    def test_it_names_every_package_that_has_to_be_installed(self, metadata: dict[str, Any]) -> None:
+        lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        needed = {re.split(r"[^\w.-]", line.strip())[0].lower() for line in lines if line.strip() and line[0] != "#"}
+        named = {*metadata["required_packages_version"], "monai", "torch", "numpy"}
+        assert needed - named == set()
+
+    def test_the_version_is_that_of_the_package(self, metadata: dict[str, Any]) -> None:
+        from bundle import __version__
+
+        assert metadata["version"] == __version__
+
+    def test_the_installed_monai_is_recent_enough(self, metadata: dict[str, Any]) -> None:
+        major = int(installed.version("monai").split(".")[0])
+        assert major >= int(metadata["monai_version"].split(".")[0])
+
+
+class TestNetwork:
+    """``verify_net_in_out`` feeds the network what the metadata promise."""
+
+    def check(self, **override: Any) -> None:
+        with at_bundle_root():
+            verify_net_in_out(
+                "network_def",
+                meta_file="configs/metadata.json",
+                config_file="configs/inference.json",
+                device="cpu",
+                n=10,
+                **override,
+            )
+
+    def test_the_default_network_is_as_the_metadata_say(self, sample: Sample) -> None:
+        """The whitening changes no shape; to fit it would take most of the time."""
+        whitening = {"network": {"whitening": False}}
+        self.check(template_image=str(sample.image), template_landmarks=str(sample.landmarks), **whitening)
+
+    def test_a_network_of_other_settings(self, sample: Sample) -> None:
+        settings = {
+            "template_image": str(sample.image),
+            "template_landmarks": str(sample.landmarks),
+            "network": {"working_sides": [160, 320], "negative": False},
+        }
+        self.check(**settings, **{"_meta_#network_data_format#outputs#pred#num_channels": 128})
+        with pytest.raises(ValueError, match="channel number"):
+            self.check(**settings)
+
+    def test_a_trained_network(self, trained: Trained) -> None:
+        channels = 64 * len(TINY_NETWORK["working_sides"]) * 2
+        self.check(
+            model_path=str(trained.model), **{"_meta_#network_data_format#outputs#pred#num_channels": channels}
+        )
+
+
+class TestFiles:
+    @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)
+    def test_json_is_indented_by_four(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        assert text == json.dumps(json.loads(text), indent=4, ensure_ascii=False) + "\n"
+
+    @pytest.mark.parametrize("path", sorted(CONFIGS.iterdir()), ids=lambda path: path.name)
+    def test_no_personal_path_and_no_long_line(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"/home/|/Users/|/root/|/work/|/tmp/|[A-Z]:\\\\", text)
+        if path.name != "metadata.json":
+            assert not re.search(r"\bssh\b|@[\w-]+\.(?:com|org)\b", text)
+
+    def test_the_files_of_a_bundle(self) -> None:
+        for name in ("LICENSE", "configs/metadata.json", "configs/logging.conf", *(f"configs/{n}.json" for n in WORKFLOWS)):
+            assert (ROOT / name).is_file(), name
+
+
+class TestOverlays:
+    @pytest.mark.parametrize("name", OVERLAYS)
+    def test_every_key_is_one_that_a_configuration_has(self, name: str) -> None:
+        """``+key`` adds to a key, ``a#b`` sets a part of one; new keys have to be used by the overlay itself."""
+        known = {key for base in (*WORKFLOWS, "paper") for key in read_config(base)}
+        overlay = read_config(name)
+        text = json.dumps({**read_config("paper"), **overlay})
+        for key in overlay:
+            plain = key.removeprefix("+").split("#")[0]
+            assert plain in known, key
+            if all(plain not in read_config(base) for base in WORKFLOWS):
+                assert f"@{plain}" in text, f"{key} is never used"
+
+    @pytest.mark.parametrize("workflow", WORKFLOWS)
+    @pytest.mark.parametrize("overlays", [["head"], ["hand"], ["encoder_xfeat", "head"], ["paper", "hand"]], ids="+".join)
+    def test_all_configurations_accept_them(self, workflow: str, overlays: list[str]) -> None:
+        if "paper" in overlays and workflow != "train":
+            overlays = [name for name in overlays if name != "paper"]
+        parser = ConfigParser()
+        with at_bundle_root():
+            parser.read_config([f"configs/{name}.json" for name in (workflow, *overlays)])
+            parser.parse()
+        last = read_config(overlays[-1])
+        for key, value in last.items():
+            assert parser[key] == value
+
+    def test_the_encoder_is_merged_into_the_network(self) -> None:
+        parser = ConfigParser()
+        with at_bundle_root():
+            parser.read_config(["configs/train.json", "configs/encoder_dino.json", "configs/encoder_xfeat.json"])
+        assert parser["network#encoder#name"] == read_config("encoder_xfeat")["+network"]["encoder"]["name"]
+
+    def test_what_the_overlays_set_arrives(self, sample: Sample) -> None:
+        from tests.workflows.running import content
+
+        settings = {**sample.template, "dataset_dir": sample.images, "landmarks": sample.truth, "network": TINY_NETWORK}
+        spacing, radii = content("evaluate", "head", get=("template", "additional_metrics"), **settings)
+        assert spacing.spacing == (0.1, 0.1)
+        assert list(radii) == ["sdr_2.0mm", "sdr_2.5mm", "sdr_3.0mm", "sdr_4.0mm"]
+        reference = content("inference", "hand", get="reference", **sample.template, dataset_dir=sample.images)
+        assert (reference.landmarks, reference.millimetres) == ((0, 4), 50.0)

@@ -1,0 +1,98 @@
+"""The preset of the paper, with a small transformer of random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+
+from bundle.checkpoint import read_checkpoint
+from tests.conftest import Sample
+from tests.workflows.running import TINY_PAPER_NETWORK, at_bundle_root, open_workflow, run, train
+
+SETTINGS: dict[str, Any] = {
+    "network": TINY_PAPER_NETWORK,
+    "encoder_weights": "random",
+    "warps": 4,
+    "validation_warps": 1,
+    "global_iterations": 2,
+    "local_iterations": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def few(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The template with six of its landmarks."""
+    folder = tmp_path_factory.mktemp("few")
+    lines = sample.landmarks.read_text(encoding="utf-8").splitlines()
+    (folder / "template.csv").write_text("\n".join([lines[0], *lines[1::7]]) + "\n", encoding="utf-8")
+    rows = [line.split(",") for line in sample.truth.read_text(encoding="utf-8").splitlines()]
+    kept = [0, *(column for first in range(1, 75, 14) for column in (first, first + 1))]
+    text = "\n".join(",".join(row[column] for column in kept) for row in rows)
+    (folder / "truth.csv").write_text(text + "\n", encoding="utf-8")
+    return {"template_image": sample.image, "template_landmarks": folder / "template.csv", "truth": folder / "truth.csv"}
+
+
+@pytest.fixture(scope="module")
+def model(few: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("paper")
+    settings = {key: few[key] for key in ("template_image", "template_landmarks")}
+    train("paper", **SETTINGS, **settings, model_path=folder / "model.pt", output_dir=folder / "training")
+    return folder / "model.pt"
+
+
+def test_both_decoders_are_trained(model: Path) -> None:
+    checkpoint = read_checkpoint(model)
+    kinds = {key.split(".")[0] for key in checkpoint.decoders}
+    assert kinds == {"global_decoder", "local_decoder"}
+    assert checkpoint.matching["strategy"] == "paper"
+    assert checkpoint.training["global_epochs"] == checkpoint.training["local_epochs"] == 2
+    assert not list((model.parent / "training").rglob("*.pt"))
+
+
+def test_it_is_evaluated(model: Path, few: dict[str, Path], sample: Sample, tmp_path: Path) -> None:
+    run(
+        "evaluate",
+        model_path=model,
+        encoder_weights="random",
+        dataset_dir=sample.images,
+        landmarks=few["truth"],
+        output_dir=tmp_path,
+    )
+    report = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert (report["images"], report["landmarks"]) == (3, 6)
+    assert 0 < report["mre_px"] < np.hypot(320, 320) and report["mre_mm"] > 0
+
+
+def test_an_interrupted_training_goes_on_in_the_second_stage(
+    model: Path, few: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = {
+        **SETTINGS,
+        **{key: few[key] for key in ("template_image", "template_landmarks")},
+        "model_path": tmp_path / "model.pt",
+        "output_dir": tmp_path / "training",
+    }
+
+    def stop(engine: Any) -> None:
+        raise KeyboardInterrupt
+
+    with at_bundle_root():
+        workflow = open_workflow("train", "paper", kind="train", **settings)
+        workflow.initialize()
+        run_dir = workflow.parser.get_parsed_content("run_dir")
+        workflow.parser.get_parsed_content("train#trainer").add_event_handler(Events.EPOCH_COMPLETED(once=2), stop)
+        with pytest.raises(KeyboardInterrupt):
+            workflow.run()
+    assert not (tmp_path / "model.pt").exists()
+    states = [path.relative_to(run_dir).parts[0] for path in Path(run_dir).rglob("state_*.pt")]
+    assert sorted(states) == ["global", "local"]
+    train("paper", **settings)
+    first, second = (read_checkpoint(path).decoders for path in (model, tmp_path / "model.pt"))
+    assert set(first) == set(second)
+    assert all(torch.equal(first[key], second[key]) for key in first)
