@@ -1,7 +1,8 @@
-"""What the end-to-end tests share: a tiny sample set and one tiny training on it."""
+"""What the end-to-end tests share: a tiny sample set, the same with few landmarks, and one tiny training on that."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.workflows.running import ROOT, tiny_training, train
 
@@ -52,6 +54,12 @@ class Trained:
     settings: dict[str, Any]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """The images are so small that threads would wait for each other most of the time."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     folder = tmp_path_factory.mktemp("sample")
@@ -64,8 +72,26 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 @pytest.fixture(scope="session")
-def trained(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def small(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """Eight of the landmarks, which makes everything quicker."""
+    folder = tmp_path_factory.mktemp("small")
+    shutil.copytree(sample.folder, folder, dirs_exist_ok=True)
+    few = Sample(
+        folder,
+        *(folder / path.relative_to(sample.folder) for path in (sample.image, sample.landmarks)),
+        *(folder / path.relative_to(sample.folder) for path in (sample.images, sample.truth)),
+    )
+    header, *lines = few.landmarks.read_text(encoding="utf-8").splitlines()
+    few.landmarks.write_text("\n".join([header, *lines[::5]]) + "\n", encoding="utf-8")
+    image, *columns = zip(*(line.split(",") for line in few.truth.read_text(encoding="utf-8").splitlines()))
+    kept = [column for index, column in enumerate(columns) if index // 2 % 5 == 0]
+    few.truth.write_text("\n".join(",".join(row) for row in zip(image, *kept)) + "\n", encoding="utf-8")
+    return few
+
+
+@pytest.fixture(scope="session")
+def trained(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
-    settings = tiny_training(dataset_dir=sample.folder)
+    settings = tiny_training(dataset_dir=small.folder)
     train(**settings, model_path=folder / "model.pt", output_dir=folder / "training")
     return Trained(folder / "model.pt", folder / "training", settings)

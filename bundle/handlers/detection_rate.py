@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from monai.handlers import IgniteMetricHandler
 from monai.utils import MetricReduction
 
+from bundle.handlers.landmark_metric import LandmarkMetricHandler
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
 
 
-class SuccessfulDetectionRateHandler(IgniteMetricHandler):
+class SuccessfulDetectionRateHandler(LandmarkMetricHandler):
     """Computes the percentage of landmarks found nearer to their truth than ONE radius, over an epoch.
 
     One handler has one radius, because an engine's metric should be one number: ``StatsHandler`` prints,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monai.handlers import IgniteMetricHandler
 from monai.utils import MetricReduction
 
+from bundle.handlers.landmark_metric import LandmarkMetricHandler
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 
 
@@ -24,7 +24,7 @@ def lower_is_better(current: float, best: float) -> bool:
     return current < best or (best != best and current == current)
 
 
-class MeanRadialErrorHandler(IgniteMetricHandler):
+class MeanRadialErrorHandler(LandmarkMetricHandler):
     """Computes the mean radial error over all landmarks of all images of an epoch.
 
     The error is in the unit of the points. For millimetres multiply both points by the spacing of the image, ``(x, y)``

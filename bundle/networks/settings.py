@@ -40,7 +40,7 @@ class NetworkSettings:
     negative: bool = True
     whitening: bool = True
     global_channels: int = 0
-    local_channels: int = 32
+    local_channels: int = 16
     local_side: int = 2400
     local_window: int = 256
     local_cells: int = 40

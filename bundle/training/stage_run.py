@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from ignite.engine import Events
 from monai.engines import Trainer
-from monai.handlers import CheckpointLoader, CheckpointSaver
+from monai.handlers import CheckpointLoader
 
 from bundle.errors import ConfigError
 from bundle.training.keep_best import KeepBest
 from bundle.training.stages import Stage
-
-_PREFIX = "state"
 
 
 class StageRun:
@@ -37,21 +37,30 @@ class StageRun:
         self.stage = stage
         self.trainer = trainer
         self.optimizer = optimizer
-        self.folder = Path(folder)
+        self.path = Path(folder) / "state.pt"
         self.keep_best = keep_best
 
     def run(self) -> None:
         """Train until the last epoch, from the state that an earlier run left, if any."""
         if self.trainer.state.epoch_length == 0:
             raise ConfigError("there are fewer warps than one batch holds: raise warps or lower batch_size.")
-        state = {"network": self.stage.network, "optimizer": self.optimizer, "trainer": self.trainer}
-        found = sorted(self.folder.glob(f"{_PREFIX}_*.pt"), key=lambda path: path.stat().st_mtime)
-        if found:
-            CheckpointLoader(str(found[-1]), state)(self.trainer)
-        CheckpointSaver(str(self.folder), state, file_prefix=_PREFIX, save_interval=1, n_saved=1).attach(self.trainer)
+        if self.path.is_file():
+            device: Any = self.stage.device  # torch takes it, though MONAI's annotation has dictionaries only
+            CheckpointLoader(str(self.path), self._parts(), map_location=device)(self.trainer)
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save)
         # An engine that is told to run when it has finished would start again from the first epoch.
         if self.trainer.state.epoch < self.trainer.state.max_epochs:
             self.trainer.run()
         if self.keep_best is not None:
             self.keep_best.restore()
         self.stage.eval()
+
+    def _parts(self) -> dict[str, Any]:
+        return {"network": self.stage.network, "optimizer": self.optimizer, "trainer": self.trainer}
+
+    def _save(self) -> None:
+        """Save in one step, which MONAI's saver does not: a process that dies meanwhile leaves the state before."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        torch.save({name: part.state_dict() for name, part in self._parts().items()}, partial)
+        partial.replace(self.path)

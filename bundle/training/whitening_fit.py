@@ -31,9 +31,7 @@ class WhiteningFit:
 
     def __init__(self, network: OneShotNetwork, warps: WarpedTemplate, power: float, shrinkage: float) -> None:
         if network.whitening is None:
-            raise ConfigError(
-                "whitening#fit needs network.whitening: set it to true, or take the fit out of training."
-            )
+            raise ConfigError("whitening#fit needs network.whitening: set it to true, or take the fit out of training.")
         self.network = network
         self.warps = warps
         self.power = power

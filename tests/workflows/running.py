@@ -121,9 +121,20 @@ def command(run_id: str, *names: str, **overrides: Any) -> list[str]:
     return line
 
 
+def environment() -> dict[str, str]:
+    """That of a command: one thread, as in this process (see conftest.py), for results that can be compared."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
 def run_command(run_id: str, *names: str, **overrides: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(run_id, *names, **overrides), cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        command(run_id, *names, **overrides),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
 
 

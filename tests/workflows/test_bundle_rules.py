@@ -34,13 +34,13 @@ REQUIRED = (
 
 
 @pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "infer"), ("evaluate", "infer")])
-def test_every_property_that_monai_asks_for(name: str, kind: str, trained: Trained, sample: Sample) -> None:
+def test_every_property_that_monai_asks_for(name: str, kind: str, trained: Trained, small: Sample) -> None:
     """The training asks for all of its parts, which computes the features of its warps."""
-    settings: dict[str, Any] = {"model_path": trained.model, "dataset_dir": sample.images}
+    settings: dict[str, Any] = {"model_path": trained.model, "dataset_dir": small.images}
     if kind == "train":
         settings = {**trained.settings, "warps": 2, "output_dir": trained.output}
     if name == "evaluate":
-        settings["landmarks"] = sample.truth
+        settings["landmarks"] = small.truth
     with at_bundle_root():
         workflow = open_workflow(name, kind=kind, **settings)
         workflow.initialize()
@@ -106,15 +106,15 @@ class TestNetwork:
                 **override,
             )
 
-    def test_the_default_network_is_as_the_metadata_say(self, sample: Sample) -> None:
+    def test_the_default_network_is_as_the_metadata_say(self, small: Sample) -> None:
         """The whitening changes no shape; to fit it would take most of the time."""
         whitening = {"network": {"whitening": False}}
-        self.check(template_image=str(sample.image), template_landmarks=str(sample.landmarks), **whitening)
+        self.check(template_image=str(small.image), template_landmarks=str(small.landmarks), **whitening)
 
-    def test_a_network_of_other_settings(self, sample: Sample) -> None:
+    def test_a_network_of_other_settings(self, small: Sample) -> None:
         settings = {
-            "template_image": str(sample.image),
-            "template_landmarks": str(sample.landmarks),
+            "template_image": str(small.image),
+            "template_landmarks": str(small.landmarks),
             "network": {"working_sides": [160, 320], "negative": False},
         }
         self.check(**settings, **{"_meta_#network_data_format#outputs#pred#num_channels": 128})
@@ -123,9 +123,7 @@ class TestNetwork:
 
     def test_a_trained_network(self, trained: Trained) -> None:
         channels = 64 * len(TINY_NETWORK["working_sides"]) * 2
-        self.check(
-            model_path=str(trained.model), **{"_meta_#network_data_format#outputs#pred#num_channels": channels}
-        )
+        self.check(model_path=str(trained.model), **{"_meta_#network_data_format#outputs#pred#num_channels": channels})
 
 
 class TestFiles:
@@ -142,7 +140,12 @@ class TestFiles:
             assert not re.search(r"\bssh\b|@[\w-]+\.(?:com|org)\b", text)
 
     def test_the_files_of_a_bundle(self) -> None:
-        for name in ("LICENSE", "configs/metadata.json", "configs/logging.conf", *(f"configs/{n}.json" for n in WORKFLOWS)):
+        for name in (
+            "LICENSE",
+            "configs/metadata.json",
+            "configs/logging.conf",
+            *(f"configs/{n}.json" for n in WORKFLOWS),
+        ):
             assert (ROOT / name).is_file(), name
 
 
@@ -160,7 +163,9 @@ class TestOverlays:
                 assert f"@{plain}" in text, f"{key} is never used"
 
     @pytest.mark.parametrize("workflow", WORKFLOWS)
-    @pytest.mark.parametrize("overlays", [["head"], ["hand"], ["encoder_xfeat", "head"], ["paper", "hand"]], ids="+".join)
+    @pytest.mark.parametrize(
+        "overlays", [["head"], ["hand"], ["encoder_xfeat", "head"], ["paper", "hand"]], ids="+".join
+    )
     def test_all_configurations_accept_them(self, workflow: str, overlays: list[str]) -> None:
         if "paper" in overlays and workflow != "train":
             overlays = [name for name in overlays if name != "paper"]
@@ -178,12 +183,12 @@ class TestOverlays:
             parser.read_config(["configs/train.json", "configs/encoder_dino.json", "configs/encoder_xfeat.json"])
         assert parser["network#encoder#name"] == read_config("encoder_xfeat")["+network"]["encoder"]["name"]
 
-    def test_what_the_overlays_set_arrives(self, sample: Sample) -> None:
+    def test_what_the_overlays_set_arrives(self, small: Sample) -> None:
         from tests.workflows.running import content
 
-        settings = {**sample.template, "dataset_dir": sample.images, "landmarks": sample.truth, "network": TINY_NETWORK}
+        settings = {**small.template, "dataset_dir": small.images, "landmarks": small.truth, "network": TINY_NETWORK}
         spacing, radii = content("evaluate", "head", get=("template", "additional_metrics"), **settings)
         assert spacing.spacing == (0.1, 0.1)
         assert list(radii) == ["sdr_2.0mm", "sdr_2.5mm", "sdr_3.0mm", "sdr_4.0mm"]
-        reference = content("inference", "hand", get="reference", **sample.template, dataset_dir=sample.images)
+        reference = content("inference", "hand", get="reference", **small.template, dataset_dir=small.images)
         assert (reference.landmarks, reference.millimetres) == ((0, 4), 50.0)

@@ -26,23 +26,9 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def few(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The template with six of its landmarks."""
-    folder = tmp_path_factory.mktemp("few")
-    lines = sample.landmarks.read_text(encoding="utf-8").splitlines()
-    (folder / "template.csv").write_text("\n".join([lines[0], *lines[1::7]]) + "\n", encoding="utf-8")
-    rows = [line.split(",") for line in sample.truth.read_text(encoding="utf-8").splitlines()]
-    kept = [0, *(column for first in range(1, 75, 14) for column in (first, first + 1))]
-    text = "\n".join(",".join(row[column] for column in kept) for row in rows)
-    (folder / "truth.csv").write_text(text + "\n", encoding="utf-8")
-    return {"template_image": sample.image, "template_landmarks": folder / "template.csv", "truth": folder / "truth.csv"}
-
-
-@pytest.fixture(scope="module")
-def model(few: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paper")
-    settings = {key: few[key] for key in ("template_image", "template_landmarks")}
-    train("paper", **SETTINGS, **settings, model_path=folder / "model.pt", output_dir=folder / "training")
+    train("paper", **SETTINGS, **small.template, model_path=folder / "model.pt", output_dir=folder / "training")
     return folder / "model.pt"
 
 
@@ -55,26 +41,24 @@ def test_both_decoders_are_trained(model: Path) -> None:
     assert not list((model.parent / "training").rglob("*.pt"))
 
 
-def test_it_is_evaluated(model: Path, few: dict[str, Path], sample: Sample, tmp_path: Path) -> None:
+def test_it_is_evaluated(model: Path, small: Sample, tmp_path: Path) -> None:
     run(
         "evaluate",
         model_path=model,
         encoder_weights="random",
-        dataset_dir=sample.images,
-        landmarks=few["truth"],
+        dataset_dir=small.images,
+        landmarks=small.truth,
         output_dir=tmp_path,
     )
     report = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert (report["images"], report["landmarks"]) == (3, 6)
+    assert (report["images"], report["landmarks"]) == (3, 8)
     assert 0 < report["mre_px"] < np.hypot(320, 320) and report["mre_mm"] > 0
 
 
-def test_an_interrupted_training_goes_on_in_the_second_stage(
-    model: Path, few: dict[str, Path], tmp_path: Path
-) -> None:
+def test_an_interrupted_training_goes_on_in_the_second_stage(model: Path, small: Sample, tmp_path: Path) -> None:
     settings = {
         **SETTINGS,
-        **{key: few[key] for key in ("template_image", "template_landmarks")},
+        **small.template,
         "model_path": tmp_path / "model.pt",
         "output_dir": tmp_path / "training",
     }
@@ -90,7 +74,7 @@ def test_an_interrupted_training_goes_on_in_the_second_stage(
         with pytest.raises(KeyboardInterrupt):
             workflow.run()
     assert not (tmp_path / "model.pt").exists()
-    states = [path.relative_to(run_dir).parts[0] for path in Path(run_dir).rglob("state_*.pt")]
+    states = [path.relative_to(run_dir).parts[0] for path in Path(run_dir).rglob("state.pt")]
     assert sorted(states) == ["global", "local"]
     train("paper", **settings)
     first, second = (read_checkpoint(path).decoders for path in (model, tmp_path / "model.pt"))

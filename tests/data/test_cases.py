@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bundle.data import collect_cases, collect_labelled_cases
+from bundle.errors import ConfigError, ImageError, LandmarkError
+from bundle.io.digest import file_digest
+from bundle.landmarks import LandmarkSet
+from bundle.template import Template
+from bundle.transforms import LoadRadiographd
+
+
+def png(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (40, 50), np.uint8)).save(path)
+    return path
+
+
+def template(names: tuple[str, ...] = ("1", "2"), digest: str | None = None) -> Template:
+    points = np.full((len(names), 2), 5.0)
+    return Template(np.zeros((40, 50), np.float32), LandmarkSet(names, points), None, "template.png", digest)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index, name in enumerate(("b.png", "a.png", "left/c.png", "right/c.png")):
+        png(tmp_path / "images" / name, index)
+    (tmp_path / "images" / "notes.txt").write_text("no image\n")
+    return tmp_path / "images"
+
+
+def table(path: Path, *rows: str, header: str = "image,x1,y1,x2,y2") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_folder(folder: Path) -> None:
+    items = collect_cases(folder).items
+    assert [item["image_id"] for item in items] == ["a", "b", "left__c", "right__c"]
+    assert [item["image"] for item in items] == [
+        str(folder / name) for name in ("a.png", "b.png", "left/c.png", "right/c.png")
+    ]
+
+
+def test_one_image(folder: Path) -> None:
+    assert collect_cases(str(folder / "b.png")).items == [{"image": str(folder / "b.png"), "image_id": "b"}]
+
+
+class TestDataList:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            ["images/b.png", "images/a.png"],
+            [{"image": "images/b.png"}, {"image": "images/a.png", "label": 3}],
+            {"testing": [{"image": "images/b.png"}, "images/a.png"]},
+            {"images": ["images/b.png", "images/a.png"], "name": "set"},
+        ],
+    )
+    def test_images_in_its_order(self, content: Any, folder: Path) -> None:
+        (folder.parent / "list.json").write_text(json.dumps(content), encoding="utf-8")
+        items = collect_cases(folder.parent / "list.json").items
+        assert items == [{"image": str(folder / f"{name}.png"), "image_id": name} for name in ("b", "a")]
+
+    def test_an_entry_may_have_its_own_spacing(self, folder: Path) -> None:
+        content = [{"image": str(folder / "a.png"), "pixel_spacing": [0.2, 0.3]}, {"image": "images/b.png"}]
+        (folder.parent / "list.json").write_text(json.dumps(content), encoding="utf-8")
+        load = LoadRadiographd(keys="image", spacing=0.5)
+        spacings = [
+            load(item)["image"].meta["pixel_spacing"] for item in collect_cases(folder.parent / "list.json").items
+        ]
+        assert spacings == [(0.2, 0.3), (0.5, 0.5)]
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"testing": 3}', "3", "[3]", '[{"label": 1}]', "\xff"])
+    def test_that_is_none(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "list.json").write_text(text, encoding="latin-1")
+        with pytest.raises(ConfigError, match=r"list\.json"):
+            collect_cases(tmp_path / "list.json")
+
+    def test_that_is_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(ImageError, match=r"none\.json"):
+            collect_cases(tmp_path / "none.json")
+
+    def test_the_same_image_twice(self, folder: Path) -> None:
+        (folder.parent / "list.json").write_text('["images/a.png", "images/a.png"]', encoding="utf-8")
+        with pytest.raises(ImageError, match=r"a\.png"):
+            collect_cases(folder.parent / "list.json")
+
+
+class TestLabelledCases:
+    def test_truth_without_image_and_images_without_truth_are_named(self, folder: Path, tmp_path: Path) -> None:
+        truth = table(tmp_path / "truth.csv", "gone,1,2,3,4", "b.png,5,6,7,8", "left/c.png,1,1,2,2")
+        cases = collect_labelled_cases(folder, truth, template())
+        assert [item["image_id"] for item in cases.items] == ["b", "left__c"]
+        np.testing.assert_array_equal(cases.items[0]["label"], [[5, 6], [7, 8]])
+        assert cases.without_truth == ["a", "right__c"]
+        assert cases.without_image == ["gone"]
+        assert cases.template_copies == []
+
+    def test_copies_of_the_template_are_left_out_and_named(self, folder: Path, tmp_path: Path) -> None:
+        (folder / "copy.png").write_bytes((folder / "a.png").read_bytes())
+        truth = table(tmp_path / "truth.csv", "a,1,2,3,4", "b,5,6,7,8", "copy,1,2,3,4")
+        cases = collect_labelled_cases(folder, truth, template(digest=file_digest(folder / "a.png")))
+        assert [item["image_id"] for item in cases.items] == ["b"]
+        assert cases.template_copies == ["a", "copy"]
+        assert cases.without_image == []
+
+    def test_landmarks_are_put_in_the_templates_order_by_name(self, folder: Path, tmp_path: Path) -> None:
+        header = "image,nasion_x,nasion_y,sella_x,sella_y"
+        truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
+        (item,) = collect_labelled_cases(folder, truth, template(("sella", "nasion"))).items
+        np.testing.assert_array_equal(item["label"], [[3, 4], [1, 2]])
+
+    def test_other_names_go_by_position(self, folder: Path, tmp_path: Path) -> None:
+        truth = table(tmp_path / "truth.csv", "a,1,2,3,4")
+        (item,) = collect_labelled_cases(folder, truth, template(("sella", "nasion"))).items
+        np.testing.assert_array_equal(item["label"], [[1, 2], [3, 4]])
+
+    def test_a_missing_landmark_is_nan(self, folder: Path, tmp_path: Path) -> None:
+        truth = table(tmp_path / "truth.csv", "a,1,2,,")
+        (item,) = collect_labelled_cases(folder, truth, template()).items
+        np.testing.assert_array_equal(item["label"], [[1, 2], [np.nan, np.nan]])
+
+    def test_another_number_of_landmarks(self, folder: Path, tmp_path: Path) -> None:
+        truth = table(tmp_path / "truth.csv", "a,1,2,3,4")
+        with pytest.raises(LandmarkError, match="image a has 2 landmarks, but the template has 3"):
+            collect_labelled_cases(folder, truth, template(("1", "2", "3")))
+
+    @pytest.mark.parametrize("row", ["gone,1,2,3,4", "a,1,2,3,4"])
+    def test_nothing_left_to_measure(self, row: str, folder: Path, tmp_path: Path) -> None:
+        truth = table(tmp_path / "truth.csv", row)
+        with pytest.raises(LandmarkError, match="of none in"):
+            collect_labelled_cases(folder, truth, template(digest=file_digest(folder / "a.png")))
+
+    def test_no_table(self, folder: Path) -> None:
+        with pytest.raises(LandmarkError, match="--landmarks"):
+            collect_labelled_cases(folder, None, template())

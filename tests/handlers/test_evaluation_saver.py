@@ -1,0 +1,111 @@
+"""The figures of ``metrics.json`` against those of the engine's own metrics, and against their definition."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.handlers import from_engine
+
+from bundle.data import Cases, Failures
+from bundle.handlers import EvaluationSaver, MeanRadialErrorHandler, Stopwatch, detection_rate_handlers
+
+RADII = (2.0, 4.0)
+NAN = float("nan")
+
+
+def outputs(seed: int, spacing: tuple[float, float]) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(seed)
+    label = torch.rand(3, 2, generator=generator) * 50
+    pred = torch.cat([label + torch.randn(3, 2, generator=generator) * 4, torch.rand(3, 4)], dim=1)
+    if seed == 1:
+        label[2] = NAN
+    scale = torch.tensor(spacing)
+    return {
+        "image_id": f"case{seed}",
+        "pred": pred,
+        "label": label,
+        "spacing": scale,
+        "pred_mm": pred[:, :2] * scale,
+        "label_mm": label * scale,
+    }
+
+
+def evaluate(
+    folder: Path, items: list[dict[str, Any]], cases: Cases | None = None, failures: Failures | None = None
+) -> dict[str, float]:
+    def step(engine: Engine, batch: Any) -> Any:
+        engine.state.batch = [{"image_id": item["image_id"], "label": item["label"]} for item in batch]
+        return batch
+
+    engine = Engine(step)
+    stopwatch = Stopwatch()
+    stopwatch.attach(engine)
+    saver = EvaluationSaver(folder, ("a", "b", "c"), cases or Cases([]), failures or Failures(), stopwatch, RADII)
+    saver.attach(engine)
+    transform = from_engine(["pred_mm", "label_mm"])
+    MeanRadialErrorHandler(output_transform=transform).attach(engine, "mre_mm")
+    for name, handler in detection_rate_handlers(RADII, output_transform=transform).items():
+        handler.attach(engine, name)
+    engine.run([[item] for item in items], max_epochs=1)
+    saver.finish()
+    return engine.state.metrics
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_figures_are_those_of_the_engine(tmp_path: Path) -> None:
+    items = [outputs(seed, (0.5, 0.8)) for seed in range(4)]
+    metrics = evaluate(tmp_path, items)
+    found = report(tmp_path)
+    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], rel=1e-6)
+    assert found["sdr"] == pytest.approx({"2.0": metrics["sdr_2.0mm"], "4.0": metrics["sdr_4.0mm"]})
+    errors = np.concatenate(
+        [np.linalg.norm(((i["pred"][:, :2] - i["label"]) * i["spacing"]).double().numpy(), axis=1) for i in items]
+    )
+    assert found["mre_mm"] == pytest.approx(np.nanmean(errors), rel=1e-6)
+    assert (found["images"], found["landmarks"], found["points"]) == (4, 3, 11)
+    assert [row["points"] for row in found["per_landmark"]] == [4, 4, 3]
+    assert found["seconds_per_image"] > 0
+
+
+def test_an_unknown_spacing_leaves_pixels(tmp_path: Path) -> None:
+    metrics = evaluate(tmp_path, [outputs(seed, (NAN, NAN)) for seed in (0, 2)])
+    found = report(tmp_path)
+    assert np.isnan(metrics["mre_mm"])
+    assert found["mre_mm"] is None and found["std_mm"] is None and found["mre_px"] > 0
+    assert found["sdr"] == {"2.0": None, "4.0": None}
+    assert all(row["mre_mm"] is None and row["mre_px"] is not None for row in found["per_landmark"])
+
+
+def test_some_unknown_spacings(tmp_path: Path) -> None:
+    metrics = evaluate(tmp_path, [outputs(0, (0.5, 0.5)), outputs(2, (NAN, NAN))])
+    found = report(tmp_path)
+    assert (found["points"], found["points_mm"]) == (6, 3)
+    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], rel=1e-6)
+
+
+def test_what_was_left_out_is_named(tmp_path: Path) -> None:
+    cases = Cases([], without_truth=["x"], without_image=["y"], template_copies=["z"])
+    failures = Failures([("/images/broken.png", "/images/broken.png is broken.")])
+    with pytest.raises(SystemExit) as status:
+        evaluate(tmp_path, [outputs(0, (0.5, 0.5))], cases, failures)
+    assert status.value.code == 1
+    found = report(tmp_path)
+    assert found["images_without_truth"] == ["x"] and found["truth_without_image"] == ["y"]
+    assert found["template_left_out"] == ["z"] and found["failed_images"] == ["broken.png"]
+    assert "broken.png is broken." in (tmp_path / "errors.csv").read_text()
+
+
+def test_no_image_at_all(tmp_path: Path) -> None:
+    stopwatch = Stopwatch()
+    EvaluationSaver(tmp_path, ("a", "b"), Cases([]), Failures(), stopwatch, RADII).finish()
+    found = report(tmp_path)
+    assert found["images"] == found["points"] == 0 and found["mre_mm"] is None and found["seconds_per_image"] is None

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+
+from bundle.data import Failures
+from bundle.errors import ConfigError
+from bundle.handlers import PredictionSaver, Stopwatch
+from bundle.handlers.prediction_saver import as_prediction
+from bundle.io.landmark_files import read_landmark_table
+from bundle.prediction import PREDICTION_COLUMNS
+
+NAMES = ("a", "b")
+
+
+def pair(name: str, spacing: tuple[float, float] = (0.5, 0.25)) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What goes into an engine and what comes out, for one image of 40 x 50 pixels."""
+    meta = {"filename_or_obj": f"/images/{name}.png", "pixel_to_lps": np.diag([0.5, 0.25, 1.0])}
+    image = MetaTensor(torch.rand(1, 40, 50), meta=meta)
+    found = torch.tensor([[10.0, 20.0, 0.9, 1.5, 2.0, 0.8], [30.0, 5.0, 0.7, 2.5, 3.0, 0.6]])
+    output = {
+        "pred": found,
+        "spacing": torch.tensor(spacing),
+        "spacing_source": "PixelSpacing",
+    }
+    return {"image": image, "image_id": name}, output
+
+
+def run(saver: PredictionSaver, *pairs: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    engine = Engine(lambda engine, batch: [outputs for _, outputs in batch])
+
+    def step(engine: Engine, batch: Any) -> Any:
+        engine.state.batch = [inputs for inputs, _ in batch]
+        return [outputs for _, outputs in batch]
+
+    engine = Engine(step)
+    saver.stopwatch.attach(engine)
+    saver.attach(engine)
+    engine.run([[one] for one in pairs], max_epochs=1)
+
+
+def test_an_item_becomes_a_prediction() -> None:
+    inputs, outputs = pair("one")
+    prediction = as_prediction({**inputs, **outputs}, NAMES)
+    assert (prediction.image_id, prediction.path) == ("one", Path("/images/one.png"))
+    assert (prediction.width, prediction.height, prediction.spacing) == (50, 40, (0.5, 0.25))
+    np.testing.assert_array_equal(prediction.points, [[10, 20], [30, 5]])
+    for index, name in enumerate(PREDICTION_COLUMNS[2:], start=2):
+        np.testing.assert_allclose(getattr(prediction, name), outputs["pred"][:, index], rtol=1e-6)
+
+
+def test_an_unknown_spacing() -> None:
+    inputs, outputs = pair("one", (float("nan"), float("nan")))
+    prediction = as_prediction({**inputs, **outputs}, NAMES)
+    assert prediction.spacing is None and prediction.spacing_source is None
+
+
+def test_files_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saver = PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch())
+    run(saver, pair("one"), pair("two"))
+    saver.finish()
+    expected = {f"{name}{suffix}" for name in ("one", "two") for suffix in (".json", ".mrk.json", ".png")}
+    assert {path.name for path in tmp_path.iterdir()} == {*expected, "landmarks.csv", "errors.csv"}
+    table = read_landmark_table(tmp_path / "landmarks.csv")
+    assert list(table) == ["one", "two"]
+    np.testing.assert_allclose(table["one"].points, [[10, 20], [30, 5]])
+    told = capsys.readouterr().out
+    assert "2 image(s) with 2 landmarks" in told and "mean confidence 0.70" in told
+
+
+def test_only_the_files_that_are_wanted(tmp_path: Path) -> None:
+    saver = PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch(), writers=["json"])
+    run(saver, pair("one", (float("nan"), float("nan"))))
+    saver.finish()
+    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "landmarks.csv", "errors.csv"}
+    document = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
+    assert [(landmark["x"], landmark["x_mm"]) for landmark in document["landmarks"]] == [(10.0, None), (30.0, None)]
+
+
+def test_failures_end_the_program_after_everything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = Failures()
+    for number in range(12):
+        failures.add(f"/images/{number}.png", f"/images/{number}.png is broken.")
+    saver = PredictionSaver(tmp_path, NAMES, failures, Stopwatch(), writers=[])
+    run(saver, pair("one"))
+    with pytest.raises(SystemExit) as status:
+        saver.finish()
+    assert status.value.code == 1
+    assert len((tmp_path / "errors.csv").read_text().splitlines()) == 13
+    assert (tmp_path / "landmarks.csv").is_file()
+    told = capsys.readouterr().err.splitlines()
+    assert told[:2] == ["error: /images/0.png is broken.", "error: /images/1.png is broken."]
+    assert told[-1] == f"12 file(s) could not be used: {tmp_path / 'errors.csv'}" and len(told) == 11
+
+
+def test_nothing_found_at_all(tmp_path: Path) -> None:
+    saver = PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch())
+    saver.finish()
+    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv"}
+
+
+def test_an_unknown_writer(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="pdf"):
+        PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch(), writers=["pdf"])
