@@ -43,8 +43,8 @@ def build_network(
     settings: NetworkSettings, *, encoder_weights: str = "hub", device: torch.device | str = "cpu", seed: int = 0
 ) -> OneShotNetwork:
     """Build a network whose decoders hold random numbers drawn from ``seed``."""
-    encoder = create_encoder(**settings.encoder, weights=encoder_weights)
     with torch.random.fork_rng(devices=[]):
+        encoder = create_encoder(**settings.encoder, weights=encoder_weights)
         torch.manual_seed(seed)
         network = OneShotNetwork(settings, encoder)
     return network.to(device).eval()

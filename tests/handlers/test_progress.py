@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from bundle.data import Failures
 from bundle.handlers import ImageProgress
@@ -31,7 +31,7 @@ def test_broken_files_count_as_done(capsys: pytest.CaptureFixture[str]) -> None:
     progress = ImageProgress(images, "inference")
     engine = Engine(lambda engine, batch: batch)
     progress.attach(engine)
-    engine.add_event_handler("iteration_completed", lambda: seen.append(progress._bar.n))
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: seen.append(progress._bar.n))
     engine.run(images, max_epochs=1)
     assert seen == [1, 3, 4]
     told = capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_dicom_is_complete(sample: Path) -> None:
         assert str(ds.PatientName) == "PHANTOM^HAND"
         assert (ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation) == (16, 12, 11, 0)
         assert ds.pixel_array.shape == (HEIGHT, round(0.8 * HEIGHT)) == (ds.Rows, ds.Columns)
-        assert 0 <= ds.pixel_array.min() and ds.pixel_array.max() <= 4095
+        assert ds.pixel_array.min() >= 0 and ds.pixel_array.max() <= 4095
         assert ds.PixelSpacing == ds.ImagerPixelSpacing and ds.PixelSpacing[0] == ds.PixelSpacing[1]
         assert 195 <= float(ds.PixelSpacing[0]) * ds.Rows <= 235
         assert ds.PhotometricInterpretation in ("MONOCHROME1", "MONOCHROME2")

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose
+
+from bundle.data import WarpedTemplate
+from bundle.errors import ConfigError
+from bundle.geometry import PixelCentres
+from bundle.landmarks import LandmarkSet
+from bundle.model import build_network
+from bundle.networks import NetworkSettings, OneShotNetwork
+from bundle.template import Template
+from bundle.training import LocalStage, StageFeatures, StageMatcher, WhiteningFit, collate_stage
+from tests.workflows.running import TINY_NETWORK
+
+POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])
+
+
+@pytest.fixture(scope="module")
+def network() -> OneShotNetwork:
+    return build_network(NetworkSettings(**TINY_NETWORK))
+
+
+@pytest.fixture(scope="module")
+def warps() -> WarpedTemplate:
+    """Copies of the template."""
+    pixels = torch.rand(1, 1, 30, 25, generator=torch.Generator().manual_seed(0))
+    pixels = torch.nn.functional.interpolate(pixels, size=(150, 125), mode="bicubic").clamp(0, 1)[0, 0].numpy()
+    template = Template(pixels, LandmarkSet(tuple("abcd"), POINTS), None, "template")
+    return WarpedTemplate(template, Compose([]), count=3, seed=0, lattice_step=24)
+
+
+def stage_of(network: OneShotNetwork, **changed: Any) -> LocalStage:
+    return LocalStage(network, **{"geometry": PixelCentres(), "jitter": 10, "seed": 0, **changed})
+
+
+def test_crops_are_shifted_at_random_but_always_alike(network: OneShotNetwork, warps: WarpedTemplate) -> None:
+    (first, cells), (again, same) = (stage_of(network).encode(warps[0], 0) for _ in range(2))
+    assert torch.equal(first, again) and torch.equal(cells, same)
+    _, other = stage_of(network).encode(warps[0], 1)
+    _, seeded = stage_of(network, seed=1).encode(warps[0], 0)
+    assert not torch.equal(cells, other) and not torch.equal(cells, seeded)
+    rows, columns = network.settings.decoded_crop
+    assert cells.shape == (4, 1, 2) and (cells > -0.5).all() and (cells < max(rows, columns) - 0.5).all()
+
+
+def test_the_templates_own_crops_are_centred(network: OneShotNetwork, warps: WarpedTemplate) -> None:
+    own = {"image": warps.image, "landmarks": warps.points.float()}
+    _, cells = stage_of(network).encode(own, None)
+    side = network.settings.decoded_crop[0]
+    window = network.settings.local_window
+    expected = (window // 2 + 0.5) * side / window - 0.5
+    assert torch.allclose(cells, torch.tensor(expected), atol=0.51 * side / window)
+
+
+def test_a_warp_that_is_the_template_is_matched_to_the_cell(network: OneShotNetwork, warps: WarpedTemplate) -> None:
+    stage = stage_of(network, jitter=0)
+    features = StageFeatures(warps, stage, "features")
+    assert len(features) == 3
+    batch = collate_stage([features[0]])
+    found = StageMatcher(stage, warps)(batch["image"], stage)
+    assert found.shape == batch["label"].shape
+    assert (found - batch["label"]).norm(dim=-1).max() <= 2**-0.5 + 1e-3
+
+
+def test_batches_join_the_crops_of_warps(network: OneShotNetwork, warps: WarpedTemplate) -> None:
+    features = StageFeatures(warps, stage_of(network), "features")
+    batch = collate_stage([features[0], features[2]])
+    assert batch["image"].shape[0] == batch["label"].shape[0] == 8
+    assert torch.equal(batch["image"][4:], features[2]["image"]) and batch["image"].dtype == torch.float32
+
+
+def test_whitening_needs_a_network_that_has_one(warps: WarpedTemplate) -> None:
+    plain = build_network(NetworkSettings(**{**TINY_NETWORK, "whitening": False}))
+    with pytest.raises(ConfigError, match=r"network\.whitening"):
+        WhiteningFit(plain, warps, power=0.5, shrinkage=0.05)
+
+
+def test_whitening_is_fitted_to_what_warps_change(warps: WarpedTemplate) -> None:
+    from monai.transforms import RandGaussianNoised
+
+    network = build_network(NetworkSettings(**TINY_NETWORK))
+    assert network.whitening is not None
+    before = network.whitening.matrices.clone()
+    noisy = WarpedTemplate(
+        Template(warps.image[0].numpy(), LandmarkSet(tuple("abcd"), POINTS), None, "template"),
+        Compose([RandGaussianNoised("image", prob=1.0, std=0.1)]),
+        count=2,
+        seed=0,
+        lattice_step=24,
+    )
+    WhiteningFit(network, noisy, power=0.5, shrinkage=0.05).run()
+    after = network.whitening.matrices
+    assert torch.isfinite(after).all() and not torch.equal(before, after)
+    torch.testing.assert_close(after, after.transpose(1, 2))
