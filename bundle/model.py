@@ -89,7 +89,8 @@ def trained_model(
 
     Args:
         path: the checkpoint that a training wrote.
-        network: settings that the caller expects; they must be those of the checkpoint, whose decoders fit no other.
+        network: of these settings only the encoder counts: it must be that of the checkpoint, whose decoders fit no
+            other. All else about the network is as it was trained.
         matching: settings of the matching that shall replace those of the checkpoint.
         encoder_weights: ``"hub"``, ``"random"`` or a local file.
         device: where the network shall be.

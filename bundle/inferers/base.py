@@ -10,6 +10,9 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
+from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.paper_matcher import PaperMatcher
+from bundle.matching.posterior_matcher import PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
 from bundle.template import Template
@@ -21,7 +24,12 @@ class OneShotInferer(Inferer, ABC):
     Args:
         template: the annotated image.
         settings: the settings of the matching.
+
+    Attributes:
+        matcher: what matches the descriptors; the subclass sets it.
     """
+
+    matcher: PaperMatcher | PosteriorMatcher
 
     def __init__(self, template: Template, settings: MatchingSettings) -> None:
         super().__init__()
@@ -53,6 +61,12 @@ class OneShotInferer(Inferer, ABC):
         """The template's image, (1, 1, H, W), and its landmarks, (N, 2), pixels ``(x, y)``."""
         image = torch.from_numpy(self.template.pixels)[None, None].to(device)
         return image, torch.from_numpy(self.template.landmarks.points).to(device, image.dtype)
+
+    def view(self, image: Tensor, network: OneShotNetwork) -> DescriptorPyramid:
+        """Descriptors of one whole image of shape (1, 1, H, W), as this strategy's matcher sees them."""
+        size = (image.shape[-2], image.shape[-1])
+        levels = network.decode_global(network.encode_global(image), network.global_sizes(size))
+        return self.matcher.view([level[0] for level in levels], size)
 
     @abstractmethod
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> Any:

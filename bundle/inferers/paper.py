@@ -37,6 +37,8 @@ class PaperInferer(OneShotInferer):
         settings: the settings of the matching.
     """
 
+    matcher: PaperMatcher
+
     def __init__(self, template: Template, settings: MatchingSettings) -> None:
         super().__init__(template, settings)
         self.matcher = PaperMatcher(settings)
@@ -44,12 +46,12 @@ class PaperInferer(OneShotInferer):
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
         """See :class:`OneShotInferer`."""
         image, landmarks = self.template_tensors(device)
-        view = self._view(image, network)
+        view = self.view(image, network)
         return _Known(landmarks, view, self._fused(image, landmarks, view, network))
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         """See :class:`OneShotInferer`."""
-        query = self._view(image, network)
+        query = self.view(image, network)
         matches = self.matcher.coarse(known.view, known.landmarks, query)
         if known.crops:
             fused = self._fused(image, matches.points, query, network)
@@ -66,11 +68,6 @@ class PaperInferer(OneShotInferer):
         trust = confidence(matches.similarity, matches.back_match_error / max(self.template.size), spread)
         columns = [matches.similarity, matches.back_match_error, spread, trust]
         return torch.cat([matches.points, torch.stack(columns, dim=1)], dim=1)
-
-    def _view(self, image: Tensor, network: OneShotNetwork) -> DescriptorPyramid:
-        size = (image.shape[-2], image.shape[-1])
-        levels = network.decode_global(network.encode_global(image), network.global_sizes(size))
-        return self.matcher.view([level[0] for level in levels], size)
 
     def _fused(
         self, image: Tensor, centres: Tensor, view: DescriptorPyramid, network: OneShotNetwork

@@ -49,6 +49,8 @@ class PosteriorInferer(OneShotInferer):
         settings: the settings of the matching.
     """
 
+    matcher: PosteriorMatcher
+
     def __init__(self, template: Template, settings: MatchingSettings) -> None:
         super().__init__(template, settings)
         self.matcher = PosteriorMatcher(settings)
@@ -57,11 +59,11 @@ class PosteriorInferer(OneShotInferer):
         """See :class:`OneShotInferer`."""
         image, landmarks = self.template_tensors(device)
         local = self._describe_crops(image, landmarks, network) if self.settings.uses_crops else None
-        return _Known(landmarks, self._view(image, network), local)
+        return _Known(landmarks, self.view(image, network), local)
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         """See :class:`OneShotInferer`."""
-        query = self._view(image, network)
+        query = self.view(image, network)
         evidence = self.matcher.coarse(known.view, known.landmarks, query)
         if known.local is not None:
             crops = local_crops(image, evidence.points, network.settings)
@@ -70,11 +72,6 @@ class PosteriorInferer(OneShotInferer):
         similarity, back = self.matcher.verify(known.view, known.landmarks, query, evidence.points)
         trust = confidence(similarity, back / max(self.template.size), evidence.spread / max(query.size))
         return torch.cat([evidence.points, torch.stack([similarity, back, evidence.spread, trust], dim=1)], dim=1)
-
-    def _view(self, image: Tensor, network: OneShotNetwork) -> DescriptorPyramid:
-        size = (image.shape[-2], image.shape[-1])
-        levels = network.decode_global(network.encode_global(image), network.global_sizes(size))
-        return self.matcher.view([level[0] for level in levels], size)
 
     def _describe_crops(self, image: Tensor, landmarks: Tensor, network: OneShotNetwork) -> _LocalKnown:
         crops = local_crops(image, landmarks, network.settings)
