@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bundle.geometry import PaperRounding, PixelCentres, cell_grid, sample_map
+from bundle.geometry import PaperRounding, PixelCentres, bilinear_matrix, cell_grid, sample_map
 from tests.reference.matching import coordinate_to_index, index_to_pixel
 
 #: (height, width) of image and map: the paper's, upsampled and equal ones, and ratios that fall on halves.
@@ -145,3 +145,14 @@ def test_sampling_at_pixel_centres_is_bilinear_resizing(old: tuple[int, int], ne
     cells = PixelCentres().to_cells(cell_grid(new, dtype=torch.float64), new, old)
     expected = F.interpolate(features[None], size=new, mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(sample_map(features, cells).T.reshape(3, *new), expected)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 7])
+def test_sampling_along_an_axis_as_a_matrix(cells: int) -> None:
+    """Products with such matrices read a lattice as sampling point by point does, also beyond the border."""
+    columns, rows = torch.linspace(-2.5, cells + 1.3, 9, dtype=torch.float64), torch.tensor([0.25, 1.0, 2.75]).double()
+    features = torch.randn(2, 3, cells, dtype=torch.float64)
+    lattice = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+    found = bilinear_matrix(rows, 3) @ features @ bilinear_matrix(columns, cells).T
+    torch.testing.assert_close(found, sample_map(features, lattice).permute(2, 0, 1))
+    torch.testing.assert_close(bilinear_matrix(columns, cells).sum(dim=1), torch.ones(9, dtype=torch.float64))

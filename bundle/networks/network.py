@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.networks.decoders import GlobalDecoder, LocalDecoder
-from bundle.networks.encoders import LOG_BINS, FrozenEncoder, LogBinning
+from bundle.networks.encoders import FrozenEncoder
+from bundle.networks.log_binning import LogBinning, NoBinning
 from bundle.networks.resampling import resize, working_size
 from bundle.networks.settings import NetworkSettings
 from bundle.networks.whitening import Whitening
@@ -32,12 +33,16 @@ class OneShotNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         self.encoder = encoder
-        self.binning = LogBinning() if settings.log_binning else nn.Identity()
-        channels = encoder.channels * (LOG_BINS if settings.log_binning else 1)
-        self.global_decoder = GlobalDecoder(channels, settings.global_channels) if settings.global_channels else None
+        self.binning = LogBinning() if settings.log_binning else NoBinning()
+        channels = encoder.channels
+        self.global_decoder = (
+            GlobalDecoder(channels, settings.global_channels, self.binning) if settings.global_channels else None
+        )
         levels = len(settings.working_sides) * (2 if settings.negative else 1)
-        self.whitening = Whitening(levels, channels) if settings.whitening else None
-        self.local_decoder = LocalDecoder(channels, settings.local_channels) if settings.local_channels else None
+        self.whitening = Whitening(levels, channels * self.binning.bins) if settings.whitening else None
+        self.local_decoder = (
+            LocalDecoder(channels, settings.local_channels, self.binning) if settings.local_channels else None
+        )
         self.register_state_dict_post_hook(_leave_encoder_out)
         self.register_load_state_dict_post_hook(_do_not_miss_encoder)
 
@@ -76,9 +81,7 @@ class OneShotNetwork(nn.Module):
         """
         descriptors = []
         for index, (level, size) in enumerate(zip(features, sizes)):
-            level = self.binning(level)
-            if self.global_decoder is not None:
-                level = self.global_decoder(level, size)
+            level = self.binning(level) if self.global_decoder is None else self.global_decoder(level, size)
             if self.whitening is not None:
                 level = self.whitening(level, index)
             descriptors.append(F.normalize(level, dim=1))
@@ -103,7 +106,7 @@ class OneShotNetwork(nn.Module):
         """
         if self.local_decoder is None:
             raise RuntimeError("this network has no local decoder: local_channels is 0.")
-        return self.local_decoder(self.binning(features), size)
+        return self.local_decoder(features, size)
 
     def forward(self, image: Tensor) -> Tensor:
         """Descriptors of whole images as one map.

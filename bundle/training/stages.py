@@ -78,7 +78,7 @@ class GlobalStage(Stage):
     def forward(self, features: Tensor) -> Tensor:
         """See :class:`Stage`."""
         assert self.network.global_decoder is not None
-        return self.network.global_decoder(self.network.binning(features), self.decoded_size)
+        return self.network.global_decoder(features, self.decoded_size)
 
     def parameters_to_train(self) -> list[nn.Parameter]:
         """See :class:`Stage`."""

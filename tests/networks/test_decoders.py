@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from bundle.networks.decoders import GlobalDecoder, LocalDecoder
+from bundle.networks.log_binning import LogBinning
 from tests.reference.decoders import convolution_by_hand, global_features, local_features
+from tests.reference.log_binning import log_binned
 
 
 def random_map(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -71,3 +73,30 @@ def test_local_decoder_equals_the_literal_one(old: tuple[int, int], new: tuple[i
     found = decoder(features, new)
     tolerance = 1e-4 if dtype == torch.float32 else 1e-11
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * expected.abs().max().item())
+
+
+@pytest.mark.parametrize(("old", "new"), [((7, 5), (23, 17)), ((6, 6), (6, 6)), ((9, 8), (7, 31))])
+@torch.no_grad()
+def test_many_channels_go_the_short_way_to_the_same_maps(old: tuple[int, int], new: tuple[int, int]) -> None:
+    """As wide as the paper's: from 64 channels on the convolutions are rewritten, in single precision too."""
+    torch.manual_seed(0)
+    whole, local = GlobalDecoder(64, 64, LogBinning()), LocalDecoder(64, 64, LogBinning()).eval()
+    features = random_map(64, *old, dtype=torch.float32)
+    binned = log_binned(features.double())
+    state = {key: value.double() for key, value in local.state_dict().items()}
+    weight, bias = whole.conv.weight.double(), whole.conv.bias.double()
+    for found, expected in (
+        (whole(features[None], new)[0], global_features(binned, new, weight, bias)),
+        (local(features[None], new)[0], local_features(binned, new, state)),
+    ):
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+
+
+def test_local_decoder_has_the_gradients_of_the_plain_operations() -> None:
+    torch.manual_seed(0)
+    decoder = LocalDecoder(64, 64).double().train()
+    features, pull = random_map(2, 64, 4, 3), random_map(2, 64, 15, 12)
+    found = torch.autograd.grad(decoder(features, (15, 12)), list(decoder.parameters()), pull)
+    upsampled = torch.nn.functional.interpolate(decoder.up(features), size=(15, 12), mode="bilinear")
+    expected = torch.autograd.grad(decoder.conv(upsampled), list(decoder.parameters()), pull)
+    torch.testing.assert_close(found, expected)

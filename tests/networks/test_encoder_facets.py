@@ -13,8 +13,9 @@ import torch
 from timm.models.vision_transformer_sam import window_unpartition
 from torch import Tensor
 
-from bundle.networks.encoders import FrozenEncoder, LogBinning, create_encoder
+from bundle.networks.encoders import FrozenEncoder, create_encoder
 from bundle.networks.encoders.vit import resize_position_embedding
+from bundle.networks.log_binning import LogBinning
 from tests.reference.encoder import FACETS, facet_map, facet_maps, normalised_rgb, resized_position_embedding
 from tests.reference.log_binning import log_binned
 from tests.reference.models import seeded_model

@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from bundle.geometry import bilinear_matrix
+from bundle.networks.log_binning import LogBinning, NoBinning
 
 
 class GlobalDecoder(nn.Module):
-    """Upsample the encoder's map to the size of the input, then one 3x3 convolution.
+    """Upsample the encoder's (binned) map to the size of the input, then one 3x3 convolution.
 
     Args:
-        in_channels: channels of the encoder's (log-binned) map.
+        in_channels: channels of the encoder's map.
         channels: channels of the decoded features; 256 in the paper.
+        binning: what puts each token's surroundings beside it; None for nothing.
     """
 
-    def __init__(self, in_channels: int, channels: int = 256) -> None:
+    def __init__(self, in_channels: int, channels: int = 256, binning: LogBinning | NoBinning | None = None) -> None:
         super().__init__()
         self.channels = channels
-        self.conv = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
+        self.binning = NoBinning() if binning is None else binning
+        self.conv = nn.Conv2d(in_channels * self.binning.bins, channels, kernel_size=3, padding=1)
 
     def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         """Decode a feature map.
 
-        Upsampling and convolution are linear, so they may change places: each of the nine taps is a 1x1 convolution on
-        the small map, whose result is upsampled, shifted by the tap's offset and added. That costs (H W) / (h w) times
-        fewer multiplications and is equal up to the order of the additions.
+        Upsampling and convolution are linear, so they may change places: each of the nine taps is one matrix on the
+        small map, whose result is upsampled, shifted by the tap's offset and added. That costs (H W) / (h w) times
+        fewer multiplications and is equal up to the order of the additions. Bilinear upsampling works on columns and
+        rows one after the other, so the shifts and the sum are part of two matrix products.
 
         Args:
             features: tensor of shape (B, in_channels, h, w).
-            size: (H, W) of the result, at least (h, w).
+            size: (H, W) of the result.
 
         Returns:
             tensor of shape (B, channels, H, W).
         """
-        if tuple(features.shape[-2:]) == tuple(size):
-            return self.conv(features)
-        height, width = size
+        batch, _, rows, columns = features.shape
         assert self.conv.bias is not None
-        decoded = self.conv.bias.reshape(1, -1, 1, 1).expand(len(features), -1, height, width).clone()
-        for row in range(3):
-            for column in range(3):
-                tap = F.conv2d(features, self.conv.weight[:, :, row : row + 1, column : column + 1])
-                tap = F.interpolate(tap, size=(height, width), mode="bilinear", align_corners=False)
-                dy, dx = row - 1, column - 1  # the tap reads its input this far from the output; zeros outside
-                decoded[..., max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)] += tap[
-                    ..., max(0, dy) : height - max(0, -dy), max(0, dx) : width - max(0, -dx)
-                ]
-        return decoded
+        taps = self.conv.weight.permute(2, 3, 0, 1).flatten(0, 2)
+        mapped = self.binning.linear(features, taps).view(batch, 3, 3, self.channels, rows, columns)
+        across, down = _shifted_upsampling(columns, size[1], features), _shifted_upsampling(rows, size[0], features)
+        wide = mapped.permute(0, 1, 3, 4, 2, 5).reshape(batch, 3, self.channels, rows, 3 * columns) @ across.T
+        decoded = down @ wide.transpose(1, 2).reshape(batch, self.channels, 3 * rows, size[1])
+        return decoded + self.conv.bias[:, None, None]
+
+
+def _shifted_upsampling(old: int, new: int, like: Tensor) -> Tensor:
+    """Upsampling along one axis, once for each tap, which reads one cell before, at and after: (new, 3 * old).
+
+    The convolution reads zeros outside the upsampled map.
+    """
+    matrices = []
+    for offset in (-1, 0, 1):
+        read = torch.arange(new, dtype=torch.float64) + offset
+        matrix = bilinear_matrix((read + 0.5) * (old / new) - 0.5, old)
+        matrices.append(matrix * ((read >= 0) & (read < new))[:, None])
+    return torch.cat(matrices, dim=1).to(like)

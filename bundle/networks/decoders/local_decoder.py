@@ -5,20 +5,25 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bundle.networks.convolution import convolve
+from bundle.networks.log_binning import LogBinning, NoBinning
+
 
 class LocalDecoder(nn.Module):
     """Two transposed convolutions, bilinear upsampling to the crop's size, and one 5x5 convolution.
 
     Args:
-        in_channels: channels of the encoder's (log-binned) map.
+        in_channels: channels of the encoder's map.
         channels: channels of the decoded features; 256 in the paper.
+        binning: what puts each token's surroundings beside it; None for nothing.
     """
 
-    def __init__(self, in_channels: int, channels: int = 256) -> None:
+    def __init__(self, in_channels: int, channels: int = 256, binning: LogBinning | NoBinning | None = None) -> None:
         super().__init__()
         self.channels = channels
+        self.binning = NoBinning() if binning is None else binning
         self.up = nn.Sequential(
-            nn.ConvTranspose2d(in_channels, channels, kernel_size=2, stride=2),
+            nn.ConvTranspose2d(in_channels * self.binning.bins, channels, kernel_size=2, stride=2),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2),
@@ -34,7 +39,20 @@ class LocalDecoder(nn.Module):
             size: (H, W) of the result: that of the crops.
 
         Returns:
-            tensor of shape (B, channels, H, W).
+            tensor of shape (B, channels, H, W), channels last in memory.
         """
-        upsampled = F.interpolate(self.up(features), size=tuple(size), mode="bilinear", align_corners=False)
-        return self.conv(upsampled)
+        first, norm, relu, second, relu_again = self.up
+        upsampled = relu(norm(_deconvolve(features, first, self.binning)))
+        upsampled = relu_again(_deconvolve(upsampled, second, NoBinning()))
+        upsampled = F.interpolate(upsampled, size=tuple(size), mode="bilinear", align_corners=False)
+        return convolve(upsampled, self.conv.weight, self.conv.bias, padding=2)
+
+
+def _deconvolve(features: Tensor, layer: nn.Module, binning: LogBinning | NoBinning) -> Tensor:
+    """A transposed convolution whose patches of 2x2 do not overlap: one matrix a cell, whose rows become four cells."""
+    assert isinstance(layer, nn.ConvTranspose2d) and layer.bias is not None
+    batch, _, rows, columns = features.shape
+    matrix = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    cells = binning.linear(features, matrix).permute(0, 2, 3, 1).reshape(batch, rows, columns, 2, 2, -1)
+    spread = cells.transpose(2, 3).reshape(batch, 2 * rows, 2 * columns, -1)
+    return (spread + layer.bias).permute(0, 3, 1, 2)

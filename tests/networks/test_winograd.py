@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.networks import winograd
+from bundle.networks.convolution import WINOGRAD_CHANNELS, convolve
+from bundle.networks.winograd import winograd_conv2d
+from tests.reference.decoders import convolution_by_hand
+
+#: Whole tiles, tiles with a rest, one tile, one row, and images smaller than the kernel's reach.
+SIZES = [(12, 8), (9, 13), (7, 6), (5, 5), (5, 17), (3, 2), (1, 1)]
+
+
+def inputs_and_weight(
+    kernel: int, size: tuple[int, int], channels: int = 3, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(kernel)
+    inputs = torch.randn(2, channels, *size, dtype=dtype, generator=generator)
+    return inputs, torch.randn(4, channels, kernel, kernel, dtype=dtype, generator=generator)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", SIZES)
+def test_equals_the_convolution(kernel: int, size: tuple[int, int]) -> None:
+    inputs, weight = inputs_and_weight(kernel, size)
+    padding = kernel // 2
+    torch.testing.assert_close(winograd_conv2d(inputs, weight, padding), F.conv2d(inputs, weight, padding=padding))
+    if min(size) >= kernel:
+        torch.testing.assert_close(winograd_conv2d(inputs, weight), F.conv2d(inputs, weight))
+
+
+def test_equals_the_loops() -> None:
+    inputs, weight = inputs_and_weight(3, (6, 9))
+    expected = convolution_by_hand(inputs[0], weight, torch.zeros(4, dtype=torch.float64))
+    torch.testing.assert_close(winograd_conv2d(inputs[:1], weight, 1)[0], expected)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("size", [(9, 13), (5, 6)])
+def test_gradients(kernel: int, padding: int, size: tuple[int, int]) -> None:
+    arguments = [value.requires_grad_() for value in inputs_and_weight(kernel, size)]
+    assert torch.autograd.gradcheck(lambda *values: winograd_conv2d(*values, padding), arguments)
+
+
+def test_gradient_of_the_weight_alone() -> None:
+    inputs, weight = inputs_and_weight(5, (9, 9))
+    weight.requires_grad_()
+    (found,) = torch.autograd.grad(winograd_conv2d(inputs, weight).square().sum(), weight)
+    (expected,) = torch.autograd.grad(F.conv2d(inputs, weight).square().sum(), weight)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_single_precision_errs_little_more_than_the_library(kernel: int) -> None:
+    inputs, weight = inputs_and_weight(kernel, (30, 41), channels=256)
+    exact = F.conv2d(inputs, weight)
+    found = winograd_conv2d(inputs.float(), weight.float()).double()
+    assert (found - exact).norm() < 1e-5 * exact.norm()
+    assert (found - exact).abs().max() < 5e-5 * exact.abs().max()
+
+
+def test_an_image_of_several_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, weight = inputs_and_weight(5, (33, 21))
+    whole = winograd_conv2d(inputs, weight)
+    monkeypatch.setattr(winograd, "_TILES_AT_A_TIME", 7)
+    torch.testing.assert_close(winograd_conv2d(inputs, weight), whole)
+
+
+class TestChoice:
+    """Which way :func:`convolve` goes; the result is the same."""
+
+    @pytest.fixture
+    def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        made: list[int] = []
+        monkeypatch.setattr(
+            "bundle.networks.convolution.winograd_conv2d",
+            lambda *arguments: made.append(1) or winograd_conv2d(*arguments),
+        )
+        return made
+
+    @pytest.mark.parametrize(
+        ("channels", "kernel", "expected"),
+        [
+            (WINOGRAD_CHANNELS, 5, 1),
+            (WINOGRAD_CHANNELS, 3, 1),
+            (WINOGRAD_CHANNELS - 1, 5, 0),
+            (WINOGRAD_CHANNELS, 1, 0),
+        ],
+    )
+    def test_by_channels_and_kernel(self, calls: list[int], channels: int, kernel: int, expected: int) -> None:
+        inputs = torch.randn(1, channels, 9, 8, dtype=torch.float64)
+        weight = torch.randn(WINOGRAD_CHANNELS, channels, kernel, kernel, dtype=torch.float64)
+        bias = torch.randn(WINOGRAD_CHANNELS, dtype=torch.float64)
+        found = convolve(inputs, weight, bias, padding=kernel // 2)
+        torch.testing.assert_close(found, F.conv2d(inputs, weight, bias, padding=kernel // 2))
+        assert len(calls) == expected
+
+    def test_reduced_precision_and_traced_graphs_keep_the_plain_operation(self, calls: list[int]) -> None:
+        inputs, weight = torch.randn(1, 64, 9, 8), torch.randn(64, 64, 3, 3)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert convolve(inputs, weight).dtype == torch.bfloat16
+        torch.jit.trace(lambda values: convolve(values, weight), inputs, check_trace=False)
+        assert calls == []

@@ -1,0 +1,217 @@
+"""The same steps with torch's own operations in the paper's order, at the paper's sizes: what the method costs as it
+stands.
+
+The other files of this folder go cell by cell; at 1935 x 2400 pixels that would take days. Here each step is one plain
+operation, but nothing is rearranged, shared or left out: all blocks of the transformer run, attention is a matrix,
+6528 channels are upsampled before they are convolved, the global features are upsampled to the whole image, crops go
+through one after the other, and every landmark and candidate is matched by a pass of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.reference.encoder import IMAGENET_MEAN, IMAGENET_STD
+from tests.reference.matching import cell_of, pixel_of
+from tests.reference.working_image import pillow_lanczos, short_side_size
+
+Point = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """Weights and sizes.
+
+    Attributes:
+        model: a vision transformer of timm with all its blocks; its keys are read at ``block``, its patches are ``stride``
+            pixels apart.
+        global_conv: 3x3 convolution of the global decoder.
+        up: deconvolution, BatchNorm, ReLU, deconvolution, ReLU of the local decoder.
+        local_conv: its 5x5 convolution.
+    """
+
+    model: Any
+    global_conv: nn.Conv2d
+    up: nn.Sequential
+    local_conv: nn.Conv2d
+    stride: int = 4
+    block: int = 8
+    short_side: int = 224
+    window: int = 224
+
+    @torch.no_grad()
+    def keys(self, grey: Tensor) -> Tensor:
+        """The encoder: (B, 1, H, W) -> (B, C, h, w)."""
+        mean, std = (torch.tensor(value).reshape(1, 3, 1, 1).to(grey) for value in (IMAGENET_MEAN, IMAGENET_STD))
+        model, rgb = self.model, (grey.expand(-1, 3, -1, -1) - mean) / std
+        projection = model.patch_embed.proj
+        patches = F.conv2d(rgb, projection.weight, projection.bias, stride=self.stride)
+        rows, columns = patches.shape[-2:]
+        x = patches.flatten(2).transpose(1, 2)
+        own = model.pos_embed[:, 1:]
+        side = round(own.shape[1] ** 0.5)
+        if (rows, columns) != (side, side):
+            square = own.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+            factors = ((rows + 0.1) / side, (columns + 0.1) / side)
+            square = F.interpolate(square, scale_factor=factors, mode="bicubic", recompute_scale_factor=False)
+            own = square.permute(0, 2, 3, 1).reshape(1, rows * columns, -1)
+        prefix = (model.cls_token + model.pos_embed[:, :1]).expand(len(x), -1, -1)
+        x = torch.cat([prefix, x + own], dim=1)
+        found = x
+        for index, block in enumerate(model.blocks):
+            qkv = block.attn.qkv(block.norm1(x))
+            if index == self.block:
+                found = qkv.chunk(3, dim=-1)[1]
+            heads = block.attn.num_heads
+            query, key, value = qkv.reshape(*qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
+            attention = (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(dim=-1)
+            x = x + block.attn.proj((attention @ value).transpose(1, 2).flatten(2))
+            x = x + block.mlp(block.norm2(x))
+        return found[:, 1:].transpose(1, 2).reshape(len(x), -1, rows, columns)
+
+    @torch.no_grad()
+    def binned(self, grey: Tensor) -> Tensor:
+        """Frozen features with their surroundings: (B, 1, H, W) -> (B, 17 C, h, w)."""
+        features = self.keys(grey)
+        rows, columns = features.shape[-2:]
+        averages = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
+        bins = []
+        for source, step in ((features, 1), (averages, 3)):
+            for dy in (-step, 0, step):
+                for dx in (-step, 0, step):
+                    if step == 1 or dy or dx:
+                        row = (torch.arange(rows) + dy).clamp(0, rows - 1).to(grey.device)
+                        column = (torch.arange(columns) + dx).clamp(0, columns - 1).to(grey.device)
+                        bins.append(source[:, :, row][..., column])
+        return torch.cat(bins, dim=1)
+
+    def decoded_global(self, binned: Tensor, size: tuple[int, int]) -> Tensor:
+        """D_G: upsampled first, then convolved."""
+        return self.global_conv(F.interpolate(binned, size=size, mode="bilinear", align_corners=False))
+
+    def decoded_local(self, binned: Tensor, size: tuple[int, int]) -> Tensor:
+        """D_L."""
+        return self.local_conv(F.interpolate(self.up(binned), size=size, mode="bilinear", align_corners=False))
+
+    def working_image(self, image: Tensor) -> Tensor:
+        """(H, W) -> (1, 1, h, w), the short side as the encoder sees it, resized by Pillow."""
+        size = short_side_size(*image.shape, self.short_side)
+        if size == tuple(image.shape):
+            return image[None, None]
+        return torch.from_numpy(np.array(pillow_lanczos(image.cpu().numpy(), size))).to(image)[None, None]
+
+    @torch.no_grad()
+    def whole(self, image: Tensor) -> Tensor:
+        """F^G of an image of (H, W): (C, h, w)."""
+        working = self.working_image(image)
+        return self.decoded_global(self.binned(working), (working.shape[-2], working.shape[-1]))[0]
+
+    @torch.no_grad()
+    def region(self, image: Tensor, upsampled: Tensor, x: int, y: int) -> tuple[Tensor, int, int]:
+        """F_i^F of the crop around a pixel, and the crop's left and top."""
+        height, width = image.shape
+        top, left, half = max(0, y - self.window // 2), max(0, x - self.window // 2), self.window // 2
+        crop = image[top : min(height, y + half), left : min(width, x + half)]
+        local = self.decoded_local(self.binned(crop[None, None]), (crop.shape[0], crop.shape[1]))[0]
+        context = upsampled[:, top : top + crop.shape[0], left : left + crop.shape[1]]
+        return F.normalize(local, dim=0) + context, left, top
+
+
+def upsampled(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """The global features, of length one, at every pixel of the image: (C, h, w) -> (C, H, W)."""
+    return F.interpolate(F.normalize(features, dim=0)[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def match(
+    template: Tensor,
+    query: Tensor,
+    landmark: Point,
+    k: int,
+    template_size: tuple[int, int] | None,
+    query_size: tuple[int, int] | None,
+) -> Point:
+    """Equation 2 for one landmark, as in :func:`tests.reference.matching.bidirectional_match`: the pixel found."""
+    column, row = cell_of(landmark, template, template_size)
+    similarity = F.cosine_similarity(query, template[:, row, column][:, None, None], dim=0)
+    best, found = float("inf"), (0, 0)
+    for index in similarity.flatten().topk(k).indices.tolist():
+        row, column = divmod(index, query.shape[-1])
+        back = F.cosine_similarity(template, query[:, row, column][:, None, None], dim=0)
+        x, y = pixel_of(*divmod(int(back.argmax()), template.shape[-1]), template, template_size)
+        distance = ((x - landmark[0]) ** 2 + (y - landmark[1]) ** 2) ** 0.5
+        if distance < best:
+            best, found = distance, pixel_of(row, column, query, query_size)
+    return found
+
+
+@dataclass(frozen=True)
+class KnownTemplate:
+    """What :func:`describe_template` gives: global features, and for each landmark its region, left and top."""
+
+    size: tuple[int, int]
+    features: Tensor
+    regions: list[tuple[Tensor, int, int]]
+
+
+def describe_template(method: FullSize, image: Tensor, landmarks: list[Point]) -> KnownTemplate:
+    """The template's side of the matching; ``image`` is (H, W), landmarks are whole pixels ``(x, y)``."""
+    size = (image.shape[0], image.shape[1])
+    features = method.whole(image)
+    at_every_pixel = upsampled(features, size)
+    return KnownTemplate(size, features, [method.region(image, at_every_pixel, x, y) for x, y in landmarks])
+
+
+def find(method: FullSize, known: KnownTemplate, landmarks: list[Point], image: Tensor, k: int) -> list[Point]:
+    """Coarse to fine: the landmarks' pixels ``(x, y)`` on an image of (H, W)."""
+    size = (image.shape[0], image.shape[1])
+    features = method.whole(image)
+    coarse = [match(known.features, features, landmark, k, known.size, size) for landmark in landmarks]
+    at_every_pixel = upsampled(features, size)
+    points = []
+    for (x, y), rough, (template, known_left, known_top) in zip(landmarks, coarse, known.regions):
+        query, left, top = method.region(image, at_every_pixel, *rough)
+        fine = match(template, query, (x - known_left, y - known_top), k, None, None)
+        points.append((fine[0] + left, fine[1] + top))
+    return points
+
+
+def gaussian_loss(features: Tensor, cells: Tensor, sigma: float) -> Tensor:
+    """Equation 1 for maps (B, C, h, w) and whole cells ``(x, y)``, (B, N, 2): one landmark after the other."""
+    total, rows, columns = features.new_zeros(()), torch.arange(features.shape[2]), torch.arange(features.shape[3])
+    for maps, landmarks in zip(features, cells.tolist()):
+        for x, y in landmarks:
+            similarity = F.cosine_similarity(maps, maps[:, int(y), int(x)][:, None, None], dim=0)
+            squared = (rows[:, None] - y) ** 2 + (columns[None] - x) ** 2
+            target = torch.exp(-squared / (2 * sigma**2)).to(similarity)
+            total = total + (similarity - target).square().mean()
+    return total / cells.shape[1] / len(features)
+
+
+def global_iteration(
+    method: FullSize, working: Tensor, cells: Tensor, sigma: float, optimizer: torch.optim.Optimizer
+) -> float:
+    """One step of the global stage: images (B, 1, h, w) of the working size, cells ``(x, y)``, (B, N, 2)."""
+    optimizer.zero_grad()
+    decoded = method.decoded_global(method.binned(working), (working.shape[-2], working.shape[-1]))
+    loss = gaussian_loss(decoded, cells, sigma)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def local_iteration(
+    method: FullSize, crops: Tensor, cells: Tensor, sigma: float, optimizer: torch.optim.Optimizer
+) -> float:
+    """One step of the local stage: crops (M, 1, S, S), one landmark each, cells ``(x, y)``, (M, 1, 2)."""
+    optimizer.zero_grad()
+    decoded = method.decoded_local(method.binned(crops), (crops.shape[-2], crops.shape[-1]))
+    loss = gaussian_loss(decoded, cells, sigma)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
