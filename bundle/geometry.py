@@ -75,15 +75,15 @@ def bilinear_matrix(positions: Tensor, cells: int) -> Tensor:
     """Bilinear sampling along one axis as a matrix: a lattice of points is read by one such product an axis.
 
     Args:
-        positions: (P,), cell coordinates along the axis.
+        positions: (..., P), cell coordinates along the axis.
         cells: how many cells the axis has; outside them the border's value holds.
 
     Returns:
-        tensor of shape (P, cells), of the type of ``positions``; at most two entries of a row are not zero, its sum is
-        one.
+        tensor of shape (..., P, cells), of the type of ``positions``; at most two entries of a row are not zero, its
+        sum is one.
     """
     inside = positions.clamp(0, cells - 1)
-    distance = inside[:, None] - torch.arange(cells, dtype=positions.dtype, device=positions.device)
+    distance = inside[..., None] - torch.arange(cells, dtype=positions.dtype, device=positions.device)
     return (1.0 - distance.abs()).clamp(min=0.0)
 
 

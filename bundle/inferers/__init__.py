@@ -9,9 +9,17 @@ from bundle.template import Template
 STRATEGIES: dict[str, type[OneShotInferer]] = {"posterior": PosteriorInferer, "paper": PaperInferer}
 
 
-def create_inferer(template: Template, settings: MatchingSettings) -> OneShotInferer:
-    """The inferer of the strategy that the settings name."""
-    return STRATEGIES[settings.strategy](template, settings)
+def create_inferer(
+    template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None
+) -> OneShotInferer:
+    """The inferer of the strategy that the settings name.
+
+    Args:
+        template: the annotated image.
+        settings: the settings of the matching.
+        crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device decide.
+    """
+    return STRATEGIES[settings.strategy](template, settings, crop_memory_gb)
 
 
 __all__ = ["OneShotInferer", "PaperInferer", "PosteriorInferer", "create_inferer"]

@@ -24,6 +24,8 @@ class OneShotInferer(Inferer, ABC):
     Args:
         template: the annotated image.
         settings: the settings of the matching.
+        crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device decide
+            (see :func:`bundle.inferers.crop_batches.crops_at_a_time`).
 
     Attributes:
         matcher: what matches the descriptors; the subclass sets it.
@@ -31,10 +33,11 @@ class OneShotInferer(Inferer, ABC):
 
     matcher: PaperMatcher | PosteriorMatcher
 
-    def __init__(self, template: Template, settings: MatchingSettings) -> None:
+    def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
         super().__init__()
         self.template = template
         self.settings = settings
+        self.crop_memory_gb = crop_memory_gb
         self._known: tuple[Any, Any, Any] | None = None
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from bundle.inferers.base import OneShotInferer
+from bundle.inferers.crop_batches import crops_at_a_time
 from bundle.matching.bidirectional import Matches
 from bundle.matching.confidence import confidence
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
@@ -15,8 +17,19 @@ from bundle.matching.fusion import fuse
 from bundle.matching.paper_matcher import PaperMatcher, stack_matches
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
-from bundle.networks.windows import Windows, clipped_window
+from bundle.networks.windows import clipped_windows
 from bundle.template import Template
+
+#: Full-size maps of one crop that are in memory at the same time: upsampled, padded, decoded, context, fused, and one
+#: for all that is smaller.
+MAPS_OF_A_CROP = 6
+
+
+class _Region(NamedTuple):
+    """A crop around one point."""
+
+    features: Tensor  # (C, h, w), fused, of length one
+    origin: Tensor  # (2,), pixel (x, y) of the image at the crop's first pixel
 
 
 class _Known(NamedTuple):
@@ -24,43 +37,41 @@ class _Known(NamedTuple):
 
     landmarks: Tensor  # (N, 2), pixels (x, y)
     view: DescriptorPyramid
-    crops: list[
-        tuple[Tensor, Tensor]
-    ]  # a landmark's fused features (C, h, w) of length one, and the crop's origin (2,)
+    regions: dict[int, _Region]  # by landmark; empty without a local decoder
 
 
 class PaperInferer(OneShotInferer):
-    """Coarse-to-fine matching with bidirectional matching on whole pixels.
+    """Coarse-to-fine matching with bidirectional matching.
 
     Args:
         template: the annotated image.
         settings: the settings of the matching.
+        crop_memory_gb: see :class:`OneShotInferer`.
     """
 
     matcher: PaperMatcher
 
-    def __init__(self, template: Template, settings: MatchingSettings) -> None:
-        super().__init__(template, settings)
+    def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
+        super().__init__(template, settings, crop_memory_gb)
         self.matcher = PaperMatcher(settings)
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
         """See :class:`OneShotInferer`."""
         image, landmarks = self.template_tensors(device)
         view = self.view(image, network)
-        return _Known(landmarks, view, self._fused(image, landmarks, view, network))
+        return _Known(landmarks, view, dict(self._regions(image, landmarks, view, network)))
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         """See :class:`OneShotInferer`."""
         query = self.view(image, network)
         matches = self.matcher.coarse(known.view, known.landmarks, query)
-        if known.crops:
-            fused = self._fused(image, matches.points, query, network)
-            matches = stack_matches(
-                [
-                    self.matcher.fine(*template_crop, landmark, *query_crop)
-                    for template_crop, landmark, query_crop in zip(known.crops, known.landmarks, fused)
-                ]
-            )
+        if known.regions:
+            # Each region is matched as soon as it is decoded: those of the query are never all in memory.
+            found = {
+                index: self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
+                for index, region in self._regions(image, matches.points, query, network)
+            }
+            matches = stack_matches([found[index] for index in range(len(known.landmarks))])
         return self._prediction(matches)
 
     def _prediction(self, matches: Matches) -> Tensor:
@@ -69,28 +80,28 @@ class PaperInferer(OneShotInferer):
         columns = [matches.similarity, matches.back_match_error, spread, trust]
         return torch.cat([matches.points, torch.stack(columns, dim=1)], dim=1)
 
-    def _fused(
+    def _regions(
         self, image: Tensor, centres: Tensor, view: DescriptorPyramid, network: OneShotNetwork
-    ) -> list[tuple[Tensor, Tensor]]:
-        """The fused features of the crop around each point, of length one, and the crops' origins."""
+    ) -> Iterator[tuple[int, _Region]]:
+        """The regions around points with the points' numbers; nothing without a local decoder.
+
+        Crops of equal size, all but the few at the border, go through the network together.
+        """
         if network.local_decoder is None:
-            return []
-        windows = [clipped_window(image[0], centre, network.settings.local_window) for centre in centres]
-        maps = _decode_in_batches(windows, network)
-        return [
-            (normalise_channels(fuse(local, view.levels[0], window.origins[0], view.size)), window.origins[0])
-            for local, window in zip(maps, windows)
-        ]
-
-
-def _decode_in_batches(windows: list[Windows], network: OneShotNetwork) -> list[Tensor]:
-    """Local features of crops; those of equal size, all but the few at the border, go through as one batch."""
-    by_size: dict[tuple[int, ...], list[int]] = {}
-    for index, window in enumerate(windows):
-        by_size.setdefault(tuple(window.crops.shape[-2:]), []).append(index)
-    maps: dict[int, Tensor] = {}
-    for size, indices in by_size.items():
-        crops = torch.cat([windows[index].crops for index in indices])
-        decoded = network.decode_local(network.encode_local(crops), (size[0], size[1]))
-        maps.update(zip(indices, decoded))
-    return [maps[index] for index in range(len(windows))]
+            return
+        windows = clipped_windows(image[0], centres, network.settings.local_window)
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, window in enumerate(windows):
+            by_size.setdefault((window.crops.shape[-2], window.crops.shape[-1]), []).append(index)
+        for size, indices in by_size.items():
+            numbers = MAPS_OF_A_CROP * network.settings.local_channels * size[0] * size[1]
+            batch = crops_at_a_time(numbers, image.device, self.crop_memory_gb)
+            for start in range(0, len(indices), batch):
+                together = indices[start : start + batch]
+                crops = torch.cat([windows[index].crops for index in together])
+                origins = torch.cat([windows[index].origins for index in together])
+                local = network.decode_local(network.encode_local(crops), size)
+                fused = normalise_channels(fuse(local, view.levels[0], origins, view.size))
+                del local
+                yield from zip(together, map(_Region, fused, origins))
+                del fused

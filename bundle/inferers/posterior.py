@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from bundle.geometry import PixelCentres
 from bundle.inferers.base import OneShotInferer
+from bundle.inferers.crop_batches import crops_at_a_time
 from bundle.matching.confidence import confidence
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.local_kernels import kernel_similarity, kernels_at
@@ -23,6 +24,11 @@ from bundle.template import Template
 #: The features of crops are whitened by the covariance of the template's own crops.
 LOCAL_POWER = 0.5
 LOCAL_SHRINKAGE = 0.05
+
+
+#: Numbers that an encoder holds for each number of its result while it works: a transformer's perceptron alone has four
+#: times the channels, before and after its nonlinearity; the rest is for attention and what waits.
+ACTIVATIONS_OF_A_CELL = 16
 
 
 class _LocalKnown(NamedTuple):
@@ -47,12 +53,13 @@ class PosteriorInferer(OneShotInferer):
     Args:
         template: the annotated image.
         settings: the settings of the matching.
+        crop_memory_gb: see :class:`OneShotInferer`.
     """
 
     matcher: PosteriorMatcher
 
-    def __init__(self, template: Template, settings: MatchingSettings) -> None:
-        super().__init__(template, settings)
+    def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
+        super().__init__(template, settings, crop_memory_gb)
         self.matcher = PosteriorMatcher(settings)
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
@@ -75,7 +82,7 @@ class PosteriorInferer(OneShotInferer):
 
     def _describe_crops(self, image: Tensor, landmarks: Tensor, network: OneShotNetwork) -> _LocalKnown:
         crops = local_crops(image, landmarks, network.settings)
-        features = network.encode_local(crops.images)
+        features = self._encoded(crops, network)
         centred = (features - features.mean(dim=(-2, -1), keepdim=True)).transpose(0, 1).flatten(1)
         matrix = inverse_power(centred @ centred.T / centred.shape[1], LOCAL_POWER, LOCAL_SHRINKAGE)
         maps = _whitened(features, matrix)
@@ -86,9 +93,16 @@ class PosteriorInferer(OneShotInferer):
             decoded = crops.sample(network.decode_local(features, network.settings.decoded_crop), landmarks)
         return _LocalKnown(matrix, kernels_at(maps, inside, self.settings.patch), decoded)
 
+    def _encoded(self, crops: LocalCrops, network: OneShotNetwork) -> Tensor:
+        """Frozen features of all crops, (N, C, h, w), a batch within the budget of memory at a time."""
+        cells = (crops.images.shape[-1] // network.encoder.stride) ** 2
+        numbers = ACTIVATIONS_OF_A_CELL * network.encoder.channels * cells
+        batch = crops_at_a_time(numbers, crops.images.device, self.crop_memory_gb)
+        return torch.cat([network.encode_local(part) for part in crops.images.split(batch)])
+
     def _local_scores(self, crops: LocalCrops, known: _LocalKnown, network: OneShotNetwork) -> Tensor:
         """Weighted similarity of each landmark's crop to the landmark: (N, S, S)."""
-        features = network.encode_local(crops.images)
+        features = self._encoded(crops, network)
         side = network.settings.decoded_crop[0]
         scores = kernel_similarity(_whitened(features, known.matrix), known.kernels, side) * self.settings.local_weight
         if known.decoded is not None and self.settings.decoder_weight:

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.subpixel import Offsets, no_offsets
 
 
 class Candidates(NamedTuple):
     """The best places of each landmark, most similar first: the set Omega of equation 2.
 
     Attributes:
-        points: (N, k, 2), c_i^q in pixels ``(x, y)`` of the query.
+        cells: (N, k, 2), c_i^q as whole cells ``(x, y)`` of the query's grid.
         similarity: (N, k), cosine similarity to the template landmark.
         back_match_error: (N, k), Dist(c_i^t, p_i^t) in pixels of the template.
     """
 
-    points: Tensor
+    cells: Tensor
     similarity: Tensor
     back_match_error: Tensor
 
@@ -54,22 +55,29 @@ def best_cells(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.stack([index % columns, index // columns], dim=-1).to(similarity.dtype), values
 
 
-def match_back(template: DescriptorPyramid, described: Sequence[Tensor]) -> Tensor:
+def match_back(template: DescriptorPyramid, described: Sequence[Tensor], offsets: Offsets = no_offsets) -> Tensor:
     """The places on the template that are most similar to places on the query: c_i^t of equation 2.
 
     Args:
         template: descriptors of the template.
         described: the query's descriptors F^q(c_i^q) at M places, as its pyramid describes them.
+        offsets: where between the cells a maximum lies.
 
     Returns:
         tensor of shape (M, 2), pixels ``(x, y)`` of the template.
     """
-    cells, _ = best_cells(template.similarity(described), k=1)
-    return template.to_pixels(cells[:, 0])
+    similarity = template.similarity(described)
+    cells = best_cells(similarity, k=1)[0][:, 0]
+    return template.to_pixels(cells + offsets(similarity, cells))
 
 
 def bidirectional_candidates(
-    template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid, similarity: Tensor, k: int
+    template: DescriptorPyramid,
+    landmarks: Tensor,
+    query: DescriptorPyramid,
+    similarity: Tensor,
+    k: int,
+    offsets: Offsets = no_offsets,
 ) -> Candidates:
     """Match each landmark to the query and its candidates back: the sets Psi and Omega of equation 2.
 
@@ -79,21 +87,31 @@ def bidirectional_candidates(
         query: descriptors of the query.
         similarity: (N, rows, columns), similarity of the query's grid to the landmarks.
         k: how many candidates a landmark has.
+        offsets: where between the cells a match back lies.
 
     Returns:
         the candidates of all landmarks.
     """
     cells, values = best_cells(similarity, k)
-    points = query.to_pixels(cells)
-    back = match_back(template, query.describe_cells(cells.reshape(-1, 2))).reshape(points.shape)
-    return Candidates(points, values, (back - landmarks[:, None]).norm(dim=-1))
+    back = match_back(template, query.describe_cells(cells.reshape(-1, 2)), offsets).reshape(cells.shape)
+    return Candidates(cells, values, (back - landmarks[:, None]).norm(dim=-1))
 
 
-def select_matches(candidates: Candidates) -> Matches:
-    """The argmin of equation 2: the candidate that matches back nearest to the landmark; ties to the more similar."""
+def select_matches(
+    candidates: Candidates, query: DescriptorPyramid, similarity: Tensor, offsets: Offsets = no_offsets
+) -> Matches:
+    """The argmin of equation 2: the candidate that matches back nearest to the landmark; ties to the more similar.
+
+    Args:
+        candidates: what :func:`bidirectional_candidates` gave.
+        query: descriptors of the query.
+        similarity: (N, rows, columns), similarity of the query's grid to the landmarks.
+        offsets: where between the cells a match lies.
+    """
     best = candidates.back_match_error.sort(dim=1, stable=True).indices[:, :1]
+    cells = candidates.cells.gather(1, best[..., None].expand(-1, -1, 2))[:, 0]
     return Matches(
-        candidates.points.gather(1, best[..., None].expand(-1, -1, 2))[:, 0],
+        query.to_pixels(cells + offsets(similarity, cells)),
         candidates.similarity.gather(1, best)[:, 0],
         candidates.back_match_error.gather(1, best)[:, 0],
     )

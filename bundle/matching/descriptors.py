@@ -88,9 +88,7 @@ class DescriptorPyramid:
         """
         total: Tensor | None = None
         for level, kernel in zip(self.levels, kernels):
-            reach = kernel.shape[-1] // 2
-            padded = F.pad(level[None], (reach,) * 4, mode="replicate") if reach else level[None]
-            similarity = F.conv2d(padded, kernel) / kernel.shape[-1] ** 2
+            similarity = _correlate(level, kernel)[None]
             if tuple(similarity.shape[-2:]) != tuple(self.grid):
                 similarity = F.interpolate(similarity, size=self.grid, mode="bicubic", align_corners=False)
             total = similarity if total is None else total + similarity
@@ -104,3 +102,12 @@ class DescriptorPyramid:
     def to_pixels(self, cells: Tensor) -> Tensor:
         """Cells ``(x, y)`` of :attr:`grid` to pixels ``(x, y)``."""
         return self.geometry.to_pixels(cells, self.size, self.grid)
+
+
+def _correlate(level: Tensor, kernel: Tensor) -> Tensor:
+    """Mean cosine of patches, (N, C, p, p), with those around every cell of a map, (C, h, w): (N, h, w)."""
+    side = kernel.shape[-1]
+    if side == 1:  # single vectors: one matrix product, whatever the order of the map in memory
+        return (kernel.flatten(1) @ level.flatten(1)).unflatten(1, level.shape[1:])
+    padded = F.pad(level[None], (side // 2,) * 4, mode="replicate")
+    return F.conv2d(padded, kernel)[0] / side**2

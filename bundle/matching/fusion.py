@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from bundle.geometry import PixelCentres, Size, cell_grid, sample_map
+from bundle.geometry import Size, bilinear_matrix
 from bundle.matching.descriptors import normalise_channels
 
 
-def fuse(local: Tensor, global_map: Tensor, origin: Tensor, image_size: Size) -> Tensor:
+def fuse(local: Tensor, global_map: Tensor, origins: Tensor, image_size: Size) -> Tensor:
     """Normalised local features plus normalised global features, the latter upsampled to the full image.
 
-    Only the crop's part of the upsampled map is ever computed: bilinear upsampling is sampling.
+    Only the crops' part of the upsampled map is ever computed, from the few cells below each crop.
 
     Args:
-        local: (C, h, w), local features of a crop at full resolution.
+        local: (N, C, h, w), local features of crops of one size at full resolution.
         global_map: (C, H', W'), global features of the whole image, of length one at every position.
-        origin: (2,), pixel ``(x, y)`` of the image at the crop's first pixel.
+        origins: (N, 2), pixel ``(x, y)`` of the image at each crop's first pixel.
         image_size: (height, width) in pixels of the whole image.
 
     Returns:
-        tensor of shape (C, h, w).
+        tensor of shape (N, C, h, w), channels last in memory.
     """
-    _, height, width = local.shape
-    pixels = cell_grid((height, width), dtype=local.dtype, device=local.device) + origin
-    map_size = (global_map.shape[-2], global_map.shape[-1])
-    cells = PixelCentres().to_cells(pixels, image_size, map_size)
-    context = sample_map(global_map, cells).T.reshape(-1, height, width)
-    return normalise_channels(local) + context
+    _, _, height, width = local.shape
+    rows, down = _cells_below(origins[:, 1], height, global_map.shape[-2], image_size[0], local)
+    columns, across = _cells_below(origins[:, 0], width, global_map.shape[-1], image_size[1], local)
+    block = global_map.permute(1, 2, 0)[rows[:, :, None], columns[:, None, :]]  # (N, r, c, C)
+    tall = (down @ block.flatten(2)).unflatten(-1, block.shape[2:])
+    context = across[:, None] @ tall
+    return normalise_channels(local) + context.permute(0, 3, 1, 2)
+
+
+def _cells_below(origin: Tensor, pixels: int, cells: int, image_side: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Along one axis, the cells that crops lie on, (N, r), and the matrices that upsample them, (N, pixels, r)."""
+    ratio = cells / image_side
+    count = min(cells, math.ceil(pixels * ratio) + 2)
+    offsets = torch.arange(pixels, dtype=torch.float64, device=origin.device)
+    positions = ((origin.double()[:, None] + offsets + 0.5) * ratio - 0.5).clamp(0, cells - 1)
+    first = positions[:, :1].floor().clamp(max=cells - count)
+    below = first.long() + torch.arange(count, device=origin.device)
+    return below, bilinear_matrix(positions - first, count).to(like)
 
 
 def sample_scores(scores: Tensor, cells: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Matching to the letter of the paper, sections 2.1 and 2.2, on whole pixels as in its public code."""
+"""Matching as in the paper, sections 2.1 and 2.2, on whole pixels as in its public code or between them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import torch
 from torch import Tensor
 
 from bundle.errors import ConfigError
-from bundle.geometry import PaperRounding, PixelCentres, Size
+from bundle.geometry import CellGeometry, PaperRounding, PixelCentres, Size
 from bundle.matching.bidirectional import Matches, bidirectional_candidates, select_matches
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.settings import MatchingSettings
+from bundle.matching.subpixel import Offsets, no_offsets, peak_offsets
 
 
 class PaperMatcher:
     """Coarse and fine stage as in the paper: k candidates, matched back, the nearest wins.
 
     Args:
-        settings: the settings of the matching; of them only ``k`` counts.
+        settings: the settings of the matching; of them only ``k`` and ``subpixel`` count.
     """
 
     def __init__(self, settings: MatchingSettings) -> None:
         self.settings = settings
+        self.geometry: CellGeometry = PixelCentres() if settings.subpixel else PaperRounding()
+        self.offsets: Offsets = peak_offsets if settings.subpixel else no_offsets
 
     def view(self, levels: list[Tensor], size: Size) -> DescriptorPyramid:
         """The descriptors of one image of (height, width) pixels; the one map is its own grid.
@@ -34,12 +37,12 @@ class PaperMatcher:
                 "and set network.negative to false."
             )
         grid = (levels[0].shape[-2], levels[0].shape[-1])
-        return DescriptorPyramid(levels, size, grid, PaperRounding(), patch=1)
+        return DescriptorPyramid(levels, size, grid, self.geometry, patch=1)
 
     def coarse(self, template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid) -> Matches:
         """P_c = BDM(F^{G,t}, F^{G,q}): coarse points in pixels ``(x, y)`` of the query."""
         similarity = query.similarity(template.describe(landmarks))
-        return select_matches(bidirectional_candidates(template, landmarks, query, similarity, self.settings.k))
+        return self._matches(template, landmarks, query, similarity)
 
     def fine(
         self,
@@ -54,19 +57,24 @@ class PaperMatcher:
         Args:
             template_crop: (C, h, w), fused features of the template's crop, of length one at every position.
             template_origin: (2,), pixel ``(x, y)`` of the template at the crop's first pixel.
-            landmark: (2,), pixel ``(x, y)`` of the template, cut off to whole pixels.
+            landmark: (2,), pixel ``(x, y)`` of the template; cut off to whole pixels unless ``subpixel`` is set.
             query_crop: (C, h', w'), the same for the query.
             query_origin: (2,), the same for the query.
 
         Returns:
             one match, in pixels of the whole query.
         """
-        template = _crop_view(template_crop)
-        query = _crop_view(query_crop)
-        inside = (landmark.trunc() - template_origin)[None]
+        template, query = _crop_view(template_crop), _crop_view(query_crop)
+        inside = ((landmark if self.settings.subpixel else landmark.trunc()) - template_origin)[None]
         similarity = query.similarity(template.describe(inside))
-        match = select_matches(bidirectional_candidates(template, inside, query, similarity, self.settings.k))
-        return Matches(match.points + query_origin, match.similarity, match.back_match_error)
+        match = self._matches(template, inside, query, similarity)
+        return match._replace(points=match.points + query_origin)
+
+    def _matches(
+        self, template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid, similarity: Tensor
+    ) -> Matches:
+        candidates = bidirectional_candidates(template, landmarks, query, similarity, self.settings.k, self.offsets)
+        return select_matches(candidates, query, similarity, self.offsets)
 
 
 def _crop_view(features: Tensor) -> DescriptorPyramid:

@@ -19,7 +19,9 @@ class MatchingSettings:
     Attributes:
         strategy: ``"posterior"`` weighs all evidence and takes the mean of the posterior; ``"paper"`` is section 2.2 of
             the paper to the letter, on whole pixels.
-        k: candidates of the bidirectional matching.
+        k: candidates of the bidirectional matching (paper).
+        subpixel: find points between the pixels, by the parabola around the best cell; False rounds as the paper's
+            public code does (paper).
         patch: side in cells of the patch that describes a template landmark, odd; 1 is the paper's single vector.
         grid: cells of the long side of the grid on which the scales are averaged (posterior).
         prior_weight: penalty in units of cosine similarity at the distance ``prior_sigma`` (posterior).
@@ -36,6 +38,7 @@ class MatchingSettings:
 
     strategy: str = "posterior"
     k: int = 3
+    subpixel: bool = True
     patch: int = 3
     grid: int = 300
     prior_weight: float = 0.1

@@ -38,19 +38,22 @@ def padded_windows(image: Tensor, centres: Tensor, side: int) -> Windows:
     return Windows(torch.stack(crops), origins.to(centres.dtype))
 
 
-def clipped_window(image: Tensor, centre: Tensor, side: int) -> Windows:
-    """The paper's window ``[x - side/2, x + side/2)`` around one point, smaller where the image ends.
+def clipped_windows(image: Tensor, centres: Tensor, side: int) -> list[Windows]:
+    """The paper's window ``[x - side/2, x + side/2)`` around each point, smaller where the image ends.
 
     Args:
         image: (1, H, W).
-        centre: (2,), pixel ``(x, y)``; cut off to whole pixels.
+        centres: (N, 2), pixels ``(x, y)``; cut off to whole pixels.
         side: side in pixels of a window that is not clipped; where it is odd, the point is its middle.
 
     Returns:
-        one window, whose crop may have two different sides.
+        one window a point, whose crop may have two different sides.
     """
     _, height, width = image.shape
-    x, y = (int(value) for value in centre.tolist())
-    left, top = max(0, x - side // 2), max(0, y - side // 2)
-    crop = image[:, top : min(height, y - side // 2 + side), left : min(width, x - side // 2 + side)]
-    return Windows(crop[None], torch.tensor([[left, top]], dtype=centre.dtype, device=centre.device))
+    windows = []
+    for x, y in centres.trunc().long().tolist():
+        left, top = max(0, x - side // 2), max(0, y - side // 2)
+        crop = image[:, top : min(height, y - side // 2 + side), left : min(width, x - side // 2 + side)]
+        origin = torch.tensor([[left, top]], dtype=centres.dtype, device=centres.device)
+        windows.append(Windows(crop[None], origin))
+    return windows

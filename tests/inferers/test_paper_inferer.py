@@ -21,7 +21,7 @@ from bundle.landmarks import LandmarkSet
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.encoders import create_encoder
-from bundle.networks.windows import clipped_window
+from bundle.networks.windows import clipped_windows
 from bundle.prediction import PREDICTION_COLUMNS
 from bundle.template import Template
 from tests.reference.matching import Match, coordinate_to_index, index_to_pixel
@@ -106,7 +106,7 @@ def annotated(pixels: np.ndarray, points: list[tuple[int, int]]) -> Template:
 
 
 def infer(network: OneShotNetwork, template: Template, query: np.ndarray, k: int) -> Tensor:
-    inferer = PaperInferer(template, MatchingSettings(strategy="paper", k=k))
+    inferer = PaperInferer(template, MatchingSettings(strategy="paper", k=k, subpixel=False))
     return inferer(torch.from_numpy(query)[None, None], network)[0]
 
 
@@ -179,7 +179,7 @@ def test_features_in_single_precision(network: OneShotNetwork) -> None:
     with torch.no_grad():
         grey = image.float()[None, None]
         whole = single.decode_global(single.encode_global(grey), single.global_sizes((120, 97)))[0][0]
-        crop = clipped_window(grey[0], torch.tensor([90.0, 110.0]), 64).crops
+        crop = clipped_windows(grey[0], torch.tensor([[90.0, 110.0]]), 64)[0].crops
         local = single.decode_local(single.encode_local(crop), (crop.shape[2], crop.shape[3]))[0]
         expected = pipeline.whole(image)
         fused, left, top = pipeline.region(image, torch.zeros(8, 120, 97).double(), 90, 110)
@@ -221,7 +221,7 @@ def is_of_a_cell(pixel: int, image_size: int, map_size: int) -> bool:
 def test_a_batch_gives_what_its_images_give(network: OneShotNetwork) -> None:
     template = annotated(radiograph((120, 97), 1), POINTS[:3])
     images = torch.stack([torch.from_numpy(radiograph((97, 90), seed)) for seed in (2, 3)])[:, None]
-    inferer = PaperInferer(template, MatchingSettings(strategy="paper"))
+    inferer = PaperInferer(template, MatchingSettings(strategy="paper", subpixel=False))
     found = inferer(MetaTensor(images), network)
     assert type(found) is Tensor
     assert found.shape == (2, 3, 6)
@@ -242,7 +242,7 @@ class TestTemplateIsDescribedOnce:
     @pytest.mark.parametrize("local", [True, False])
     def test_until_the_network_changes(self, monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
         template = annotated(radiograph((120, 97), 1), POINTS[:2])
-        inferer = PaperInferer(template, MatchingSettings(strategy="paper"))
+        inferer = PaperInferer(template, MatchingSettings(strategy="paper", subpixel=False))
         calls = self.counting(inferer, monkeypatch)
         network = random_network(local=local)
         first = inferer(self.query, network)
@@ -257,7 +257,7 @@ class TestTemplateIsDescribedOnce:
     def test_also_where_nothing_can_be_trained(self) -> None:
         """Two encoders without decoders have states that are equal: empty."""
         template = annotated(radiograph((120, 97), 1), POINTS[:2])
-        inferer = PaperInferer(template, MatchingSettings(strategy="paper"))
+        inferer = PaperInferer(template, MatchingSettings(strategy="paper", subpixel=False))
         settings = {"global_channels": 0, "local_channels": 0}
         for seed in (0, 1):
             decoded = random_network(seed=seed, local=False)
@@ -269,7 +269,7 @@ class TestTemplateIsDescribedOnce:
 
 
 def infer_with(template: Template, network: OneShotNetwork, query: Tensor) -> Tensor:
-    return PaperInferer(template, MatchingSettings(strategy="paper"))(query, network)
+    return PaperInferer(template, MatchingSettings(strategy="paper", subpixel=False))(query, network)
 
 
 def test_several_scales_are_refused() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.errors import ConfigError
-from bundle.geometry import PaperRounding, cell_grid
+from bundle.geometry import PaperRounding, PixelCentres, cell_grid
 from bundle.matching.bidirectional import Candidates, best_cells, bidirectional_candidates, select_matches
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.paper_matcher import PaperMatcher, stack_matches
@@ -51,7 +51,7 @@ def test_coarse_stage_equals_equation_2(
 ) -> None:
     template, query = random_features(1, 8, *template_map), random_features(2, 8, *query_map)
     landmarks = corners_and_inside(template_size)
-    matcher = PaperMatcher(MatchingSettings(strategy="paper", k=k))
+    matcher = PaperMatcher(MatchingSettings(strategy="paper", k=k, subpixel=False))
     known = matcher.view([normalise_channels(template)], template_size)
     found = matcher.coarse(
         known,
@@ -67,7 +67,7 @@ def test_coarse_stage_equals_equation_2(
 def test_landmarks_between_pixels_are_cut_off_for_the_cell_but_not_for_the_distance() -> None:
     template, query = random_features(3, 6, 20, 16), random_features(4, 6, 22, 17)
     landmarks = [(30.9, 20.4), (0.3, 0.7), (96.4, 119.5), (50.5, 119.0)]
-    matcher = PaperMatcher(MatchingSettings(strategy="paper", k=3))
+    matcher = PaperMatcher(MatchingSettings(strategy="paper", k=3, subpixel=False))
     known = matcher.view([normalise_channels(template)], (120, 97))
     points = torch.tensor(landmarks, dtype=torch.float64)
     found = matcher.coarse(known, points, matcher.view([normalise_channels(query)], (121, 99)))
@@ -78,7 +78,7 @@ def test_landmarks_between_pixels_are_cut_off_for_the_cell_but_not_for_the_dista
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_fine_stage_equals_equation_2_on_crops(k: int) -> None:
-    matcher = PaperMatcher(MatchingSettings(strategy="paper", k=k))
+    matcher = PaperMatcher(MatchingSettings(strategy="paper", k=k, subpixel=False))
     found, expected = [], []
     crops = [
         ((24, 24), (24, 24)),
@@ -120,7 +120,7 @@ def test_a_candidate_is_matched_back_from_its_own_cell() -> None:
         assert torch.equal(kernels[:, 0, 0], features[:, cell[1], cell[0]])
     similarity = torch.einsum("cn,chw->nhw", features.flatten(1), features)
     candidates = bidirectional_candidates(view, rule.to_pixels(cells, image, template_map), view, similarity, k=1)
-    assert torch.equal(candidates.points[:, 0], rule.to_pixels(cells, image, template_map))
+    assert torch.equal(candidates.cells[:, 0], cells)
     assert torch.count_nonzero(candidates.back_match_error) == 0  # an image matched to itself
 
 
@@ -144,11 +144,12 @@ def test_more_candidates_than_cells_are_all_cells() -> None:
 
 def test_of_equal_distances_the_more_similar_wins() -> None:
     candidates = Candidates(
-        points=torch.arange(24.0).reshape(3, 4, 2),
+        cells=torch.arange(24.0).reshape(3, 4, 2),
         similarity=torch.tensor([0.9, 0.8, 0.7, 0.6]).expand(3, -1),
         back_match_error=torch.tensor([[5.0, 2.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0], [4.0, 3.0, 9.0, 0.0]]),
     )
-    matches = select_matches(candidates)
+    query = DescriptorPyramid([], (24, 24), (24, 24), PixelCentres())
+    matches = select_matches(candidates, query, torch.zeros(3, 24, 24))
     torch.testing.assert_close(matches.similarity, torch.tensor([0.8, 0.9, 0.6]))
     assert matches.points.tolist() == [[2.0, 3.0], [8.0, 9.0], [22.0, 23.0]]
     assert matches.back_match_error.tolist() == [2.0, 1.0, 0.0]
@@ -162,7 +163,7 @@ def test_the_candidate_nearest_to_the_landmark_wins_over_the_most_similar() -> N
     query[:, 5, 0], query[:, 2, 3] = double * 1.0, torch.tensor([0.98, -0.199, 0.0])
     found = []
     for k in (1, 2):
-        matcher = PaperMatcher(MatchingSettings(strategy="paper", k=k))
+        matcher = PaperMatcher(MatchingSettings(strategy="paper", k=k, subpixel=False))
         views = [matcher.view([normalise_channels(features)], (6, 6)) for features in (template, query)]
         found.append(matcher.coarse(views[0], torch.tensor([[1.0, 1.0]]), views[1]).points[0].tolist())
     assert found == [[0.0, 5.0], [3.0, 2.0]]
@@ -178,11 +179,11 @@ def test_similarity_is_the_cosine() -> None:
 
 def test_the_papers_matching_refuses_several_scales() -> None:
     with pytest.raises(ConfigError, match=r"one scale, got 2: give network\.working_sides one"):
-        PaperMatcher(MatchingSettings(strategy="paper")).view([torch.rand(3, 4, 4)] * 2, (40, 40))
+        PaperMatcher(MatchingSettings(strategy="paper", subpixel=False)).view([torch.rand(3, 4, 4)] * 2, (40, 40))
 
 
 def test_pixels_of_cells_by_the_rule() -> None:
-    view = PaperMatcher(MatchingSettings(strategy="paper")).view([torch.rand(3, 7, 5)], (120, 97))
+    view = PaperMatcher(MatchingSettings(strategy="paper", subpixel=False)).view([torch.rand(3, 7, 5)], (120, 97))
     cells = cell_grid((7, 5))
     expected = [[index_to_pixel(int(x), 97, 5), index_to_pixel(int(y), 120, 7)] for x, y in cells.tolist()]
     assert view.to_pixels(cells).tolist() == expected

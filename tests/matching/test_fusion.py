@@ -32,8 +32,18 @@ def test_equals_upsampling_the_whole_map_and_cropping(
 ) -> None:
     global_map, upsampled = whole
     local = random_map(2, 4, height, width)
-    found = fuse(local, global_map, torch.tensor([left, top], dtype=torch.float64), (60, 49))
-    torch.testing.assert_close(found, fused_features(local, upsampled, left, top))
+    found = fuse(local[None], global_map, torch.tensor([[left, top]], dtype=torch.float64), (60, 49))
+    torch.testing.assert_close(found[0], fused_features(local, upsampled, left, top))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (60, 49)])
+def test_crops_of_one_size_together_on_maps_of_any_size(rows: int, columns: int) -> None:
+    global_map, local = unit_length(random_map(1, 4, rows, columns)), random_map(2, 3, 4, 16, 9)
+    upsampled = F.interpolate(global_map[None], size=(60, 49), mode="bilinear", align_corners=False)[0]
+    corners = [(0, 0), (40, 44), (17, 23)]
+    found = fuse(local, global_map, torch.tensor(corners, dtype=torch.float64), (60, 49))
+    for crop, own, corner in zip(found, local, corners):
+        torch.testing.assert_close(crop, fused_features(own, upsampled, *corner))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -44,7 +54,8 @@ def test_equals_torchs_upsampling_at_the_size_of_a_radiograph(dtype: torch.dtype
     local = random_map(4, 2, 224, 224)
     upsampled = F.interpolate(global_map[None], size=(2400, 1935), mode="bilinear", align_corners=False)[0]
     expected = F.normalize(local, dim=0) + upsampled[:, top : top + 224, left : left + 224]
-    found = fuse(local.to(dtype), global_map.to(dtype), torch.tensor([left, top], dtype=dtype), (2400, 1935))
+    origins = torch.tensor([[left, top]], dtype=dtype)
+    (found,) = fuse(local.to(dtype)[None], global_map.to(dtype), origins, (2400, 1935))
     tolerance = 1e-4 if dtype == torch.float32 else 1e-12
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
 

@@ -7,7 +7,7 @@ import torch
 from bundle.geometry import PixelCentres, sample_map
 from bundle.networks.local_view import local_crops, local_size
 from bundle.networks.settings import NetworkSettings
-from bundle.networks.windows import clipped_window, padded_windows
+from bundle.networks.windows import clipped_windows, padded_windows
 from tests.reference.fusion import clipped_crop
 
 IMAGE = torch.arange(120 * 97, dtype=torch.float32).reshape(1, 120, 97)  # every pixel has its own value
@@ -19,22 +19,29 @@ CENTRES = [(48, 60), (3, 60), (95, 60), (48, 3), (48, 118), (0, 0), (96, 0), (0,
 @pytest.mark.parametrize("centre", CENTRES)
 @pytest.mark.parametrize("side", [64, 32, 400])
 def test_clipped_window_equals_the_literal_crop(centre: tuple[int, int], side: int) -> None:
-    found = clipped_window(IMAGE, torch.tensor(centre, dtype=torch.float32), side)
+    (found,) = clipped_windows(IMAGE, torch.tensor([centre], dtype=torch.float32), side)
     expected, left, top = clipped_crop(IMAGE[0], *centre, side)
     assert found.origins.tolist() == [[left, top]]
     assert torch.equal(found.crops[0, 0], expected)
 
 
 def test_clipped_window_cuts_off_fractions() -> None:
-    found = clipped_window(IMAGE, torch.tensor([48.9, 60.9]), 64)
+    (found,) = clipped_windows(IMAGE, torch.tensor([[48.9, 60.9]]), 64)
     assert found.origins.tolist() == [[16, 28]]
     assert found.crops.shape == (1, 1, 64, 64)
 
 
 def test_clipped_window_of_odd_side_has_the_point_in_its_middle() -> None:
-    found = clipped_window(IMAGE, torch.tensor([48.0, 60.0]), 33)
+    (found,) = clipped_windows(IMAGE, torch.tensor([[48.0, 60.0]]), 33)
     assert found.crops.shape == (1, 1, 33, 33)
     assert found.crops[0, 0, 16, 16] == IMAGE[0, 60, 48]
+
+
+def test_clipped_windows_of_several_points() -> None:
+    found = clipped_windows(IMAGE, torch.tensor(CENTRES, dtype=torch.float32), 32)
+    assert [window.origins[0].tolist() for window in found] == [
+        list(clipped_crop(IMAGE[0], *centre, 32)[1:]) for centre in CENTRES
+    ]
 
 
 @pytest.mark.parametrize("side", [64, 33, 1, 400])

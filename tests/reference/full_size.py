@@ -29,8 +29,8 @@ class FullSize:
     """Weights and sizes.
 
     Attributes:
-        model: a vision transformer of timm with all its blocks; its keys are read at ``block``, its patches are ``stride``
-            pixels apart.
+        model: a vision transformer of timm with all its blocks; its keys are read at ``block``, its patches lie
+            ``stride`` pixels apart.
         global_conv: 3x3 convolution of the global decoder.
         up: deconvolution, BatchNorm, ReLU, deconvolution, ReLU of the local decoder.
         local_conv: its 5x5 convolution.
