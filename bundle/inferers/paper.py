@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from bundle.inferers.base import OneShotInferer
-from bundle.inferers.crop_batches import crops_at_a_time
+from bundle.inferers.crop_batches import crops_at_a_time, memory_budget_gb
+from bundle.inferers.region_store import Region, RegionStore
 from bundle.matching.bidirectional import Matches
 from bundle.matching.confidence import confidence
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
@@ -25,19 +26,12 @@ from bundle.template import Template
 MAPS_OF_A_CROP = 6
 
 
-class _Region(NamedTuple):
-    """A crop around one point."""
-
-    features: Tensor  # (C, h, w), fused, of length one
-    origin: Tensor  # (2,), pixel (x, y) of the image at the crop's first pixel
-
-
 class _Known(NamedTuple):
     """The template as the matching needs it."""
 
     landmarks: Tensor  # (N, 2), pixels (x, y)
     view: DescriptorPyramid
-    regions: dict[int, _Region]  # by landmark; empty without a local decoder
+    regions: RegionStore  # by landmark; empty without a local decoder
 
 
 class PaperInferer(OneShotInferer):
@@ -59,13 +53,14 @@ class PaperInferer(OneShotInferer):
         """See :class:`OneShotInferer`."""
         image, landmarks = self.template_tensors(device)
         view = self.view(image, network)
-        return _Known(landmarks, view, dict(self._regions(image, landmarks, view, network)))
+        budget = memory_budget_gb(device, self.crop_memory_gb)
+        return _Known(landmarks, view, RegionStore(self._regions(image, landmarks, view, network), budget))
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         """See :class:`OneShotInferer`."""
         query = self.view(image, network)
         matches = self.matcher.coarse(known.view, known.landmarks, query)
-        if known.regions:
+        if len(known.regions):
             # Each region is matched as soon as it is decoded: those of the query are never all in memory.
             found = {
                 index: self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
@@ -82,7 +77,7 @@ class PaperInferer(OneShotInferer):
 
     def _regions(
         self, image: Tensor, centres: Tensor, view: DescriptorPyramid, network: OneShotNetwork
-    ) -> Iterator[tuple[int, _Region]]:
+    ) -> Iterator[tuple[int, Region]]:
         """The regions around points with the points' numbers; nothing without a local decoder.
 
         Crops of equal size, all but the few at the border, go through the network together.
@@ -103,5 +98,5 @@ class PaperInferer(OneShotInferer):
                 local = network.decode_local(network.encode_local(crops), size)
                 fused = normalise_channels(fuse(local, view.levels[0], origins, view.size))
                 del local
-                yield from zip(together, map(_Region, fused, origins))
+                yield from zip(together, map(Region, fused, origins))
                 del fused

@@ -290,3 +290,14 @@ def test_xfeat_takes_clipped_crops_as_well() -> None:
     assert found.isfinite().all()
     assert ((found[:, :2] >= 0) & (found[:, :2] < torch.tensor([131, 97]))).all()
     assert not math.isclose(float(found[:, 2].std()), 0.0)
+
+
+@pytest.mark.parametrize("crop_memory_gb", [1e-9, 1e-3, 1.0])
+def test_points_do_not_depend_on_the_budget_of_memory(network: OneShotNetwork, crop_memory_gb: float) -> None:
+    """One crop at a time with the template's regions in a file, a few together, or all at once."""
+    single = copy.deepcopy(network).float()
+    template = annotated(radiograph((120, 97), 1).astype(np.float32), POINTS)
+    query = torch.from_numpy(radiograph((97, 131), 2).astype(np.float32))[None, None]
+    settings = MatchingSettings(strategy="paper", subpixel=False)
+    found = PaperInferer(template, settings, crop_memory_gb)(query, single)[0]
+    torch.testing.assert_close(found, PaperInferer(template, settings)(query, single)[0])

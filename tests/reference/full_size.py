@@ -9,15 +9,15 @@ through one after the other, and every landmark and candidate is matched by a pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.reference.encoder import IMAGENET_MEAN, IMAGENET_STD
 from tests.reference.matching import cell_of, pixel_of
 from tests.reference.working_image import pillow_lanczos, short_side_size
 
@@ -25,60 +25,82 @@ Point = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class FullSize:
-    """Weights and sizes.
+class LiteralTransformer:
+    """The encoder as it stands: all blocks, attention as a matrix, and the key facet overheard at one block.
 
     Attributes:
-        model: a vision transformer of timm with all its blocks; its keys are read at ``block``, its patches lie
-            ``stride`` pixels apart.
-        global_conv: 3x3 convolution of the global decoder.
-        up: deconvolution, BatchNorm, ReLU, deconvolution, ReLU of the local decoder.
-        local_conv: its 5x5 convolution.
+        model: a vision transformer of timm with a class token and all its blocks.
+        stride: pixels from one patch to the next.
+        block: block whose keys are read, counted from 0.
     """
 
     model: Any
-    global_conv: nn.Conv2d
-    up: nn.Sequential
-    local_conv: nn.Conv2d
     stride: int = 4
     block: int = 8
-    short_side: int = 224
-    window: int = 224
 
     @torch.no_grad()
-    def keys(self, grey: Tensor) -> Tensor:
-        """The encoder: (B, 1, H, W) -> (B, C, h, w)."""
-        mean, std = (torch.tensor(value).reshape(1, 3, 1, 1).to(grey) for value in (IMAGENET_MEAN, IMAGENET_STD))
-        model, rgb = self.model, (grey.expand(-1, 3, -1, -1) - mean) / std
+    def __call__(self, grey: Tensor) -> Tensor:
+        """Keys: (B, 1, H, W) -> (B, C, h, w)."""
+        model = self.model
+        mean, std = (torch.tensor(model.pretrained_cfg[key]).reshape(1, 3, 1, 1).to(grey) for key in ("mean", "std"))
+        rgb = (grey.expand(-1, 3, -1, -1) - mean) / std
         projection = model.patch_embed.proj
         patches = F.conv2d(rgb, projection.weight, projection.bias, stride=self.stride)
         rows, columns = patches.shape[-2:]
         x = patches.flatten(2).transpose(1, 2)
-        own = model.pos_embed[:, 1:]
-        side = round(own.shape[1] ** 0.5)
-        if (rows, columns) != (side, side):
-            square = own.reshape(1, side, side, -1).permute(0, 3, 1, 2)
-            factors = ((rows + 0.1) / side, (columns + 0.1) / side)
-            square = F.interpolate(square, scale_factor=factors, mode="bicubic", recompute_scale_factor=False)
-            own = square.permute(0, 2, 3, 1).reshape(1, rows * columns, -1)
         prefix = (model.cls_token + model.pos_embed[:, :1]).expand(len(x), -1, -1)
-        x = torch.cat([prefix, x + own], dim=1)
-        found = x
-        for index, block in enumerate(model.blocks):
-            qkv = block.attn.qkv(block.norm1(x))
-            if index == self.block:
-                found = qkv.chunk(3, dim=-1)[1]
-            heads = block.attn.num_heads
-            query, key, value = qkv.reshape(*qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
-            attention = (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(dim=-1)
-            x = x + block.attn.proj((attention @ value).transpose(1, 2).flatten(2))
-            x = x + block.mlp(block.norm2(x))
-        return found[:, 1:].transpose(1, 2).reshape(len(x), -1, rows, columns)
+        x = torch.cat([prefix, x + self._positions(rows, columns)], dim=1)
+        heard: list[Tensor] = []
+        hook = model.blocks[self.block].attn.qkv.register_forward_hook(lambda _module, _inputs, qkv: heard.append(qkv))
+        for block in model.blocks:
+            block.attn.fused_attn = False
+            x = block(x)
+        hook.remove()
+        keys = heard[0].chunk(3, dim=-1)[1][:, 1:]
+        return keys.transpose(1, 2).reshape(len(x), -1, rows, columns)
+
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        own = self.model.pos_embed[:, 1:]
+        side = round(own.shape[1] ** 0.5)
+        if (rows, columns) == (side, side):
+            return own
+        square = own.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+        factors = ((rows + 0.1) / side, (columns + 0.1) / side)
+        square = F.interpolate(square, scale_factor=factors, mode="bicubic", recompute_scale_factor=False)
+        return square.permute(0, 2, 3, 1).reshape(1, rows * columns, -1)
+
+
+def any_size(size: tuple[int, int]) -> tuple[int, int]:
+    """A transformer takes an image of any size."""
+    return size
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """Weights and sizes.
+
+    Attributes:
+        encode: the frozen encoder, (B, 1, H, W) -> (B, C, h, w).
+        global_conv: 3x3 convolution of the global decoder.
+        up: deconvolution, BatchNorm, ReLU, deconvolution, ReLU of the local decoder.
+        local_conv: its 5x5 convolution.
+        fit: the size, (height, width), that the encoder takes for one that is asked for.
+        short_side: short side in pixels of the image that is looked at as a whole.
+        window: side in pixels of a crop.
+    """
+
+    encode: Callable[[Tensor], Tensor]
+    global_conv: nn.Conv2d
+    up: nn.Sequential
+    local_conv: nn.Conv2d
+    fit: Callable[[tuple[int, int]], tuple[int, int]] = any_size
+    short_side: int = 224
+    window: int = 224
 
     @torch.no_grad()
     def binned(self, grey: Tensor) -> Tensor:
         """Frozen features with their surroundings: (B, 1, H, W) -> (B, 17 C, h, w)."""
-        features = self.keys(grey)
+        features = self.encode(grey)
         rows, columns = features.shape[-2:]
         averages = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
         bins = []
@@ -101,7 +123,7 @@ class FullSize:
 
     def working_image(self, image: Tensor) -> Tensor:
         """(H, W) -> (1, 1, h, w), the short side as the encoder sees it, resized by Pillow."""
-        size = short_side_size(*image.shape, self.short_side)
+        size = self.fit(short_side_size(*image.shape, self.short_side))
         if size == tuple(image.shape):
             return image[None, None]
         return torch.from_numpy(np.array(pillow_lanczos(image.cpu().numpy(), size))).to(image)[None, None]
@@ -150,8 +172,7 @@ def match(
     return found
 
 
-@dataclass(frozen=True)
-class KnownTemplate:
+class KnownTemplate(NamedTuple):
     """What :func:`describe_template` gives: global features, and for each landmark its region, left and top."""
 
     size: tuple[int, int]

@@ -46,7 +46,7 @@ class GlobalDecoder(nn.Module):
         across, down = _shifted_upsampling(columns, size[1], features), _shifted_upsampling(rows, size[0], features)
         wide = mapped.permute(0, 1, 3, 4, 2, 5).reshape(batch, 3, self.channels, rows, 3 * columns) @ across.T
         decoded = down @ wide.transpose(1, 2).reshape(batch, self.channels, 3 * rows, size[1])
-        return decoded + self.conv.bias[:, None, None]
+        return decoded.add_(self.conv.bias[:, None, None])
 
 
 def _shifted_upsampling(old: int, new: int, like: Tensor) -> Tensor:

@@ -55,4 +55,4 @@ def _deconvolve(features: Tensor, layer: nn.Module, binning: LogBinning | NoBinn
     matrix = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
     cells = binning.linear(features, matrix).permute(0, 2, 3, 1).reshape(batch, rows, columns, 2, 2, -1)
     spread = cells.transpose(2, 3).reshape(batch, 2 * rows, 2 * columns, -1)
-    return (spread + layer.bias).permute(0, 3, 1, 2)
+    return spread.add_(layer.bias).permute(0, 3, 1, 2)

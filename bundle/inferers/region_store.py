@@ -1,0 +1,79 @@
+"""The template's regions: computed once and kept, in memory or, beyond a budget, in a temporary file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from typing import IO, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Region(NamedTuple):
+    """A crop around one point of an image.
+
+    Attributes:
+        features: (C, h, w), fused features of length one.
+        origin: (2,), pixel ``(x, y)`` of the image at the crop's first pixel.
+    """
+
+    features: Tensor
+    origin: Tensor
+
+
+class _OnDisk(NamedTuple):
+    """Where a region's features lie in the file, as (h, w, C), and what they were."""
+
+    offset: int
+    shape: tuple[int, int, int]
+    origin: Tensor
+
+
+class RegionStore:
+    """Regions by number.
+
+    One region of the paper's preset is a map of 256 x 224 x 224 numbers, 51 MB, and a landmark needs its own. The first
+    ones stay in memory; where the next would exceed the budget, it and all later ones go to a temporary file, which the
+    system removes with the process. Reading one back costs a small part of decoding a crop.
+
+    Args:
+        regions: the regions with their numbers.
+        memory_gb: budget in GB; None for no limit.
+    """
+
+    def __init__(self, regions: Iterable[tuple[int, Region]], memory_gb: float | None) -> None:
+        self._memory: dict[int, Region] = {}
+        self._disk: dict[int, _OnDisk] = {}
+        self._file: IO[bytes] | None = None
+        left = float("inf") if memory_gb is None else memory_gb * 1e9
+        for index, region in regions:
+            left -= region.features.numel() * region.features.element_size()
+            if left >= 0:
+                self._memory[index] = region
+            else:
+                self._disk[index] = self._write(region)
+
+    def __len__(self) -> int:
+        return len(self._memory) + len(self._disk)
+
+    def __getitem__(self, index: int) -> Region:
+        """The region of a number, with its features as they were given."""
+        if index in self._memory:
+            return self._memory[index]
+        assert self._file is not None
+        place = self._disk[index]
+        self._file.seek(place.offset)
+        values = np.fromfile(self._file, dtype=np.float32, count=int(np.prod(place.shape)))
+        features = torch.from_numpy(values).reshape(place.shape).permute(2, 0, 1)
+        return Region(features.to(place.origin.device), place.origin)
+
+    def _write(self, region: Region) -> _OnDisk:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="one-shot-landmarks-")  # noqa: SIM115 (open while the store is)
+        offset = self._file.seek(0, 2)
+        values = region.features.permute(1, 2, 0).to("cpu", torch.float32).contiguous().numpy()
+        values.tofile(self._file)
+        self._file.flush()
+        return _OnDisk(offset, values.shape, region.origin)

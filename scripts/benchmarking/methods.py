@@ -1,0 +1,97 @@
+"""The literal reference and the product with one set of random weights, both with the settings of the paper's preset."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+from bundle.errors import ConfigError
+from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
+from bundle.networks.encoders import XFeatEncoder, create_encoder
+from tests.reference.full_size import FullSize, LiteralTransformer
+
+ROOT = Path(__file__).parents[2]
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Numbers of ``configs/paper.json`` that a measurement needs.
+
+    Attributes:
+        network: settings of the network.
+        candidates: k of the bidirectional matching.
+        batch: warps of a training step.
+        global_sigma: of the target, in cells of the decoded map.
+        local_sigma: likewise.
+        learning_rate: of Adam.
+    """
+
+    network: NetworkSettings
+    candidates: int
+    batch: int
+    global_sigma: float
+    local_sigma: float
+    learning_rate: float
+
+
+def read_preset(encoder: str) -> Preset:
+    """The paper's preset with another encoder: ``dino`` is its own."""
+    config = json.loads((ROOT / "configs" / "paper.json").read_text(encoding="utf-8"))
+    network = read_settings(NetworkSettings, config["network"], "network")
+    if encoder == "xfeat":
+        network = replace(network, encoder={"name": "xfeat"})
+    elif encoder != "dino":
+        network = replace(network, encoder={**network.encoder, "name": encoder})
+    return Preset(
+        network,
+        int(config["candidates"]),
+        int(config["batch_size"]),
+        float(config["global_sigma"]),
+        float(config["local_gaussian"]),
+        float(config["learning_rate"]),
+    )
+
+
+def product(preset: Preset, device: torch.device) -> OneShotNetwork:
+    """The bundle's network."""
+    encoder = create_encoder(**preset.network.encoder, weights="random")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return OneShotNetwork(preset.network, encoder).to(device).eval()
+
+
+def reference(preset: Preset, network: OneShotNetwork, device: torch.device) -> FullSize:
+    """The literal method with the product's weights.
+
+    Raises:
+        ConfigError: when the encoder is no plain transformer with a class token, and not XFeat either.
+    """
+    assert network.global_decoder is not None and network.local_decoder is not None
+    encode: Any = network.encoder
+    if not isinstance(network.encoder, XFeatEncoder):
+        spec = network.encoder.spec
+        with torch.random.fork_rng(devices=[]):  # drawn as the product's encoder draws it, but with all blocks
+            torch.manual_seed(0)
+            model: Any = timm.create_model(spec["name"], num_classes=0, dynamic_img_size=True).to(device).eval()
+        plain = getattr(model, "cls_token", None) is not None and getattr(model, "reg_token", None) is None
+        if not plain or getattr(model, "pos_embed", None) is None or not hasattr(model.blocks[0].attn, "qkv"):
+            raise ConfigError(
+                f"--encoder is {spec['name']}, but there is a literal reference only for xfeat and for plain vision "
+                "transformers with a class token such as dino."
+            )
+        encode = LiteralTransformer(model, spec["stride"], spec["block"])
+    return FullSize(
+        encode,
+        network.global_decoder.conv,
+        network.local_decoder.up,
+        network.local_decoder.conv,
+        network.encoder.fit,
+        preset.network.working_sides[0],
+        preset.network.local_window,
+    )
