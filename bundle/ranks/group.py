@@ -35,8 +35,8 @@ def start_ranks() -> None:
     if cuda:
         if _local_rank() >= torch.cuda.device_count():
             raise ConfigError(
-                f"rank {_local_rank()} of this machine has no accelerator, there are {torch.cuda.device_count()}: start "
-                "as many ranks, or hide them all with CUDA_VISIBLE_DEVICES= to run on the processor."
+                f"rank {_local_rank()} of this machine has no accelerator, there are {torch.cuda.device_count()}: "
+                "start as many ranks, or hide them all with CUDA_VISIBLE_DEVICES= to run on the processor."
             )
         torch.cuda.set_device(_local_rank())
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)

@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
+from bundle.ranks import barrier, is_first
 from bundle.template import Template
+from bundle.training.feature_store import FeatureStore
 
 
 def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any], example: Mapping[str, Tensor]) -> str:
@@ -35,8 +37,17 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
     return str(Path(root) / digest.hexdigest()[:12])
 
 
-def forget_run(folder: str | Path) -> None:
-    """Remove what only a training that is not yet complete needs; the logs stay."""
+def forget_run(folder: str | Path, features: FeatureStore) -> None:
+    """Remove what only a training that is not yet complete needs; the logs stay. Rank 0 does it for all.
+
+    Args:
+        folder: the folder of the training.
+        features: its frozen features.
+    """
+    barrier()  # until nobody needs them
+    if not is_first():
+        return
+    features.forget()
     for path in Path(folder).rglob("*"):
         if path.suffix in (".pt", ".partial"):
             path.unlink(missing_ok=True)
