@@ -157,7 +157,7 @@ class Journal:
         if is_first() and len(rows) < expected:
             raise BundleError(
                 f"{self.folder} shows the results of {len(rows)} images, but the ranks have done {expected}: wait "
-                "until the shared folder is up to date and start the same command again, it only writes the tables then."
+                "until the shared folder is up to date and start the same command again; it then writes the tables."
             )
         return [rows[name] for name in self._items if name in rows], Failures(failed)
 

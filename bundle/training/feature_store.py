@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import shutil
 from pathlib import Path
 
@@ -67,8 +68,8 @@ class FeatureStore:
         if needed > self._disk_left:
             raise ConfigError(
                 f"{total} a rank, of which {needed / _GB:.3g} GB find no room in memory and "
-                f"{self._disk_left / _GB:.3g} GB are left to this rank on the disk: raise feature_memory_gb (now {self.memory_gb:g}) or "
-                f"feature_disk_gb (now {self.disk_gb:g}), or lower warps."
+                f"{self._disk_left / _GB:.3g} GB are left to this rank on the disk: raise feature_memory_gb "
+                f"(now {self.memory_gb:g}) or feature_disk_gb (now {self.disk_gb:g}), or lower warps."
             )
         there = sum(self._file(name, index).is_file() for index in indices[kept:]) * item_bytes
         free = self._free()
@@ -82,13 +83,13 @@ class FeatureStore:
         return kept
 
     def read(self, name: str, index: int) -> Features | None:
-        """Features and cells of one warp from its file; None where there is none, or not a whole one."""
+        """Features and cells of one warp from its file; None where there is none, or a damaged one."""
         path = self._file(name, index)
         if not path.is_file():
             return None
         try:
             features, cells = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, ValueError, EOFError, OSError):  # a disk that failed: computed again
+        except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError):
             return None
         return features, cells
 

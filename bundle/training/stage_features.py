@@ -78,7 +78,8 @@ class StageFeatures(Dataset):
 
     def _encode(self, index: int) -> Features:
         features, cells = self._stage.encode(self._warps[index], index)
-        return features.half().cpu(), cells.cpu()
+        # Plain tensors: a warp is MONAI's MetaTensor, whose meta data would go into every file and every step.
+        return features.as_subclass(Tensor).half().cpu(), cells.as_subclass(Tensor).cpu()
 
 
 def collate_stage(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
