@@ -6,6 +6,7 @@ Every start of ``torchrun`` costs many seconds, so all that has to succeed over 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -170,11 +171,14 @@ def two(
     kill_when(lambda: bool(list(folder.rglob("state.pt"))), line, folder / "training.log")
     assert not killed["model_path"].exists()
     continued = {**evaluation, "output_dir": folder / "continued"}
-    kill_when(
-        lambda: rows(folder / "continued") >= 2,
-        command("evaluation", "evaluate", **continued),
-        folder / "evaluation.log",
-    )
+    # A fork of this process needs no imports; it has one thread, as conftest.py has set.
+    process = multiprocessing.get_context("fork").Process(target=run, args=("evaluate",), kwargs=continued)
+    process.start()
+    while rows(folder / "continued") < 2 and process.is_alive():
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     unfinished = rows(folder / "continued")
     jobs: list[tuple[str, str, list[str], dict[str, Any]]] = [
         ("evaluation", "infer", ["evaluate"], {**evaluation, "output_dir": folder / "evaluation"}),
@@ -274,13 +278,27 @@ class TestTraining:
         processes = {path.name.split(".")[-2] for path in (two.folder / "whole").rglob("*tfevents*")}
         assert len(processes) == 1
 
-    def test_it_is_near_that_of_one_process(self, two: TwoRanks, training: dict[str, Any], tmp_path: Path) -> None:
-        train(**training, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+    def test_the_whitening_is_that_of_one_process(
+        self, two: TwoRanks, training: dict[str, Any], tmp_path: Path
+    ) -> None:
+        train(**{**training, "local_epochs": 1}, model_path=tmp_path / "model.pt", output_dir=tmp_path)
         one, other = (read_checkpoint(path) for path in (tmp_path / "model.pt", two.folder / "whole.pt"))
         assert (one.training["ranks"], other.training["ranks"]) == (1, 2)
-        for key, value in one.decoders.items():
-            difference = (value.float() - other.decoders[key].float()).abs().max()
-            assert difference < 0.05 * max(float(value.float().abs().max()), 1.0), key
+        torch.testing.assert_close(one.decoders["whitening.matrices"], other.decoders["whitening.matrices"])
+
+    def test_a_step_is_that_of_one_process(self, two: TwoRanks, paper: dict[str, Any], tmp_path: Path) -> None:
+        """All warps are in each step and the global decoder has no batch normalisation, so nothing else differs.
+
+        Adam makes a whole step of a gradient that is nearly zero, whatever its sign: single weights may differ.
+        """
+        train("paper", **{**paper, "local_iterations": 1}, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+        one, other = (read_checkpoint(path).decoders for path in (tmp_path / "model.pt", two.folder / "paper.pt"))
+        start = read_initial(paper)
+        for key in (key for key in one if key.startswith("global_decoder")):
+            moved = (one[key] - start[key]).abs()
+            assert float(moved.median()) > 1e-4
+            same = (one[key] - other[key]).abs() < 0.01 * moved
+            assert float(same.float().mean()) > 0.99, key
 
     def test_both_stages_of_the_paper(self, two: TwoRanks, paper: dict[str, Any], small: Sample) -> None:
         checkpoint = read_checkpoint(two.folder / "paper.pt")
