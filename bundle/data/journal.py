@@ -61,7 +61,7 @@ class Journal:
         if is_first():
             if self.done:
                 print(f"continuing: {self.done} of {len(cases.items)} images are done already")
-            if self._foreign():
+            if any(self._fingerprint_of(path) for path in self._foreign()):
                 print(f"{self.folder} has the journal of a run with other settings, which is not used")
 
     @property

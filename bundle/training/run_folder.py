@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bundle.ranks import barrier, is_first
+from bundle.ranks import barrier, is_first, refuse_uninvited_ranks
 from bundle.template import Template
 from bundle.training.feature_store import FeatureStore
 
@@ -26,7 +26,11 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
 
     Returns:
         path of the folder, whose name is a fingerprint of all that; it need not exist yet.
+
+    Raises:
+        ConfigError: when several processes were started without the overlay that makes them a group.
     """
+    refuse_uninvited_ranks()
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(template.pixels.tobytes())
     digest.update(template.landmarks.points.tobytes())

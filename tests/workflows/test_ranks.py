@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+from ignite.engine import Events
 
 from bundle.checkpoint import read_checkpoint
 from tests.conftest import Sample, Trained
@@ -27,8 +28,10 @@ from tests.workflows.running import (
     ROOT,
     TINY_PAPER_NETWORK,
     as_text,
+    at_bundle_root,
     command,
     environment,
+    open_workflow,
     run,
     tiny_training,
     train,
@@ -54,7 +57,7 @@ def kill_when(ready: Callable[[], bool], line: list[str], log: Path) -> None:
         try:
             deadline = time.monotonic() + 200
             while not ready() and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.002)
+                time.sleep(0.02)
         finally:
             started = children(process.pid) if process.poll() is None else []
             process.send_signal(signal.SIGKILL)
@@ -175,7 +178,7 @@ def two(
     process = multiprocessing.get_context("fork").Process(target=run, args=("evaluate",), kwargs=continued)
     process.start()
     while rows(folder / "continued") < 2 and process.is_alive():
-        time.sleep(0.002)
+        time.sleep(0.02)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -192,6 +195,17 @@ def two(
                 "dataset_dir": small.images / "phantom_002.dcm",
                 "output_dir": folder / "one",
                 "writers": ["json"],
+            },
+        ),
+        (
+            "one measured",
+            "infer",
+            ["evaluate"],
+            {
+                **evaluation,
+                "dataset_dir": small.images / "phantom_002.dcm",
+                "landmarks": small.truth,
+                "output_dir": folder / "measured",
             },
         ),
         ("training", "train", ["train"], {**training, **results("whole")}),
@@ -247,6 +261,31 @@ def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) 
 
 def test_more_ranks_than_images(two: TwoRanks) -> None:
     assert {path.name for path in (two.folder / "one").iterdir()} == {"phantom_002.json", "landmarks.csv", "errors.csv"}
+    assert report(two.folder / "measured")["images"] == 1, "the engine's metrics do not wait for the rank without any"
+
+
+def test_the_engines_own_metrics_count_what_was_done_before(
+    trained: Trained, small: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"model_path": trained.model, "dataset_dir": small.images, "landmarks": small.truth}
+
+    def stop(engine: Any) -> None:
+        raise KeyboardInterrupt
+
+    with at_bundle_root():
+        workflow = open_workflow("evaluate", kind="infer", **as_text(settings), output_dir=str(tmp_path))
+        workflow.initialize()
+        evaluator = workflow.parser.get_parsed_content("evaluator")
+        evaluator.add_event_handler(Events.ITERATION_STARTED(once=2), stop)
+        with pytest.raises(KeyboardInterrupt):
+            workflow.run()
+    assert rows(tmp_path) == 1
+    workflow = run("evaluate", **settings, output_dir=tmp_path)
+    assert "continuing: 1 of 3 images" in capsys.readouterr().out
+    metrics = workflow.parser.get_parsed_content("evaluator").state.metrics
+    found = report(tmp_path)
+    assert found["images"] == 3 and metrics["mre_mm"] == pytest.approx(found["mre_mm"], rel=1e-6)
+    assert metrics["sdr_2.0mm"] == pytest.approx(found["sdr"]["2.0"])
 
 
 def test_a_killed_inference_of_two_ranks_goes_on_with_one(trained: Trained, many: Images, tmp_path: Path) -> None:
