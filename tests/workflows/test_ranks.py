@@ -37,6 +37,8 @@ from tests.workflows.running import (
     train,
 )
 
+pytestmark = pytest.mark.timeout(600)  # on a machine that has other work to do, too
+
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
@@ -221,7 +223,7 @@ def two(
     (folder / "jobs.json").write_text(json.dumps(listed, default=str), encoding="utf-8")
     line = over_two([sys.executable, "tests/workflows/rank_driver.py", str(folder / "jobs.json")])
     with (folder / "log").open("w") as log:
-        finished = subprocess.run(line, cwd=ROOT, env=environment(), stdout=log, stderr=log, timeout=280, check=False)
+        finished = subprocess.run(line, cwd=ROOT, env=environment(), stdout=log, stderr=log, timeout=500, check=False)
     assert finished.returncode == 0, (folder / "log").read_text()[-6000:]
     statuses = [json.loads((folder / f"status-{number}.json").read_text()) for number in (0, 1)]
     return TwoRanks(folder, [dict(zip((name for name, *_ in jobs), status)) for status in statuses], unfinished)
