@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +39,25 @@ class Model:
     template: Template
     matching: MatchingSettings
     trained: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that this model's results depend on, the same in every process that opens it.
+
+        What a zero-shot model fits to its template follows from template and settings; its last bits may differ from
+        one machine to the next, so it is left out.
+        """
+        settings = {"network": self.network.settings.as_dict(), "matching": self.matching.as_dict()}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+        digest.update(self.network.encoder.digest.encode())
+        digest.update(self.template.pixels.tobytes())
+        digest.update(self.template.landmarks.points.tobytes())
+        digest.update(repr((self.template.landmarks.names, self.template.spacing)).encode())
+        if self.trained:
+            for name, tensor in sorted(self.network.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def build_network(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from monai.handlers import IgniteMetricHandler
 from monai.utils import MetricReduction
 
@@ -25,6 +26,7 @@ class SuccessfulDetectionRateHandler(LandmarkMetricHandler):
         reduction: MetricReduction | str = MetricReduction.MEAN,
         output_transform: Callable = lambda x: x,
         save_details: bool = True,
+        earlier: np.ndarray | None = None,
     ) -> None:
         """Set up the metric.
 
@@ -36,6 +38,7 @@ class SuccessfulDetectionRateHandler(LandmarkMetricHandler):
                 radius in mm (see :class:`bundle.handlers.mean_radial_error.MeanRadialErrorHandler`).
             save_details: whether to keep 100, 0 or NaN (no truth) for each landmark in each image, shape (M, N), in
                 ``engine.state.metric_details`` with the metric's name as key.
+            earlier: errors of images that are done already, (M, N), in the unit of the points.
 
         Raises:
             ConfigError: when ``radius`` is not a positive number.
@@ -48,6 +51,7 @@ class SuccessfulDetectionRateHandler(LandmarkMetricHandler):
             metric_fn=SuccessfulDetectionRateMetric(radii=float(radius), reduction=reduction),
             output_transform=output_transform,
             save_details=save_details,
+            earlier=earlier,
         )
 
 
@@ -56,6 +60,7 @@ def detection_rate_handlers(
     output_transform: Callable = lambda x: x,
     save_details: bool = False,
     unit: str = "mm",
+    earlier: np.ndarray | None = None,
 ) -> dict[str, IgniteMetricHandler]:
     """Make one detection rate per radius, to hand to ``additional_metrics`` of an engine as it stands.
 
@@ -64,6 +69,7 @@ def detection_rate_handlers(
         output_transform: see :class:`SuccessfulDetectionRateHandler`.
         save_details: see :class:`SuccessfulDetectionRateHandler`.
         unit: the unit of the points, for the names only.
+        earlier: see :class:`SuccessfulDetectionRateHandler`.
 
     Returns:
         Handlers by name, in the order of the radii: ``"sdr_2.0mm"``, ``"sdr_2.5mm"``, ...
@@ -73,7 +79,7 @@ def detection_rate_handlers(
     """
     return {
         f"sdr_{float(radius)}{unit}": SuccessfulDetectionRateHandler(
-            radius, output_transform=output_transform, save_details=save_details
+            radius, output_transform=output_transform, save_details=save_details, earlier=earlier
         )
         for radius in radii
     }

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from ignite.engine import Engine, Events
 
 from bundle.data.cases import Cases
+from bundle.data.journal import Journal
 from bundle.data.readable import Failures
 from bundle.handlers.items import decollated_items
-from bundle.handlers.prediction_saver import stop_for_failures, write_error_table
+from bundle.handlers.prediction_saver import mean_seconds, stop_for_failures, write_error_table
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.metrics.radial_error import radial_error
+from bundle.ranks import is_first
 from bundle.writers.metrics_report import LandmarkErrors, build_report, format_summary, write_report
 
 
 class EvaluationSaver:
-    """Gathers the radial errors of a run and writes ``metrics.json`` and ``metrics.csv`` at its end.
+    """Notes the radial errors of a run and writes ``metrics.json`` and ``metrics.csv`` at its end.
 
     Args:
         output_dir: the folder of the results.
@@ -27,6 +28,7 @@ class EvaluationSaver:
         cases: the images of the run, and those left out.
         failures: files that could not be read.
         stopwatch: what measured the seconds an image.
+        journal: where the errors of each image are noted, so that a killed run goes on.
         radii: radii of the successful detection rate, in mm.
     """
 
@@ -37,6 +39,7 @@ class EvaluationSaver:
         cases: Cases,
         failures: Failures,
         stopwatch: Stopwatch,
+        journal: Journal,
         radii: Sequence[float],
     ) -> None:
         self.output_dir = Path(output_dir)
@@ -44,47 +47,50 @@ class EvaluationSaver:
         self.cases = cases
         self.failures = failures
         self.stopwatch = stopwatch
+        self.journal = journal
         self.radii = tuple(float(radius) for radius in radii)
-        self._ids: list[str] = []
-        self._pixels: list[torch.Tensor] = []
-        self._millimetres: list[torch.Tensor] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._gather)
+        engine.add_event_handler(Events.STARTED, self.journal.open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
 
-    def _gather(self, engine: Engine) -> None:
+    def _note(self, engine: Engine) -> None:
         for item in decollated_items(engine):
-            self._ids.append(str(item["image_id"]))
-            pred, label = item["pred"][None, :, :2], item["label"][None]
-            self._pixels.append(radial_error(pred, label)[0])
-            self._millimetres.append(radial_error(pred, label, item["spacing"][None].to(pred))[0])
+            pred, label = item["pred"][None, :, :2], item["label"][None].to(item["pred"].device)
+            pixels = radial_error(pred, label)[0]
+            millimetres = radial_error(pred, label, item["spacing"][None].to(pred))[0]
+            row = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self.stopwatch.last}
+            self.journal.append(str(item["image_id"]), row)
 
     def finish(self) -> None:
         """Write the files and say what was measured; end with status 1 where files could not be read.
 
+        Every rank has to come here; rank 0 writes and speaks.
+
         Raises:
             SystemExit: with status 1, when there are failures.
         """
-        shape = (len(self._ids), len(self.names))
-        errors = LandmarkErrors(
-            tuple(self._ids), self.names, _as_array(self._pixels, shape), _as_array(self._millimetres, shape)
-        )
-        report = build_report(
-            errors,
-            self.radii,
-            seconds_per_image=self.stopwatch.mean,
-            images_without_truth=self.cases.without_truth,
-            truth_without_image=self.cases.without_image,
-            failed_images=[Path(file).name for file, _ in self.failures.rows],
-        )
-        report["template_left_out"] = list(self.cases.template_copies)
-        write_report(self.output_dir, errors, report)
-        write_error_table(self.output_dir, self.failures)
-        print(format_summary(report))
-        print(f"written to {self.output_dir}")
-        stop_for_failures(self.failures, self.output_dir)
-
-
-def _as_array(rows: list[torch.Tensor], shape: tuple[int, int]) -> np.ndarray:
-    return torch.stack(rows).double().cpu().numpy() if rows else np.zeros(shape)
+        rows, failures = self.journal.merge(self.failures)
+        if is_first():
+            shape = (len(rows), len(self.names))
+            errors = LandmarkErrors(
+                tuple(row["image_id"] for row in rows),
+                self.names,
+                *(np.array([row[key] for row in rows], dtype=np.float64).reshape(shape) for key in ("px", "mm")),
+            )
+            report = build_report(
+                errors,
+                self.radii,
+                seconds_per_image=mean_seconds(rows),
+                images_without_truth=self.cases.without_truth,
+                truth_without_image=self.cases.without_image,
+                failed_images=[Path(file).name for file, _ in failures.rows],
+            )
+            report["template_left_out"] = list(self.cases.template_copies)
+            write_report(self.output_dir, errors, report)
+            write_error_table(self.output_dir, failures)
+            self.journal.remove()
+            print(format_summary(report))
+            print(f"written to {self.output_dir}")
+        stop_for_failures(failures, self.output_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from monai.utils import MetricReduction
 
 from bundle.handlers.landmark_metric import LandmarkMetricHandler
@@ -53,6 +54,7 @@ class MeanRadialErrorHandler(LandmarkMetricHandler):
         reduction: MetricReduction | str = MetricReduction.MEAN,
         output_transform: Callable = lambda x: x,
         save_details: bool = True,
+        earlier: np.ndarray | None = None,
     ) -> None:
         """Set up the metric.
 
@@ -64,6 +66,7 @@ class MeanRadialErrorHandler(LandmarkMetricHandler):
                 the truth is missing.
             save_details: whether to keep the error of each landmark in each image, shape (M, N), in
                 ``engine.state.metric_details`` with the metric's name as key.
+            earlier: errors of images that are done already, (M, N), in the unit of the points.
 
         Raises:
             ValueError: when ``reduction`` is unknown.
@@ -75,4 +78,5 @@ class MeanRadialErrorHandler(LandmarkMetricHandler):
             metric_fn=MeanRadialErrorMetric(reduction=reduction),
             output_transform=output_transform,
             save_details=save_details,
+            earlier=earlier,
         )

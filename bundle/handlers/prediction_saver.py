@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
+from bundle.data.journal import Journal
 from bundle.data.readable import Failures
 from bundle.errors import ConfigError
 from bundle.handlers.items import decollated_items
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.prediction import PREDICTION_COLUMNS, LandmarkPrediction
+from bundle.ranks import barrier, is_first
 from bundle.writers.error_table import ErrorTableWriter
 from bundle.writers.landmark_table import LandmarkTableWriter
 from bundle.writers.overlay import OverlayWriter
@@ -67,6 +69,7 @@ class PredictionSaver:
         names: landmark names, in the template's order.
         failures: files that could not be read.
         stopwatch: what measured the seconds an image.
+        journal: where each image is noted, so that a killed run goes on.
         writers: which files each image gets: any of ``"json"``, ``"markups"``, ``"overlay"``.
 
     Raises:
@@ -79,24 +82,22 @@ class PredictionSaver:
         names: Sequence[str],
         failures: Failures,
         stopwatch: Stopwatch,
+        journal: Journal,
         writers: Sequence[str] = tuple(WRITERS),
     ) -> None:
-        unknown = sorted(set(writers) - set(WRITERS))
+        unknown = [name for name in writers if name not in WRITERS]
         if unknown:
-            raise ConfigError(f"writers holds {', '.join(unknown)}, expected any of {', '.join(WRITERS)}.")
+            raise ConfigError(f"writers is {list(writers)!r}, expected names from {', '.join(WRITERS)}.")
         self.output_dir = Path(output_dir)
         self.names = tuple(names)
         self.failures = failures
         self.stopwatch = stopwatch
-        unknown = [name for name in writers if name not in WRITERS]
-        if unknown:
-            raise ConfigError(f"writers is {list(writers)!r}, expected names from {', '.join(WRITERS)}.")
+        self.journal = journal
         self.writers = [WRITERS[name](self.output_dir) for name in writers]
-        self.table = LandmarkTableWriter(self.output_dir)
-        self._confidence: list[float] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
+        engine.add_event_handler(Events.STARTED, self.journal.open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._save)
 
     def _save(self, engine: Engine) -> None:
@@ -105,21 +106,39 @@ class PredictionSaver:
             pixels = item["image"].detach().cpu().numpy()[0]
             for write in self.writers:
                 write(prediction, pixels)
-            self.table.add(prediction)
-            self._confidence.append(float(np.mean(prediction.confidence)))
+            row = {
+                "points": prediction.points.tolist(),
+                "confidence": float(np.mean(prediction.confidence)),
+                "seconds": self.stopwatch.last,
+            }
+            self.journal.append(prediction.image_id, row)
 
     def finish(self) -> None:
         """Write the tables, say what was done, and end the program with status 1 where files could not be read.
 
+        Every rank has to come here; rank 0 writes and speaks.
+
         Raises:
             SystemExit: with status 1, when there are failures.
         """
-        self.table.write()
-        write_error_table(self.output_dir, self.failures)
-        print(f"{len(self.table)} image(s) with {len(self.names)} landmarks each: {self.output_dir}")
-        if self._confidence:
-            print(f"mean confidence {np.mean(self._confidence):.2f}, {self.stopwatch.mean:.2f} s an image")
-        stop_for_failures(self.failures, self.output_dir)
+        rows, failures = self.journal.merge(self.failures)
+        if is_first():
+            table = LandmarkTableWriter(self.output_dir)
+            for row in rows:
+                table.add_points(row["image_id"], np.array(row["points"]))
+            table.write()
+            write_error_table(self.output_dir, failures)
+            self.journal.remove()
+            print(f"{len(table)} image(s) with {len(self.names)} landmarks each: {self.output_dir}")
+            if rows:
+                confidence = np.mean([row["confidence"] for row in rows])
+                print(f"mean confidence {confidence:.2f}, {mean_seconds(rows):.2f} s an image")
+        stop_for_failures(failures, self.output_dir)
+
+
+def mean_seconds(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Mean seconds an image of the rows of a journal; None where there is none."""
+    return sum(row["seconds"] for row in rows) / len(rows) if rows else None
 
 
 def write_error_table(output_dir: Path, failures: Failures) -> Path:
@@ -131,13 +150,17 @@ def write_error_table(output_dir: Path, failures: Failures) -> Path:
 
 
 def stop_for_failures(failures: Failures, output_dir: Path) -> None:
-    """Name the files that could not be read and end the program with status 1; return where there are none."""
-    if not len(failures):
-        return
-    for _, reason in failures.rows[:10]:
-        print(f"error: {reason}", file=sys.stderr)
-    print(f"{len(failures)} file(s) could not be used: {output_dir / 'errors.csv'}", file=sys.stderr)
-    raise SystemExit(1)
+    """Name the files that could not be read and end the program with status 1; return where there are none.
+
+    Rank 0 names them. The others wait until it has, for a launcher ends all ranks when the first one fails.
+    """
+    if len(failures) and is_first():
+        for _, reason in failures.rows[:10]:
+            print(f"error: {reason}", file=sys.stderr)
+        print(f"{len(failures)} file(s) could not be used: {output_dir / 'errors.csv'}", file=sys.stderr, flush=True)
+    barrier()
+    if len(failures):
+        raise SystemExit(1)
 
 
 def _without_pixels(writer: Callable[[LandmarkPrediction], Any]) -> PredictionWriter:

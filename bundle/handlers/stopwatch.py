@@ -25,9 +25,9 @@ class Stopwatch:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     @property
-    def mean(self) -> float | None:
-        """Mean seconds an image; None before the first."""
-        return sum(self.seconds) / len(self.seconds) if self.seconds else None
+    def last(self) -> float:
+        """Seconds that the last image took; NaN before the first."""
+        return self.seconds[-1] if self.seconds else float("nan")
 
     def _begin(self, engine: Engine) -> None:
         self._start = time.perf_counter()

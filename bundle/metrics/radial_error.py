@@ -11,6 +11,8 @@ import torch
 from monai.metrics import CumulativeIterationMetric
 from monai.utils import MetricReduction, look_up_option
 
+from bundle.ranks import of_all, ranks
+
 #: What each reduction averages over; the buffer is (images, landmarks, ...).
 _AVERAGED_DIMENSIONS: dict[MetricReduction, tuple[int, ...]] = {
     MetricReduction.NONE: (),
@@ -77,8 +79,8 @@ class RadialErrorMetric(CumulativeIterationMetric):
     image's spacing first, ``points * spacing[:, None]``. A true point of NaN is missing and counts nowhere; a spacing
     of NaN makes it one.
 
-    Scores of all images gather over all processes before they are reduced, whatever the number of images in each, as
-    in every :py:class:`monai.metrics.CumulativeIterationMetric`. Every process needs at least one image.
+    Scores of all images gather over all ranks before they are reduced, whatever the number of images in each, as in
+    every :py:class:`monai.metrics.CumulativeIterationMetric`. Unlike there, a rank may have no image at all.
 
     Args:
         reduction: how to reduce the scores, which are of shape (M, N, ...) for M images; NaN is skipped, and a mean of
@@ -121,6 +123,31 @@ class RadialErrorMetric(CumulativeIterationMetric):
         if y is None:
             raise ValueError("y: expected true points of shape (B, N, 2), got None.")
         return self._compute_scores(radial_error(y_pred, y))
+
+    def add_errors(self, errors: torch.Tensor) -> None:
+        """Count images that were measured before.
+
+        Args:
+            errors: their distances, shape (M, N), as :func:`radial_error` gives them.
+        """
+        self.extend(self._compute_scores(errors))
+
+    def _sync(self) -> None:
+        """Gather the scores of all ranks; MONAI's own would wait for ever for a rank that has none."""
+        if self._synced:
+            return
+        own = None
+        if self._buffers is not None:
+            (rows,) = self._buffers
+            own = torch.stack([row.to(rows[-1].device) for row in rows])  # earlier errors come from a file
+        if ranks() == 1:
+            self._synced_tensors = None if own is None else [own]
+        else:
+            gathered = of_all(None if own is None else own.cpu())
+            scores = [scores for scores in gathered if scores is not None]
+            device = torch.device("cpu") if own is None else own.device
+            self._synced_tensors = [torch.cat(scores).to(device)] if scores else None
+        self._synced = True
 
     def aggregate(
         self, reduction: MetricReduction | str | None = None

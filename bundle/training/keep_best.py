@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from bundle.ranks import is_first
 from bundle.training.stages import Stage
 
 
 class KeepBest:
-    """Selects the decoders of one stage; survives a killed run.
+    """Selects the decoders of one stage; survives a killed run. All ranks decide alike; rank 0 writes.
 
     Attach it to the trainer after the validation.
 
@@ -49,6 +50,8 @@ class KeepBest:
         if value is not None and float(value) < self.best["value"]:
             decoders = {key: tensor.detach().clone() for key, tensor in self.stage.network.state_dict().items()}
             self.best = {"value": float(value), "epoch": epoch, "decoders": decoders}
+            if not is_first():
+                return
             self.path.parent.mkdir(parents=True, exist_ok=True)
             partial = self.path.with_suffix(".partial")
             torch.save(self.best, partial)

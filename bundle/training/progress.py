@@ -7,9 +7,11 @@ from typing import Any
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
+from bundle.ranks import is_first
+
 
 class StageProgress:
-    """Shows epoch, loss and the error on held-out warps.
+    """Shows epoch, loss and the error on held-out warps; of several ranks, rank 0 shows its own loss.
 
     Args:
         label: what the bar is called.
@@ -36,6 +38,7 @@ class StageProgress:
             desc=self.label,
             unit="epoch",
             dynamic_ncols=True,
+            disable=not is_first(),
         )
 
     def _advance(self, engine: Engine) -> None:

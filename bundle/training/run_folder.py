@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
+from bundle.ranks import barrier, is_first, refuse_uninvited_ranks
 from bundle.template import Template
+from bundle.training.feature_store import FeatureStore
 
 
 def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any], example: Mapping[str, Tensor]) -> str:
@@ -24,7 +26,11 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
 
     Returns:
         path of the folder, whose name is a fingerprint of all that; it need not exist yet.
+
+    Raises:
+        ConfigError: when several processes were started without the overlay that makes them a group.
     """
+    refuse_uninvited_ranks()
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(template.pixels.tobytes())
     digest.update(template.landmarks.points.tobytes())
@@ -35,8 +41,17 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
     return str(Path(root) / digest.hexdigest()[:12])
 
 
-def forget_run(folder: str | Path) -> None:
-    """Remove what only a training that is not yet complete needs; the logs stay."""
+def forget_run(folder: str | Path, features: FeatureStore) -> None:
+    """Remove what only a training that is not yet complete needs; the logs stay. Rank 0 does it for all.
+
+    Args:
+        folder: the folder of the training.
+        features: its frozen features.
+    """
+    barrier()  # until nobody needs them
+    if not is_first():
+        return
+    features.forget()
     for path in Path(folder).rglob("*"):
         if path.suffix in (".pt", ".partial"):
             path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from bundle import __version__
 from bundle.checkpoint import Checkpoint, write_checkpoint
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
+from bundle.ranks import is_first, ranks
 from bundle.template import Template
 
 
@@ -20,7 +21,7 @@ def save_model(
     matching: MatchingSettings,
     record: Mapping[str, Any],
 ) -> None:
-    """Write the checkpoint and say so.
+    """Write the checkpoint and say so; rank 0 does it for all.
 
     Args:
         path: the file.
@@ -29,13 +30,15 @@ def save_model(
         matching: settings of the matching that inference shall use.
         record: how the decoders were trained.
     """
+    if not is_first():
+        return
     checkpoint = Checkpoint(
         decoders=network.state_dict(),
         template=template,
         network=network.settings.as_dict(),
         matching=matching.as_dict(),
         encoder_digest=network.encoder.digest,
-        training={**record, "version": __version__},
+        training={**record, "ranks": ranks(), "version": __version__},
     )
     written = write_checkpoint(path, checkpoint)
     print(f"model written to {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -5,36 +5,81 @@ Neither the encoder nor the warps change, so one pass a warp replaces the many t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from bundle.data.warps import WarpedTemplate
+from bundle.errors import ConfigError
+from bundle.ranks import is_first, ranks
+from bundle.training.feature_store import Features, FeatureStore
 from bundle.training.stages import Stage
 
 
 class StageFeatures(Dataset):
-    """Inputs of one stage, kept in memory at half precision: ``image``, (M, C, h, w), and ``label``, (M, K, 2).
+    """Inputs of one stage, kept at half precision: ``image``, (M, C, h, w), and ``label``, (M, K, 2).
+
+    What the store has no memory for is in files; the values are the same.
 
     Args:
         warps: the warps of the template.
         stage: the stage that they are for.
         label: what the progress bar is called.
+        store: the budget and the folder.
+        name: what these features are called in the store.
+        indices: numbers of the warps that are wanted, those of this rank; None for all.
+
+    Raises:
+        ConfigError: when there is no warp for this rank, or no room for the features.
     """
 
-    def __init__(self, warps: WarpedTemplate, stage: Stage, label: str) -> None:
-        self.items: list[tuple[Tensor, Tensor]] = []
-        for index in tqdm(range(len(warps)), desc=label, unit="warp", dynamic_ncols=True):
-            features, cells = stage.encode(warps[index], index)
-            self.items.append((features.half().cpu(), cells.cpu()))
+    def __init__(
+        self,
+        warps: WarpedTemplate,
+        stage: Stage,
+        label: str,
+        store: FeatureStore,
+        name: str,
+        indices: Sequence[int] | None = None,
+    ) -> None:
+        self.store = store
+        self.name = name
+        self.indices = list(range(len(warps))) if indices is None else list(indices)
+        if not self.indices:
+            raise ConfigError(f"there are {len(warps)} warps for {ranks()} ranks: raise warps or start fewer ranks.")
+        self._warps = warps
+        self._stage = stage
+        self._memory: list[Features] = []
+        shown = tqdm(total=len(self.indices), desc=label, unit="warp", dynamic_ncols=True, disable=not is_first())
+        with shown:
+            first = self._encode(self.indices[0])
+            in_memory = store.reserve(name, self.indices, sum(tensor.nbytes for tensor in first))
+            for position, index in enumerate(self.indices):
+                if position < in_memory:
+                    self._memory.append(self._encode(index) if position else first)
+                elif store.read(name, index) is None:
+                    store.write(name, index, self._encode(index) if position else first)
+                shown.update()
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        features, cells = self.items[index]
+        if index < len(self._memory):
+            features, cells = self._memory[index]
+        else:
+            number = self.indices[index]
+            # A file that is gone or damaged is no reason to stop a long training: the warp is still the same.
+            features, cells = self.store.read(self.name, number) or self._encode(number)
         return {"image": features.float(), "label": cells}
+
+    def _encode(self, index: int) -> Features:
+        features, cells = self._stage.encode(self._warps[index], index)
+        # Plain tensors: a warp is MONAI's MetaTensor, whose meta data would go into every file and every step.
+        return features.as_subclass(Tensor).half().cpu(), cells.as_subclass(Tensor).cpu()
 
 
 def collate_stage(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -11,12 +11,13 @@ from monai.engines import Trainer
 from monai.handlers import CheckpointLoader
 
 from bundle.errors import ConfigError
+from bundle.ranks import is_first, of_all
 from bundle.training.keep_best import KeepBest
 from bundle.training.stages import Stage
 
 
 class StageRun:
-    """One stage of the training, saved after every epoch.
+    """One stage of the training, saved after every epoch; of several ranks, rank 0 saves.
 
     Args:
         stage: the stage.
@@ -44,10 +45,17 @@ class StageRun:
         """Train until the last epoch, from the state that an earlier run left, if any."""
         if self.trainer.state.epoch_length == 0:
             raise ConfigError("there are fewer warps than one batch holds: raise warps or lower batch_size.")
-        if self.path.is_file():
+        there = of_all(self.path.is_file())
+        if any(there) and not all(there):
+            raise ConfigError(
+                f"rank {there.index(False)} does not see {self.path}, another rank does: choose an output_dir that all "
+                "machines share."
+            )
+        if all(there):
             device: Any = self.stage.device  # torch takes it, though MONAI's annotation has dictionaries only
             CheckpointLoader(str(self.path), self._parts(), map_location=device)(self.trainer)
-        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+        if is_first():
+            self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save)
         # An engine that is told to run when it has finished would start again from the first epoch.
         if self.trainer.state.epoch < self.trainer.state.max_epochs:
             self.trainer.run()

@@ -11,6 +11,7 @@ from bundle.data.warps import WarpedTemplate
 from bundle.errors import ConfigError
 from bundle.geometry import PixelCentres, sample_map
 from bundle.networks import OneShotNetwork
+from bundle.ranks import is_first, of_all, rank, ranks, sum_over_ranks
 
 
 class WhiteningFit:
@@ -38,14 +39,15 @@ class WhiteningFit:
         self.shrinkage = shrinkage
 
     def run(self) -> None:
-        """Encode the warps and fit; nothing happens where the network has no whitening."""
+        """Encode the warps, each rank its share, and fit; nothing happens where the network has no whitening."""
         if self.network.whitening is None:
             return
         size = (int(self.warps.image.shape[-2]), int(self.warps.image.shape[-1]))
         own = self._describe(self.warps.image, self.warps.lattice.float(), size)
         covariances = [torch.zeros(level.shape[1], level.shape[1], device=level.device) for level in own]
         count = 0
-        for index in tqdm(range(len(self.warps)), desc="whitening", unit="warp", dynamic_ncols=True):
+        own_share = range(rank(), len(self.warps), ranks())
+        for index in tqdm(own_share, desc="whitening", unit="warp", dynamic_ncols=True, disable=not is_first()):
             warp = self.warps[index]
             last = torch.tensor([size[1] - 1, size[0] - 1])
             inside = ((warp["lattice"] >= 0) & (warp["lattice"] <= last)).all(dim=-1)
@@ -54,7 +56,9 @@ class WhiteningFit:
                 difference = (there - here)[inside.to(here.device)]
                 covariance += difference.T @ difference
             count += int(inside.sum())
-        self.network.whitening.fit([covariance / count for covariance in covariances], self.power, self.shrinkage)
+        count = sum(of_all(count))
+        means = [sum_over_ranks(covariance) / count for covariance in covariances]
+        self.network.whitening.fit(means, self.power, self.shrinkage)
 
     def _describe(self, image: Tensor, points: Tensor, size: tuple[int, int]) -> list[Tensor]:
         """Centred features of length one at points ``(x, y)``: (1, H, W), (P, 2) -> for each scale (P, C)."""

@@ -41,19 +41,31 @@ class LandmarkTableWriter:
             prediction: its landmarks; one without coordinates becomes two empty cells.
 
         Raises:
+            BundleError: see :meth:`add_points`.
+        """
+        self.add_points(prediction.image_id, prediction.points)
+
+    def add_points(self, image_id: str, points: np.ndarray) -> None:
+        """Put an image at the end of the table.
+
+        Args:
+            image_id: its name.
+            points: (N, 2), pixels ``(x, y)``; a point that is not finite becomes two empty cells.
+
+        Raises:
             BundleError: when the image is in the table already, or has another number of landmarks than the first.
         """
-        image = spreadsheet_safe(printable(prediction.image_id))
+        image = spreadsheet_safe(printable(image_id))
         if image in self._rows:
-            raise BundleError(f"the image id {prediction.image_id!r} occurs twice: give every image an id of its own.")
-        count = len(prediction.names)
+            raise BundleError(f"the image id {image_id!r} occurs twice: give every image an id of its own.")
+        count = len(points)
         if self._count not in (None, count):
             raise BundleError(
-                f"the image {prediction.image_id} has {count} landmarks, but the images before it have {self._count}: "
+                f"the image {image_id} has {count} landmarks, but the images before it have {self._count}: "
                 "find all landmarks of a table with one template."
             )
         self._count = count
-        self._rows[image] = [self._cell(value) for point in prediction.points for value in point]
+        self._rows[image] = [self._cell(value) for point in points for value in point]
 
     def _cell(self, value: float) -> str:
         """A coordinate as text, empty where it is not finite."""

@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
 
-from bundle.data import Failures
+from bundle.data import Cases, Failures, Journal
 from bundle.errors import ConfigError
 from bundle.handlers import PredictionSaver, Stopwatch
 from bundle.handlers.prediction_saver import as_prediction
@@ -33,9 +33,15 @@ def pair(name: str, spacing: tuple[float, float] = (0.5, 0.25)) -> tuple[dict[st
     return {"image": image, "image_id": name}, output
 
 
-def run(saver: PredictionSaver, *pairs: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    engine = Engine(lambda engine, batch: [outputs for _, outputs in batch])
+def saver_of(folder: Path, *ids: str, failures: Failures | None = None, **settings: Any) -> PredictionSaver:
+    cases = Cases([{"image": f"/images/{name}.png", "image_id": name} for name in ids])
+    for file, _ in () if failures is None else failures.rows:
+        cases.items.append({"image": file, "image_id": Path(file).stem})
+    journal = Journal(folder, cases, {})
+    return PredictionSaver(folder, NAMES, failures or Failures(), Stopwatch(), journal, **settings)
 
+
+def run(saver: PredictionSaver, *pairs: tuple[dict[str, Any], dict[str, Any]]) -> None:
     def step(engine: Engine, batch: Any) -> Any:
         engine.state.batch = [inputs for inputs, _ in batch]
         return [outputs for _, outputs in batch]
@@ -62,9 +68,9 @@ def test_an_unknown_spacing() -> None:
     assert prediction.spacing is None and prediction.spacing_source is None
 
 
-def test_files_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    saver = PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch())
-    run(saver, pair("one"), pair("two"))
+def test_files_and_tables_in_the_order_of_the_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saver = saver_of(tmp_path, "one", "two")
+    run(saver, pair("two"), pair("one"))
     saver.finish()
     expected = {f"{name}{suffix}" for name in ("one", "two") for suffix in (".json", ".mrk.json", ".png")}
     assert {path.name for path in tmp_path.iterdir()} == {*expected, "landmarks.csv", "errors.csv"}
@@ -76,7 +82,7 @@ def test_files_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_only_the_files_that_are_wanted(tmp_path: Path) -> None:
-    saver = PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch(), writers=["json"])
+    saver = saver_of(tmp_path, "one", writers=["json"])
     run(saver, pair("one", (float("nan"), float("nan"))))
     saver.finish()
     assert {path.name for path in tmp_path.iterdir()} == {"one.json", "landmarks.csv", "errors.csv"}
@@ -90,7 +96,7 @@ def test_failures_end_the_program_after_everything_is_written(
     failures = Failures()
     for number in range(12):
         failures.add(f"/images/{number}.png", f"/images/{number}.png is broken.")
-    saver = PredictionSaver(tmp_path, NAMES, failures, Stopwatch(), writers=[])
+    saver = saver_of(tmp_path, "one", failures=failures, writers=[])
     run(saver, pair("one"))
     with pytest.raises(SystemExit) as status:
         saver.finish()
@@ -103,11 +109,10 @@ def test_failures_end_the_program_after_everything_is_written(
 
 
 def test_nothing_found_at_all(tmp_path: Path) -> None:
-    saver = PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch())
-    saver.finish()
+    saver_of(tmp_path).finish()
     assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv"}
 
 
 def test_an_unknown_writer(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="pdf"):
-        PredictionSaver(tmp_path, NAMES, Failures(), Stopwatch(), writers=["pdf"])
+        saver_of(tmp_path, writers=["pdf"])

@@ -1,48 +1,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ignite.engine import Engine, Events
 
-from bundle.data import Failures
+from bundle.data import Cases, Failures, Journal
 from bundle.handlers import ImageProgress
 
 
-class Images:
+def journal_of(folder: Path, *done: str) -> Journal:
+    """A run of four files, some of which an earlier start has done."""
+    cases = Cases([{"image": name, "image_id": name} for name in "abcd"])
+    first = Journal(folder, cases, {})
+    first.open()
+    for name in done:
+        first.append(name, {})
+    return Journal(folder, cases, {})
+
+
+def images(failures: Failures) -> Iterator[int]:
     """Four files, of which the second is broken."""
-
-    def __init__(self) -> None:
-        self.failures = Failures()
-        self.files = 4
-
-    def __iter__(self) -> Iterator[int]:
-        for index in range(4):
-            if index == 1:
-                self.failures.add("1", "broken")
-            else:
-                yield index
+    for index in range(4):
+        if index == 1:
+            failures.add("b", "broken")
+        else:
+            yield index
 
 
-def test_broken_files_count_as_done(capsys: pytest.CaptureFixture[str]) -> None:
-    images: Any = Images()
-    seen = []
-    progress = ImageProgress(images, "inference")
+def seen(progress: ImageProgress, data: Any) -> list[int]:
+    shown = []
     engine = Engine(lambda engine, batch: batch)
     progress.attach(engine)
-    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: seen.append(progress._bar.n))
-    engine.run(images, max_epochs=1)
-    assert seen == [1, 3, 4]
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: shown.append(progress._bar.n))
+    engine.run(data, max_epochs=1)
+    return shown
+
+
+def test_broken_files_count_as_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failures = Failures()
+    progress = ImageProgress(journal_of(tmp_path), failures, "inference")
+    assert seen(progress, images(failures)) == [1, 3, 4]
     told = capsys.readouterr().err
     assert "inference: 100%" in told and "4/4" in told
 
 
-def test_files_that_are_all_broken(capsys: pytest.CaptureFixture[str]) -> None:
-    images: Any = Images()
-    progress = ImageProgress(images, "evaluation")
+def test_it_starts_where_an_earlier_run_stopped(tmp_path: Path) -> None:
+    assert seen(ImageProgress(journal_of(tmp_path, "a", "c"), Failures(), "inference"), [0, 1]) == [3, 4]
+
+
+def test_files_that_are_all_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = ImageProgress(journal_of(tmp_path), Failures(), "evaluation")
     engine = Engine(lambda engine, batch: batch)
-    progress.attach(engine)
     progress._open(engine)
     progress._close(engine)
     assert "4/4" in capsys.readouterr().err

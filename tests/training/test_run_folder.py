@@ -8,7 +8,7 @@ import torch
 
 from bundle.landmarks import LandmarkSet
 from bundle.template import Template
-from bundle.training import forget_run, run_folder
+from bundle.training import FeatureStore, forget_run, run_folder
 
 SETTINGS: dict[str, Any] = {"seed": 0, "network": {"working_sides": [1, 2]}}
 EXAMPLE = {"image": torch.zeros(1, 4, 4), "landmarks": torch.ones(2, 2)}
@@ -44,6 +44,10 @@ def test_only_the_state_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
     for name in ("local/state.pt", "local/best.pt", "local/state.partial", "events.out", "local/events.out"):
         (tmp_path / name).write_text("x")
-    forget_run(tmp_path)
+    store = FeatureStore(tmp_path, memory_gb=0, disk_gb=1)
+    store.write("local", 3, (torch.zeros(1), torch.zeros(1)))
+    assert store.folder.is_dir()
+    forget_run(tmp_path, store)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["events.out", "events.out"]
-    forget_run(tmp_path / "none")
+    assert not store.folder.exists()
+    forget_run(tmp_path / "none", FeatureStore(tmp_path / "none", memory_gb=0, disk_gb=1))

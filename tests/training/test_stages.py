@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from bundle.landmarks import LandmarkSet
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.template import Template
-from bundle.training import LocalStage, StageFeatures, StageMatcher, WhiteningFit, collate_stage
+from bundle.training import FeatureStore, LocalStage, StageFeatures, StageMatcher, WhiteningFit, collate_stage
 from tests.workflows.running import TINY_NETWORK
 
 POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])
@@ -32,6 +33,11 @@ def warps() -> WarpedTemplate:
     pixels = torch.nn.functional.interpolate(pixels, size=(150, 125), mode="bicubic").clamp(0, 1)[0, 0].numpy()
     template = Template(pixels, LandmarkSet(tuple("abcd"), POINTS), None, "template")
     return WarpedTemplate(template, Compose([]), count=3, seed=0, lattice_step=24)
+
+
+@pytest.fixture
+def in_memory(tmp_path: Path) -> FeatureStore:
+    return FeatureStore(tmp_path / "run", memory_gb=1, disk_gb=0)
 
 
 def stage_of(network: OneShotNetwork, **changed: Any) -> LocalStage:
@@ -57,9 +63,11 @@ def test_the_templates_own_crops_are_centred(network: OneShotNetwork, warps: War
     assert torch.allclose(cells, torch.tensor(expected), atol=0.51 * side / window)
 
 
-def test_a_warp_that_is_the_template_is_matched_to_the_cell(network: OneShotNetwork, warps: WarpedTemplate) -> None:
+def test_a_warp_that_is_the_template_is_matched_to_the_cell(
+    network: OneShotNetwork, warps: WarpedTemplate, in_memory: FeatureStore
+) -> None:
     stage = stage_of(network, jitter=0)
-    features = StageFeatures(warps, stage, "features")
+    features = StageFeatures(warps, stage, "features", in_memory, "local")
     assert len(features) == 3
     batch = collate_stage([features[0]])
     found = StageMatcher(stage, warps)(batch["image"], stage)
@@ -67,8 +75,10 @@ def test_a_warp_that_is_the_template_is_matched_to_the_cell(network: OneShotNetw
     assert (found - batch["label"]).norm(dim=-1).max() <= 2**-0.5 + 1e-3
 
 
-def test_batches_join_the_crops_of_warps(network: OneShotNetwork, warps: WarpedTemplate) -> None:
-    features = StageFeatures(warps, stage_of(network), "features")
+def test_batches_join_the_crops_of_warps(
+    network: OneShotNetwork, warps: WarpedTemplate, in_memory: FeatureStore
+) -> None:
+    features = StageFeatures(warps, stage_of(network), "features", in_memory, "local")
     batch = collate_stage([features[0], features[2]])
     assert batch["image"].shape[0] == batch["label"].shape[0] == 8
     assert torch.equal(batch["image"][4:], features[2]["image"]) and batch["image"].dtype == torch.float32

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from bundle.checkpoint import read_checkpoint, write_checkpoint
+from bundle.data import Cases, Failures, Journal
 from bundle.handlers import PredictionSaver, Stopwatch
 from bundle.io.landmark_files import read_landmark_table
 from tests.conftest import Sample, Trained
@@ -296,7 +297,6 @@ class TestSettings:
 
 
 def test_writers_are_checked_where_they_are_given(tmp_path: Path) -> None:
-    from bundle.data import Failures
-
-    said = refusal(lambda: PredictionSaver(tmp_path, ["a"], Failures(), Stopwatch(), writers=["nothing"]))
+    journal = Journal(tmp_path, Cases([]), {})
+    said = refusal(lambda: PredictionSaver(tmp_path, ["a"], Failures(), Stopwatch(), journal, writers=["nothing"]))
     assert "nothing" in said

@@ -16,7 +16,8 @@ from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from tests.conftest import Sample, Trained
 from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, at_bundle_root, open_workflow, read_config
 
-OVERLAYS = ("head", "hand", "encoder_dino", "encoder_xfeat", "paper")
+RANKS = ("multi_gpu_train", "multi_gpu_inference", "multi_gpu_evaluate")
+OVERLAYS = ("head", "hand", "encoder_dino", "encoder_xfeat", "paper", *RANKS)
 WORKFLOWS = ("train", "inference", "evaluate")
 REQUIRED = (
     "schema",

@@ -1,0 +1,240 @@
+"""What a run has done, image by image, so that a killed one goes on; and how the ranks of a run put it together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from bundle import __version__
+from bundle.data.cases import Cases
+from bundle.data.readable import Failures
+from bundle.errors import BundleError, ConfigError
+from bundle.ranks import barrier, from_first, is_first, of_all, rank, ranks, refuse_uninvited_ranks
+
+_PATTERN = "journal-*.jsonl"
+
+
+class Journal:
+    """The finished images of a run, in one file a rank: ``journal-<rank>.jsonl`` in the folder of the results.
+
+    Each file starts with the fingerprint of everything that all results depend on, and each line is one image, with a
+    fingerprint of the image's own data. Lines are appended in one piece; one that a killed process left half written
+    is passed over. A second start uses what fits, whatever the number of ranks of the first; a journal of another run
+    is removed. The files are gone once the run is complete.
+
+    Every rank must make its journal, and call :meth:`open` and :meth:`merge`: they exchange what they know.
+
+    Args:
+        folder: the folder of the results, which all ranks share.
+        cases: the images of the run.
+        settings: everything else that the results depend on, as JSON values.
+
+    Attributes:
+        remaining: the items of the cases that this rank has to do.
+        done: how many images an earlier run has done.
+
+    Raises:
+        ConfigError: when several processes were started without the overlay that makes them a group.
+    """
+
+    def __init__(self, folder: str | Path, cases: Cases, settings: Mapping[str, Any]) -> None:
+        refuse_uninvited_ranks()
+        self.folder = Path(folder)
+        self.cases = cases
+        document = json.dumps({"version": __version__, **settings}, sort_keys=True, default=str)
+        self.fingerprint = hashlib.sha256(document.encode()).hexdigest()
+        self._items = {item["image_id"]: item for item in cases.items}
+        self._file: IO[bytes] | None = None
+        self._old: dict[Path, int] = {}
+        self._counted: dict[Path, int] = {}
+        self._new = 0
+        self._earlier = self._read_earlier() if is_first() else {}
+        done = set(from_first(list(self._earlier)))
+        self.done = len(done)
+        left = [item for item in cases.items if item["image_id"] not in done]
+        self.remaining = left[rank() :: ranks()]
+        if is_first():
+            if self.done:
+                print(f"continuing: {self.done} of {len(cases.items)} images are done already")
+            if any(self._fingerprint_of(path) for path in self._foreign()):
+                print(f"{self.folder} has the journal of a run with other settings, which is not used")
+
+    @property
+    def path(self) -> Path:
+        """The file of this rank."""
+        return self.folder / f"journal-{rank()}.jsonl"
+
+    def earlier(self, key: str) -> np.ndarray:
+        """One entry of all images that an earlier run has done, stacked, in the order of the cases.
+
+        Rank 0 has them; the others have none, so that whatever gathers over ranks counts each image once.
+        """
+        rows = [self._earlier[name][key] for name in self._items if name in self._earlier]
+        return np.array(rows, dtype=np.float64)
+
+    def open(self) -> None:
+        """Make ready for :meth:`append`; the folder is made where it does not exist.
+
+        Raises:
+            BundleError: when the system refuses to write.
+            ConfigError: when the ranks have not one folder in common.
+        """
+        if self._file is not None:
+            return
+        if is_first():
+            for path in self._foreign():
+                path.unlink(missing_ok=True)
+        barrier()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._fingerprint_of(self.path) == self.fingerprint:
+                self._file = self.path.open("ab", buffering=0)
+                self._write("\n")  # ends a line that a killed process left half written
+            else:
+                self._file = self.path.open("wb", buffering=0)
+                self._write(json.dumps({"fingerprint": self.fingerprint}) + "\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        barrier()
+        if is_first() and (absent := [i for i in range(ranks()) if not (self.folder / f"journal-{i}.jsonl").is_file()]):
+            raise ConfigError(
+                f"output_dir {self.folder} is not the same folder for all ranks, what rank {absent[0]} writes there "
+                "does not appear: choose a folder that all machines share."
+            )
+
+    def append(self, image_id: str, row: Mapping[str, Any]) -> None:
+        """Note that an image is done.
+
+        Args:
+            image_id: the image.
+            row: what :meth:`merge` shall give back, as JSON values; numbers come back to the last bit.
+
+        Raises:
+            BundleError: when the system refuses to write.
+        """
+        item = self._items[image_id]
+        try:
+            self._write(json.dumps({"image_id": image_id, "item": _item_digest(item), **row}) + "\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def count_new(self) -> int:
+        """How many images all ranks together have done since the start; cheap, for it reads only what is new."""
+        for path in self.folder.glob(_PATTERN):
+            with path.open("rb") as file:
+                file.seek(self._counted.get(path, self._old.get(path, 0)))
+                whole, _, torn = file.read().rpartition(b"\n")
+                self._counted[path] = file.tell() - len(torn)
+            self._new += sum(line.startswith(b'{"image_id"') for line in whole.splitlines())
+        return self._new
+
+    def merge(self, failures: Failures) -> tuple[list[dict[str, Any]], Failures]:
+        """Put together what all ranks have done, in this run and in earlier ones.
+
+        Args:
+            failures: the files that this rank could not use.
+
+        Returns:
+            the rows of :meth:`append`, with ``image_id``, in the order of the cases, on rank 0 (none on the others);
+            and the failures of all ranks in the order of the cases, on every rank.
+
+        Raises:
+            BundleError: when rank 0 does not see all that the others have written.
+        """
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        order = {str(item["image"]): index for index, item in enumerate(self.cases.items)}
+        failed = [row for rows in of_all(failures.rows) for row in rows]
+        failed.sort(key=lambda row: order.get(row[0], len(order)))
+        rows = {**self._earlier, **self._read_new()} if is_first() else {}
+        expected = sum(of_all(len(self.remaining))) + self.done - len(failed)
+        if is_first() and len(rows) < expected:
+            raise BundleError(
+                f"{self.folder} shows the results of {len(rows)} images, but the ranks have done {expected}: wait "
+                "until the shared folder is up to date and start the same command again; it then writes the tables."
+            )
+        return [rows[name] for name in self._items if name in rows], Failures(failed)
+
+    def remove(self) -> None:
+        """Remove the journals of all ranks; the run is complete."""
+        for path in self.folder.glob(_PATTERN):
+            path.unlink(missing_ok=True)
+
+    def _write(self, text: str) -> None:
+        if self._file is None:
+            raise RuntimeError("the journal is not open: call open() before append().")
+        self._file.write(text.encode())
+
+    def _unwritable(self, error: OSError) -> BundleError:
+        return BundleError(
+            f"{self.path} cannot be written ({error.strerror or error}): check the folder, its rights and the space on "
+            "the disk."
+        )
+
+    def _fingerprint_of(self, path: Path) -> str | None:
+        """The fingerprint at the head of a journal; None where there is no journal, or not even a whole head."""
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return _parse(file.readline()).get("fingerprint")
+
+    def _foreign(self) -> list[Path]:
+        """The journals of other runs."""
+        return [path for path in sorted(self.folder.glob(_PATTERN)) if self._fingerprint_of(path) != self.fingerprint]
+
+    def _read_earlier(self) -> dict[str, dict[str, Any]]:
+        """The rows of all journals of this run whose images are still what they were, by image id."""
+        rows = {}
+        for path in sorted(self.folder.glob(_PATTERN)):
+            if self._fingerprint_of(path) != self.fingerprint:
+                continue
+            for row, item in self._rows(path, 0):
+                if row.pop("item", None) == _item_digest(item):
+                    rows[row["image_id"]] = row
+            self._old[path] = path.stat().st_size
+        return rows
+
+    def _read_new(self) -> dict[str, dict[str, Any]]:
+        """The rows that this run has written, by image id."""
+        found = [self._rows(path, self._old.get(path, 0)) for path in self.folder.glob(_PATTERN)]
+        return {row["image_id"]: row for rows in found for row, _ in rows}
+
+    def _rows(self, path: Path, offset: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Rows of one journal from a place in the file on, with the items that they are of."""
+        with path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                row = _parse(line)
+                item = self._items.get(row.get("image_id", ""))
+                if item is not None:
+                    yield row, item
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """One line; nothing where a killed process left it half written."""
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _item_digest(item: Mapping[str, Any]) -> str:
+    """Everything that belongs to one image alone: its file as it is now, its own spacing, its truth."""
+    digest = hashlib.sha256()
+    for key in sorted(item):
+        value = item[key]
+        digest.update(f"{key}:".encode())
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else str(value).encode("utf-8", "replace"))
+    try:
+        status = Path(item["image"]).stat()
+        digest.update(f"{status.st_size}:{status.st_mtime_ns}".encode())
+    except OSError:  # the reader will say what is wrong with the file
+        pass
+    return digest.hexdigest()[:16]

@@ -1,0 +1,41 @@
+"""Runs several workflows one after the other in each of the processes that torchrun starts: one start for many tests.
+
+``torchrun --nproc_per_node=N tests/workflows/rank_driver.py JOBS.json`` with a list of dictionaries: ``configs``, the
+names of the files; ``kind``; and ``settings``. Each rank writes the exit status of each job beside the list.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.workflows.running import at_bundle_root, open_workflow
+
+
+def status_of(configs: list[str], kind: str, settings: dict) -> int:
+    with at_bundle_root():
+        workflow = open_workflow(*configs, kind=kind, **settings)
+        workflow.initialize()
+        try:
+            workflow.run()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    return 0
+
+
+def main(jobs: Path) -> None:
+    from bundle.ranks import end_ranks, rank
+
+    torch.set_num_threads(1)
+    statuses = [status_of(**job) for job in json.loads(jobs.read_text(encoding="utf-8"))]
+    jobs.with_name(f"status-{rank()}.json").write_text(json.dumps(statuses), encoding="utf-8")
+    end_ranks()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

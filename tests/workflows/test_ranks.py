@@ -1,0 +1,357 @@
+"""Several ranks do what one process does, and killed runs go on, with the same or with another number of ranks.
+
+Every start of ``torchrun`` costs many seconds, so all that has to succeed over two ranks is done in one start.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from bundle.checkpoint import read_checkpoint
+from tests.conftest import Sample, Trained
+from tests.workflows.running import (
+    ROOT,
+    TINY_PAPER_NETWORK,
+    as_text,
+    at_bundle_root,
+    command,
+    environment,
+    open_workflow,
+    run,
+    tiny_training,
+    train,
+)
+
+pytestmark = pytest.mark.timeout(600)  # on a machine that has other work to do, too
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+
+def over_two(line: list[str]) -> list[str]:
+    """A command line of this Python over two ranks."""
+    return [line[0], *TORCHRUN, *line[1:]]
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started; torchrun starts each rank in a session of its own."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def kill_when(ready: Callable[[], bool], line: list[str], log: Path) -> None:
+    """Start a command and kill it with all its ranks as soon as something has happened."""
+    with log.open("w") as out:
+        process = subprocess.Popen(line, cwd=ROOT, env=environment(), stdout=out, stderr=out)
+        try:
+            deadline = time.monotonic() + 200
+            while not ready() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+        finally:
+            started = children(process.pid) if process.poll() is None else []
+            process.send_signal(signal.SIGKILL)
+            for pid in started:
+                os.kill(pid, signal.SIGKILL)
+            process.wait()
+    assert process.returncode == -signal.SIGKILL, log.read_text()[-3000:]
+
+
+def rows(folder: Path) -> int:
+    """How many images the journals of a folder have."""
+    return sum(
+        line.startswith(b'{"image_id"') and line.endswith(b"\n")
+        for path in folder.glob("journal-*.jsonl")
+        for line in path.read_bytes().splitlines(keepends=True)
+    )
+
+
+def report(folder: Path) -> dict[str, Any]:
+    found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert found.pop("seconds_per_image") > 0
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
+
+
+def assert_same_decoders(first: Path, second: Path) -> None:
+    one, other = (read_checkpoint(path).decoders for path in (first, second))
+    assert one and set(one) == set(other)
+    assert [key for key in one if not torch.equal(one[key], other[key])] == []
+
+
+@dataclass(frozen=True)
+class Images:
+    """Nine images, a tenth that is broken, and their truth."""
+
+    folder: Path
+    truth: Path
+
+
+@pytest.fixture(scope="module")
+def many(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "images").mkdir()
+    header, *lines = small.truth.read_text(encoding="utf-8").splitlines()
+    table = [header]
+    for line in lines:
+        name, cells = line.split(",", 1)
+        for copy in "abc":
+            shutil.copy(small.images / f"{name}.dcm", folder / "images" / f"{copy}_{name}.dcm")
+            table.append(f"{copy}_{name},{cells}")
+    (folder / "images" / "b_broken.png").write_text("no image\n")
+    table.append(f"b_broken,{lines[0].split(',', 1)[1]}")
+    (folder / "truth.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    return Images(folder / "images", folder / "truth.csv")
+
+
+@dataclass(frozen=True)
+class TwoRanks:
+    """What two ranks left.
+
+    Attributes:
+        folder: the results of all jobs.
+        statuses: exit status of each job on each rank.
+        unfinished: how many images were done when the evaluation of one process was killed.
+    """
+
+    folder: Path
+    statuses: list[dict[str, int]]
+    unfinished: int
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained: Trained, many: Images) -> dict[str, Any]:
+    return {"model_path": trained.model, "dataset_dir": many.folder, "landmarks": many.truth}
+
+
+@pytest.fixture(scope="module")
+def training(small: Sample) -> dict[str, Any]:
+    return tiny_training(dataset_dir=small.folder, local_epochs=3)
+
+
+@pytest.fixture(scope="module")
+def paper(small: Sample) -> dict[str, Any]:
+    return {
+        **small.template,
+        "network": TINY_PAPER_NETWORK,
+        "encoder_weights": "random",
+        "warps": 4,
+        "validation_warps": 1,
+        "global_iterations": 2,
+        "local_iterations": 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def two(
+    trained: Trained,
+    small: Sample,
+    evaluation: dict[str, Any],
+    training: dict[str, Any],
+    paper: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TwoRanks:
+    folder = tmp_path_factory.mktemp("two")
+
+    def results(name: str) -> dict[str, Path]:
+        return {"model_path": folder / f"{name}.pt", "output_dir": folder / name}
+
+    killed = results("killed")
+    line = over_two(command("training", "train", "multi_gpu_train", **training, **killed))
+    kill_when(lambda: bool(list(folder.rglob("state.pt"))), line, folder / "training.log")
+    assert not killed["model_path"].exists()
+    continued = {**evaluation, "output_dir": folder / "continued"}
+    # A fork of this process needs no imports; it has one thread, as conftest.py has set.
+    process = multiprocessing.get_context("fork").Process(target=run, args=("evaluate",), kwargs=continued)
+    process.start()
+    while rows(folder / "continued") < 2 and process.is_alive():
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    unfinished = rows(folder / "continued")
+    jobs: list[tuple[str, str, list[str], dict[str, Any]]] = [
+        ("evaluation", "infer", ["evaluate"], {**evaluation, "output_dir": folder / "evaluation"}),
+        ("continued", "infer", ["evaluate"], continued),
+        (
+            "one image",
+            "infer",
+            ["inference"],
+            {
+                "model_path": trained.model,
+                "dataset_dir": small.images / "phantom_002.dcm",
+                "output_dir": folder / "one",
+                "writers": ["json"],
+            },
+        ),
+        (
+            "one measured",
+            "infer",
+            ["evaluate"],
+            {
+                **evaluation,
+                "dataset_dir": small.images / "phantom_002.dcm",
+                "landmarks": small.truth,
+                "output_dir": folder / "measured",
+            },
+        ),
+        ("training", "train", ["train"], {**training, **results("whole")}),
+        ("killed", "train", ["train"], {**training, **killed}),
+        ("on disk", "train", ["train"], {**training, **results("disk"), "feature_memory_gb": 0}),
+        ("paper", "train", ["train", "paper"], {**paper, **results("paper")}),
+    ]
+    overlays = {"evaluate": "multi_gpu_evaluate", "inference": "multi_gpu_inference", "train": "multi_gpu_train"}
+    listed = [
+        {"configs": [*configs, overlays[configs[0]]], "kind": kind, "settings": as_text(settings)}
+        for _, kind, configs, settings in jobs
+    ]
+    (folder / "jobs.json").write_text(json.dumps(listed, default=str), encoding="utf-8")
+    line = over_two([sys.executable, "tests/workflows/rank_driver.py", str(folder / "jobs.json")])
+    with (folder / "log").open("w") as log:
+        finished = subprocess.run(line, cwd=ROOT, env=environment(), stdout=log, stderr=log, timeout=500, check=False)
+    assert finished.returncode == 0, (folder / "log").read_text()[-6000:]
+    statuses = [json.loads((folder / f"status-{number}.json").read_text()) for number in (0, 1)]
+    return TwoRanks(folder, [dict(zip((name for name, *_ in jobs), status)) for status in statuses], unfinished)
+
+
+@pytest.fixture(scope="module")
+def alone(evaluation: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same evaluation by one process that is not killed."""
+    folder = tmp_path_factory.mktemp("alone")
+    with pytest.raises(SystemExit):
+        run("evaluate", **evaluation, output_dir=folder)
+    return folder
+
+
+def test_every_rank_ends_with_the_status_of_the_run(two: TwoRanks) -> None:
+    for statuses in two.statuses:
+        failed = {name for name, status in statuses.items() if status}
+        assert failed == {"evaluation", "continued"}, "where one file is broken"
+
+
+def test_two_ranks_measure_what_one_process_measures(two: TwoRanks, alone: Path) -> None:
+    folder = two.folder / "evaluation"
+    assert report(folder) == report(alone) and report(folder)["images"] == 9
+    for name in ("metrics.csv", "errors.csv"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes()
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "metrics.csv", "errors.csv"}
+
+
+def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) -> None:
+    assert 2 <= two.unfinished < 9
+    folder = two.folder / "continued"
+    assert report(folder) == report(alone)
+    for name in ("metrics.csv", "errors.csv"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes()
+    assert not list(folder.glob("journal*"))
+
+
+def test_more_ranks_than_images(two: TwoRanks) -> None:
+    assert {path.name for path in (two.folder / "one").iterdir()} == {"phantom_002.json", "landmarks.csv", "errors.csv"}
+    assert report(two.folder / "measured")["images"] == 1, "the engine's metrics do not wait for the rank without any"
+
+
+def test_the_engines_own_metrics_count_what_was_done_before(
+    trained: Trained, small: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"model_path": trained.model, "dataset_dir": small.images, "landmarks": small.truth}
+
+    def stop(engine: Any) -> None:
+        raise KeyboardInterrupt
+
+    with at_bundle_root():
+        workflow = open_workflow("evaluate", kind="infer", **as_text(settings), output_dir=str(tmp_path))
+        workflow.initialize()
+        evaluator = workflow.parser.get_parsed_content("evaluator")
+        evaluator.add_event_handler(Events.ITERATION_STARTED(once=2), stop)
+        with pytest.raises(KeyboardInterrupt):
+            workflow.run()
+    assert rows(tmp_path) == 1
+    workflow = run("evaluate", **settings, output_dir=tmp_path)
+    assert "continuing: 1 of 3 images" in capsys.readouterr().out
+    metrics = workflow.parser.get_parsed_content("evaluator").state.metrics
+    found = report(tmp_path)
+    assert found["images"] == 3 and metrics["mre_mm"] == pytest.approx(found["mre_mm"], rel=1e-6)
+    assert metrics["sdr_2.0mm"] == pytest.approx(found["sdr"]["2.0"])
+
+
+def test_a_killed_inference_of_two_ranks_goes_on_with_one(trained: Trained, many: Images, tmp_path: Path) -> None:
+    settings = {"model_path": trained.model, "dataset_dir": many.folder, "writers": ["json"]}
+    killed = {**settings, "output_dir": tmp_path / "killed"}
+    line = over_two(command("inference", "inference", "multi_gpu_inference", **killed))
+    kill_when(lambda: rows(tmp_path / "killed") >= 2, line, tmp_path / "log")
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("*_phantom_*.json")}
+    before = rows(tmp_path / "killed")
+    assert 2 <= before < 9 and not (tmp_path / "killed" / "landmarks.csv").exists()
+    for folder in ("killed", "whole"):
+        with pytest.raises(SystemExit):
+            run("inference", **settings, output_dir=tmp_path / folder)
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    again = [path for path, time_ns in done.items() if path.stat().st_mtime_ns != time_ns]
+    assert len(done) - len(again) >= before, "what was in the journal is not done again"
+
+
+class TestTraining:
+    def test_each_number_of_ranks_gives_one_result(self, two: TwoRanks) -> None:
+        """Killed and continued, and with all features on the disk, to the last bit."""
+        assert_same_decoders(two.folder / "whole.pt", two.folder / "killed.pt")
+        assert_same_decoders(two.folder / "whole.pt", two.folder / "disk.pt")
+
+    def test_only_the_logs_of_one_rank_are_left(self, two: TwoRanks) -> None:
+        for name in ("whole", "killed", "disk"):
+            left = [path for path in (two.folder / name).rglob("*") if path.is_file()]
+            assert left and all("tfevents" in path.name for path in left)
+        processes = {path.name.split(".")[-2] for path in (two.folder / "whole").rglob("*tfevents*")}
+        assert len(processes) == 1
+
+    def test_the_whitening_is_that_of_one_process(
+        self, two: TwoRanks, training: dict[str, Any], tmp_path: Path
+    ) -> None:
+        train(**{**training, "local_epochs": 1}, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+        one, other = (read_checkpoint(path) for path in (tmp_path / "model.pt", two.folder / "whole.pt"))
+        assert (one.training["ranks"], other.training["ranks"]) == (1, 2)
+        torch.testing.assert_close(one.decoders["whitening.matrices"], other.decoders["whitening.matrices"])
+
+    def test_a_step_is_that_of_one_process(self, two: TwoRanks, paper: dict[str, Any], tmp_path: Path) -> None:
+        """All warps are in each step and the global decoder has no batch normalisation, so nothing else differs.
+
+        Adam makes a whole step of a gradient that is nearly zero, whatever its sign: single weights may differ.
+        """
+        train("paper", **{**paper, "local_iterations": 1}, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+        one, other = (read_checkpoint(path).decoders for path in (tmp_path / "model.pt", two.folder / "paper.pt"))
+        start = read_initial(paper)
+        for key in (key for key in one if key.startswith("global_decoder")):
+            moved = (one[key] - start[key]).abs()
+            assert float(moved.median()) > 1e-4
+            same = (one[key] - other[key]).abs() < 0.01 * moved
+            assert float(same.float().mean()) > 0.99, key
+
+    def test_both_stages_of_the_paper(self, two: TwoRanks, paper: dict[str, Any], small: Sample) -> None:
+        checkpoint = read_checkpoint(two.folder / "paper.pt")
+        assert {key.split(".")[0] for key in checkpoint.decoders} == {"global_decoder", "local_decoder"}
+        start = read_initial(paper)
+        moved = {key.split(".")[0] for key, value in checkpoint.decoders.items() if not torch.equal(value, start[key])}
+        assert moved == {"global_decoder", "local_decoder"}
+
+
+def read_initial(paper: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The decoders before any training."""
+    from bundle.model import build_network
+    from bundle.networks import NetworkSettings
+
+    return build_network(NetworkSettings(**paper["network"]), encoder_weights="random").state_dict()
