@@ -47,7 +47,11 @@ class Model:
         What a zero-shot model fits to its template follows from template and settings; its last bits may differ from
         one machine to the next, so it is left out.
         """
-        settings = {"network": self.network.settings.as_dict(), "matching": self.matching.as_dict()}
+        settings = {
+            "network": self.network.settings.as_dict(),
+            "matching": self.matching.as_dict(),
+            "precision": self.network.precision,
+        }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         digest.update(self.network.encoder.digest.encode())
         digest.update(self.template.pixels.tobytes())
@@ -61,13 +65,18 @@ class Model:
 
 
 def build_network(
-    settings: NetworkSettings, *, encoder_weights: str = "hub", device: torch.device | str = "cpu", seed: int = 0
+    settings: NetworkSettings,
+    *,
+    encoder_weights: str = "hub",
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    precision: str = "float32",
 ) -> OneShotNetwork:
     """Build a network whose decoders hold random numbers drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         encoder = create_encoder(**settings.encoder, weights=encoder_weights)
         torch.manual_seed(seed)
-        network = OneShotNetwork(settings, encoder)
+        network = OneShotNetwork(settings, encoder, precision)
     return network.to(device).eval()
 
 
@@ -78,6 +87,7 @@ def zero_shot_model(
     matching: Mapping[str, Any] | None = None,
     encoder_weights: str = "hub",
     device: torch.device | str = "cpu",
+    precision: str = "float32",
 ) -> Model:
     """A model without trained decoders: raw features of the frozen encoder are matched.
 
@@ -87,10 +97,11 @@ def zero_shot_model(
         matching: settings that differ from the defaults of :class:`bundle.matching.settings.MatchingSettings`.
         encoder_weights: ``"hub"``, ``"random"`` or a local file.
         device: where the network shall be.
+        precision: ``"float32"`` or ``"bfloat16"``.
     """
     settings = read_settings(NetworkSettings, network or {}, "network")
     settings = replace(settings, global_channels=0, local_channels=0)
-    built = build_network(settings, encoder_weights=encoder_weights, device=device)
+    built = build_network(settings, encoder_weights=encoder_weights, device=device, precision=precision)
     if built.whitening is not None:
         image = torch.from_numpy(template.pixels)[None, None].to(device)
         covariances = [total_covariance(level) for level in built.encode_global(image)]
@@ -105,6 +116,7 @@ def trained_model(
     matching: Mapping[str, Any] | None = None,
     encoder_weights: str = "hub",
     device: torch.device | str = "cpu",
+    precision: str = "float32",
 ) -> Model:
     """The model of a checkpoint.
 
@@ -115,6 +127,7 @@ def trained_model(
         matching: settings of the matching that shall replace those of the checkpoint.
         encoder_weights: ``"hub"``, ``"random"`` or a local file.
         device: where the network shall be.
+        precision: ``"float32"`` or ``"bfloat16"``.
 
     Raises:
         CheckpointError: when the file is missing, damaged, or made for another encoder.
@@ -129,7 +142,7 @@ def trained_model(
             f"{_describe(expected)}: train again with this encoder, or leave the encoder out of the configuration."
         )
     settings = read_settings(NetworkSettings, checkpoint.network, f"the network of {path}")
-    built = build_network(settings, encoder_weights=encoder_weights, device=device)
+    built = build_network(settings, encoder_weights=encoder_weights, device=device, precision=precision)
     if built.encoder.digest != checkpoint.encoder_digest:
         raise CheckpointError(
             f"{path} was trained with other weights of the encoder {_describe(found)} (digest "
@@ -149,9 +162,16 @@ def open_model(
     matching: Mapping[str, Any] | None = None,
     encoder_weights: str = "hub",
     device: torch.device | str = "cpu",
+    precision: str = "float32",
 ) -> Model:
     """The model of a run: zero-shot where a template is given, else that of the checkpoint."""
-    settings = {"network": network, "matching": matching, "encoder_weights": encoder_weights, "device": device}
+    settings = {
+        "network": network,
+        "matching": matching,
+        "encoder_weights": encoder_weights,
+        "device": device,
+        "precision": precision,
+    }
     if template is not None:
         return zero_shot_model(template, **settings)  # type: ignore[arg-type]
     if model_path is None:

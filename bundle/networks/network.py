@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bundle.errors import ConfigError
 from bundle.networks.decoders import GlobalDecoder, LocalDecoder
 from bundle.networks.encoders import FrozenEncoder
 from bundle.networks.log_binning import LogBinning, NoBinning
 from bundle.networks.resampling import resize, working_size
 from bundle.networks.settings import NetworkSettings
 from bundle.networks.whitening import Whitening
+
+#: What the network can compute in.
+PRECISIONS = ("float32", "bfloat16")
 
 
 class OneShotNetwork(nn.Module):
@@ -27,11 +31,19 @@ class OneShotNetwork(nn.Module):
     Args:
         settings: shape of the network.
         encoder: the frozen encoder that the settings name.
+        precision: what encoder and decoders compute in: ``"float32"``, or ``"bfloat16"`` by PyTorch's automatic mixed
+            precision. Features and descriptors are single precision in any case, so matching and loss are, too.
+
+    Raises:
+        ConfigError: when the precision is unknown.
     """
 
-    def __init__(self, settings: NetworkSettings, encoder: FrozenEncoder) -> None:
+    def __init__(self, settings: NetworkSettings, encoder: FrozenEncoder, precision: str = "float32") -> None:
         super().__init__()
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}.")
         self.settings = settings
+        self.precision = precision
         self.encoder = encoder
         self.binning = LogBinning() if settings.log_binning else NoBinning()
         channels = encoder.channels
@@ -67,7 +79,8 @@ class OneShotNetwork(nn.Module):
         shrunk = [resize(image, size, self.settings.resampling) for size in sizes]
         if self.settings.negative:
             shrunk += [1.0 - view for view in shrunk]
-        return [self.encoder(view) for view in shrunk]
+        with self._precision():
+            return [_single(self.encoder(view)) for view in shrunk]
 
     def decode_global(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Descriptors of whole images, of length one at every position: F^G of the paper.
@@ -81,7 +94,11 @@ class OneShotNetwork(nn.Module):
         """
         descriptors = []
         for index, (level, size) in enumerate(zip(features, sizes)):
-            level = self.binning(level) if self.global_decoder is None else self.global_decoder(level, size)
+            if self.global_decoder is None:
+                level = self.binning(level)
+            else:
+                with self._precision():
+                    level = _single(self.global_decoder(level, size))
             if self.whitening is not None:
                 level = self.whitening(level, index)
             descriptors.append(F.normalize(level, dim=1))
@@ -89,7 +106,9 @@ class OneShotNetwork(nn.Module):
 
     def encode_local(self, crops: Tensor) -> Tensor:
         """Frozen features of crops of any size: (B, 1, S, S) -> (B, encoder.channels, h, w)."""
-        return self.encoder(resize(crops, self.encoder.fit((crops.shape[-2], crops.shape[-1])), "bilinear"))
+        crops = resize(crops, self.encoder.fit((crops.shape[-2], crops.shape[-1])), "bilinear")
+        with self._precision():
+            return _single(self.encoder(crops))
 
     def decode_local(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         """Descriptors of crops: F^L of the paper, not normalised.
@@ -106,7 +125,8 @@ class OneShotNetwork(nn.Module):
         """
         if self.local_decoder is None:
             raise RuntimeError("this network has no local decoder: local_channels is 0.")
-        return self.local_decoder(features, size)
+        with self._precision():
+            return _single(self.local_decoder(features, size))
 
     def forward(self, image: Tensor) -> Tensor:
         """Descriptors of whole images as one map.
@@ -120,6 +140,15 @@ class OneShotNetwork(nn.Module):
         levels = self.decode_global(self.encode_global(image), self.global_sizes((image.shape[-2], image.shape[-1])))
         finest = max((tuple(level.shape[-2:]) for level in levels), key=lambda size: size[0] * size[1])
         return torch.cat([F.interpolate(level, size=finest, mode="bilinear") for level in levels], dim=1)
+
+    def _precision(self) -> torch.autocast:
+        device = next(self.encoder.parameters()).device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def _single(features: Tensor) -> Tensor:
+    """Reduced precision back to single; double stays double."""
+    return features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
 
 
 def _leave_encoder_out(

@@ -1,4 +1,4 @@
-"""The literal reference and the product with one set of random weights, both with the settings of the paper's preset."""
+"""The literal reference and the product with one set of random weights, and the settings of the paper's preset."""
 
 from __future__ import annotations
 
