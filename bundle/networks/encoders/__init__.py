@@ -1,9 +1,20 @@
 """Frozen encoders: an image in, a feature map out."""
 
 from bundle.networks.encoders.base import FrozenEncoder
+from bundle.networks.encoders.catalogue import CATALOGUE, EncoderCard
 from bundle.networks.encoders.log_binning import LOG_BINS, LogBinning
-from bundle.networks.encoders.registry import create_encoder
+from bundle.networks.encoders.registry import create_encoder, resolve_encoder
 from bundle.networks.encoders.vit import TimmVitEncoder
 from bundle.networks.encoders.xfeat import XFeatEncoder
 
-__all__ = ["LOG_BINS", "FrozenEncoder", "LogBinning", "TimmVitEncoder", "XFeatEncoder", "create_encoder"]
+__all__ = [
+    "CATALOGUE",
+    "LOG_BINS",
+    "EncoderCard",
+    "FrozenEncoder",
+    "LogBinning",
+    "TimmVitEncoder",
+    "XFeatEncoder",
+    "create_encoder",
+    "resolve_encoder",
+]
