@@ -169,8 +169,8 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
             raise
         except Exception as error:  # the hub's client raises many types: connection, proxy, cache, missing file
             raise EncoderError(
-                f"the weights of {title(name)} could not be fetched from the model hub ({type(error).__name__}); give a "
-                "local file or folder with --encoder_weights, or use the encoder 'xfeat', which needs no hub."
+                f"the weights of {title(name)} could not be fetched from the model hub ({type(error).__name__}); give "
+                "a local file or folder with --encoder_weights, or use the encoder 'xfeat', which needs no hub."
             ) from error
     else:
         model = _build(name, options)

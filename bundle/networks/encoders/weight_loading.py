@@ -17,6 +17,9 @@ UNUSED_PARTS = ("norm", "fc_norm", "head", "head_drop", "attn_pool", "neck")
 #: decoders, heads and the like are no concern of an encoder.
 OWN_PARTS = ("blocks", "patch_embed", "norm_pre", "cls_token", "reg_token", "pos_embed")
 
+#: What the projects call the register tokens.
+REGISTERS = ("register_tokens", "reg_token", "storage_tokens", "embeddings.register_tokens")
+
 
 def load_weights(model: Any, source: str | Path, name: str) -> None:
     """Load a model's weights from a local file or folder.
@@ -62,12 +65,21 @@ def _check_kind(found: FoundWeights, declared: dict[str, str], name: str) -> Non
 
 
 def _check_sizes(found: FoundWeights, model: Any) -> None:
-    """Refuse what timm's converter would quietly resample: patches and position embeddings of another size."""
-    here, expected = tuple(found.patches.shape), tuple(model.patch_embed.proj.weight.shape)
-    if here != expected:
-        raise EncoderError(f"its projection of the patches has the shape {here}, expected {expected}")
+    """Refuse what timm's converter would quietly resample, or stumble over: other patches, positions or registers."""
+    shape, own = tuple(found.patches.shape), tuple(model.patch_embed.proj.weight.shape)
+    if shape != own:
+        raise EncoderError(f"its projection of the patches has the shape {shape}, expected {own}")
+    registers = any(name in found.state for name in REGISTERS)
+    if registers != (getattr(model, "reg_token", None) is not None):
+        here, expected = ("", "none") if registers else ("no ", "some")
+        raise EncoderError(f"it has {here}register tokens, but this encoder has {expected}")
     cells = model.patch_embed.grid_size[0] * model.patch_embed.grid_size[1]
-    for name in ("pos_embed", "positional_embedding", "embeddings.position_embeddings", "embeddings.position_embedding.weight"):
+    for name in (
+        "pos_embed",
+        "positional_embedding",
+        "embeddings.position_embeddings",
+        "embeddings.position_embedding.weight",
+    ):
         value = found.state.get(name)
         if value is not None and value.ndim <= 3 and not 0 <= value.shape[-2] - cells <= model.num_prefix_tokens:
             raise EncoderError(f"its {name} is for {value.shape[-2]} tokens, expected {cells} patches")

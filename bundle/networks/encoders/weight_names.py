@@ -49,9 +49,7 @@ FACEBOOK = Dialect(
     families=(DINO, DINOV2, DINOV3, SAM, MAE, SUPERVISED, CLIP),
     renamings=((r"\.mlp\.lin([12])\.", r".mlp.fc\1."),),  # SAM
 )
-OPENAI = Dialect(
-    speaker="OpenAI", anchor="conv1.weight", families=(CLIP,), beside="class_embedding", prefix="visual."
-)
+OPENAI = Dialect(speaker="OpenAI", anchor="conv1.weight", families=(CLIP,), beside="class_embedding", prefix="visual.")
 TRANSFORMERS_VIT = Dialect(
     speaker="Hugging Face",
     anchor="embeddings.patch_embeddings.projection.weight",
@@ -173,7 +171,9 @@ def recognise(tensors: Mapping[str, Tensor]) -> FoundWeights:
     dialect, prefix = places[0]
     state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     telling = tuple(family for sign, family in SIGNS if any(name.endswith(sign) for name in tensors))
-    return FoundWeights(dialect, state, tuple(family for family in dialect.families if family in telling) or dialect.families)
+    return FoundWeights(
+        dialect, state, tuple(family for family in dialect.families if family in telling) or dialect.families
+    )
 
 
 def to_timm_names(found: FoundWeights, model: Any) -> State:
@@ -213,15 +213,16 @@ def _fuse_projections(state: State) -> State:
         if not name.endswith(".attn.q.weight"):
             continue
         attention = name.removesuffix("q.weight")
-        weights = [fused.pop(f"{attention}{part}.weight", None) for part in "qkv"]
-        if any(weight is None for weight in weights):
+        weights = [state[f"{attention}{part}.weight"] for part in "qkv" if f"{attention}{part}.weight" in state]
+        if len(weights) < 3:
             continue  # whoever loads the weights finds that the projection is missing
         fused[f"{attention}qkv.weight"] = torch.cat(weights)
-        biases = [fused.pop(f"{attention}{part}.bias", None) for part in "qkv"]
-        if any(bias is not None for bias in biases):
-            fused[f"{attention}qkv.bias"] = torch.cat(
-                [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in zip(weights, biases)]
-            )
+        if any(f"{attention}{part}.bias" in state for part in "qkv"):
+            absent = weights[0].new_zeros(len(weights[0]))
+            fused[f"{attention}qkv.bias"] = torch.cat([state.get(f"{attention}{part}.bias", absent) for part in "qkv"])
+        for part in "qkv":
+            fused.pop(f"{attention}{part}.weight")
+            fused.pop(f"{attention}{part}.bias", None)
     return fused
 
 
