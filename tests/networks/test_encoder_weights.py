@@ -139,6 +139,7 @@ class TestNames:
         np.savez(tmp_path / "vit.npz", **{name: value.numpy() for name, value in theirs.items()})
         plain = encoder("vit_s16", saved(state, tmp_path / "timm.pth"))
         assert encoder("vit_s16", tmp_path / "vit.npz").digest == plain.digest
+        assert "its patches are 16 x 16 x 24, for 197 tokens" in refusal("dino_vits8", tmp_path / "vit.npz")
 
 
 class TestWrongWeights:

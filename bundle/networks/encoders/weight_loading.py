@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bundle.errors import EncoderError
 from bundle.networks.encoders.catalogue import EncoderCard, card_of, title
 from bundle.networks.encoders.weight_files import declared_kind, find_weights, read_tensors
@@ -36,6 +38,7 @@ def load_weights(model: Any, source: str | Path, name: str) -> None:
     path = find_weights(source)
     try:
         if path.suffix == ".npz":  # the format of google-research/vision_transformer
+            _check_sizes_of_npz(path, model)
             model.load_pretrained(str(path))
             return
         found = recognise(read_tensors(path))
@@ -83,6 +86,17 @@ def _check_sizes(found: FoundWeights, model: Any) -> None:
         value = found.state.get(name)
         if value is not None and value.ndim <= 3 and not 0 <= value.shape[-2] - cells <= model.num_prefix_tokens:
             raise EncoderError(f"its {name} is for {value.shape[-2]} tokens, expected {cells} patches")
+
+
+def _check_sizes_of_npz(path: Path, model: Any) -> None:
+    """The same for Google's files, where the patches' kernel is (patch, patch, 3, C)."""
+    with np.load(path, allow_pickle=False) as content:
+        kernel = content["embedding/kernel"].shape
+        tokens = content["Transformer/posembed_input/pos_embedding"].shape[1]
+    height, width, colours, channels = kernel
+    own = tuple(model.patch_embed.proj.weight.shape)
+    if (channels, colours, height, width) != own or tokens != model.pos_embed.shape[1]:
+        raise EncoderError(f"its patches are {height} x {width} x {channels}, for {tokens} tokens, expected {own}")
 
 
 def _check_names(state: State, own: State) -> None:
