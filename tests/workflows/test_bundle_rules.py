@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from tests.conftest import Sample, Trained
 from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, at_bundle_root, open_workflow, read_config
 
-OVERLAYS = ("head", "hand", "encoder_dino", "encoder_xfeat", "paper")
+OVERLAYS = ("head", "hand", "paper", *sorted(path.stem for path in CONFIGS.glob("encoder_*.json")))
 WORKFLOWS = ("train", "inference", "evaluate")
 REQUIRED = (
     "schema",
