@@ -60,8 +60,10 @@ def dinov2(state: State) -> Any:
 
 
 def dinov2_training(state: State) -> Any:
-    teacher = {f"teacher.backbone.{name}": value for name, value in dinov2(state).items()}
-    student = {f"student.backbone.{name}": torch.zeros_like(value) for name, value in dinov2(state).items()}
+    """The blocks are kept in chunks, each block with its own number behind that of its chunk."""
+    theirs = renamed(dinov2(state), ("blocks.1.", "blocks.3.1."), ("blocks.0.", "blocks.0.0."))
+    teacher = {f"teacher.backbone.{name}": value for name, value in theirs.items()}
+    student = {f"student.backbone.{name}": torch.zeros_like(value) for name, value in theirs.items()}
     return {"model": {**student, **teacher, "teacher.dino_head.mlp.0.weight": SURPLUS}, "iteration": 7}
 
 

@@ -76,6 +76,7 @@ def _check_sizes(found: FoundWeights, model: Any) -> None:
     if registers != (getattr(model, "reg_token", None) is not None):
         here, expected = ("", "none") if registers else ("no ", "some")
         raise EncoderError(f"it has {here}register tokens, but this encoder has {expected}")
+    prefix = getattr(model, "num_prefix_tokens", 0)  # SAM has none
     cells = model.patch_embed.grid_size[0] * model.patch_embed.grid_size[1]
     for name in (
         "pos_embed",
@@ -84,7 +85,7 @@ def _check_sizes(found: FoundWeights, model: Any) -> None:
         "embeddings.position_embedding.weight",
     ):
         value = found.state.get(name)
-        if value is not None and value.ndim <= 3 and not 0 <= value.shape[-2] - cells <= model.num_prefix_tokens:
+        if value is not None and value.ndim <= 3 and not 0 <= value.shape[-2] - cells <= prefix:
             raise EncoderError(f"its {name} is for {value.shape[-2]} tokens, expected {cells} patches")
 
 

@@ -47,7 +47,10 @@ FACEBOOK = Dialect(
     speaker="timm or Facebook Research",
     anchor="patch_embed.proj.weight",
     families=(DINO, DINOV2, DINOV3, SAM, MAE, SUPERVISED, CLIP),
-    renamings=((r"\.mlp\.lin([12])\.", r".mlp.fc\1."),),  # SAM
+    renamings=(
+        (r"\.mlp\.lin([12])\.", r".mlp.fc\1."),  # SAM
+        (r"^blocks\.\d+\.(\d+)\.", r"blocks.\1."),  # DINOv2's trainings, which keep blocks in chunks
+    ),
 )
 OPENAI = Dialect(speaker="OpenAI", anchor="conv1.weight", families=(CLIP,), beside="class_embedding", prefix="visual.")
 TRANSFORMERS_VIT = Dialect(
