@@ -15,7 +15,7 @@ from bundle.checkpoint import Checkpoint, read_checkpoint
 from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
-from bundle.networks.encoders import create_encoder
+from bundle.networks.encoders import create_encoder, resolve_encoder
 from bundle.networks.whitening import total_covariance
 from bundle.template import Template
 
@@ -95,7 +95,7 @@ def zero_shot_model(
         template: the annotated image.
         network: settings that differ from the defaults of :class:`bundle.networks.NetworkSettings`.
         matching: settings that differ from the defaults of :class:`bundle.matching.settings.MatchingSettings`.
-        encoder_weights: ``"hub"``, ``"random"`` or a local file.
+        encoder_weights: ``"hub"``, ``"random"``, or a local file or folder.
         device: where the network shall be.
         precision: ``"float32"`` or ``"bfloat16"``.
     """
@@ -125,7 +125,7 @@ def trained_model(
         network: of these settings only the encoder counts: it must be that of the checkpoint, whose decoders fit no
             other. All else about the network is as it was trained.
         matching: settings of the matching that shall replace those of the checkpoint.
-        encoder_weights: ``"hub"``, ``"random"`` or a local file.
+        encoder_weights: ``"hub"``, ``"random"``, or a local file or folder.
         device: where the network shall be.
         precision: ``"float32"`` or ``"bfloat16"``.
 
@@ -136,7 +136,7 @@ def trained_model(
     checkpoint = read_checkpoint(path)
     expected = dict(network or {}).get("encoder")
     found = checkpoint.network["encoder"]
-    if expected is not None and dict(expected) != dict(found):
+    if expected is not None and not _same_encoder(expected, found):
         raise CheckpointError(
             f"{path} was trained with the encoder {_describe(found)}, but the configuration asks for "
             f"{_describe(expected)}: train again with this encoder, or leave the encoder out of the configuration."
@@ -187,6 +187,11 @@ def _load_decoders(network: OneShotNetwork, checkpoint: Checkpoint, path: str | 
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} does not fit its own settings ({reason}): train again.") from error
+
+
+def _same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two settings mean one encoder: a short name and timm's name, or a default that one of them spells out."""
+    return "name" in one and resolve_encoder(**one) == resolve_encoder(**other)
 
 
 def _describe(encoder: Mapping[str, Any]) -> str:

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import timm
 import torch
 
-from bundle.checkpoint import Checkpoint, write_checkpoint
+from bundle.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bundle.errors import CheckpointError, ConfigError
 from bundle.landmarks import LandmarkSet
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network, open_model, trained_model, zero_shot_model
-from bundle.networks import NetworkSettings
+from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.template import Template
+from bundle.training.save_model import save_model
+from tests.reference.models import shallow_model
 from tests.workflows.running import TINY_NETWORK
 
 
@@ -20,6 +24,11 @@ from tests.workflows.running import TINY_NETWORK
 def template() -> Template:
     pixels = np.random.default_rng(0).random((120, 100), dtype=np.float32)
     return Template(pixels, LandmarkSet(("a", "b"), np.array([[10.0, 20.0], [60.0, 80.0]])), None, "template")
+
+
+def save_and_find(path: Path, network: OneShotNetwork, template: Template) -> Path:
+    save_model(path, network, template, MatchingSettings(), {})
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +79,36 @@ def test_the_encoder_that_is_expected(path: Path) -> None:
     assert trained_model(path, network={"encoder": {"name": "xfeat"}}).trained
     with pytest.raises(CheckpointError, match="xfeat, but the configuration asks for other"):
         trained_model(path, network={"encoder": {"name": "other"}})
+
+
+class TestNamesOfOneEncoder:
+    """A short name and timm's name, with defaults written out or not, are one encoder."""
+
+    LONG: ClassVar = {"name": "vit_small_patch8_224.dino", "facet": "key", "block": 8, "stride": 4}
+
+    @pytest.fixture(params=[{"name": "dino_vits8"}, LONG], ids=["short", "long"])
+    def trained_with(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, template: Template, tmp_path: Path
+    ) -> Path:
+        sizes = {"depth": 9, "embed_dim": 24, "num_heads": 2}
+        monkeypatch.setattr(timm, "create_model", lambda name, **options: shallow_model(name, **{**options, **sizes}))
+        network = build_network(NetworkSettings(**{**TINY_NETWORK, "encoder": request.param}), encoder_weights="random")
+        return save_and_find(tmp_path / "model.pt", network, template)
+
+    def test_the_checkpoint_says_it_in_full(self, trained_with: Path) -> None:
+        assert read_checkpoint(trained_with).network["encoder"] == {**self.LONG, "seed": 0}
+
+    @pytest.mark.parametrize("expected", [None, {"name": "dino_vits8"}, {"name": "dino_vits8", "block": 8}, LONG])
+    def test_either_name_opens_it(self, expected: dict[str, object] | None, trained_with: Path) -> None:
+        network = {} if expected is None else {"encoder": expected}
+        assert trained_model(trained_with, network=network, encoder_weights="random").trained
+
+    @pytest.mark.parametrize(
+        "expected", [{"name": "dino_vits16"}, {"name": "dino_vits8", "stride": 8}, {"name": "xfeat"}, {"facet": "key"}]
+    )
+    def test_another_encoder_does_not(self, expected: dict[str, object], trained_with: Path) -> None:
+        with pytest.raises(CheckpointError, match="was trained with the encoder vit_small_patch8_224"):
+            trained_model(trained_with, network={"encoder": expected}, encoder_weights="random")
 
 
 def test_a_template_goes_before_a_checkpoint(path: Path, template: Template) -> None:

@@ -10,6 +10,7 @@ from bundle import __version__
 from bundle.checkpoint import Checkpoint, write_checkpoint
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
+from bundle.networks.encoders import resolve_encoder
 from bundle.ranks import is_first, ranks
 from bundle.template import Template
 
@@ -35,7 +36,8 @@ def save_model(
     checkpoint = Checkpoint(
         decoders=network.state_dict(),
         template=template,
-        network=network.settings.as_dict(),
+        # In full: a checkpoint must mean the same encoder when a short name or a default has come to mean another.
+        network={**network.settings.as_dict(), "encoder": resolve_encoder(**network.settings.encoder)},
         matching=matching.as_dict(),
         encoder_digest=network.encoder.digest,
         training={**record, "ranks": ranks(), "version": __version__},

@@ -16,8 +16,7 @@ from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from tests.conftest import Sample, Trained
 from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, at_bundle_root, open_workflow, read_config
 
-RANKS = ("multi_gpu_train", "multi_gpu_inference", "multi_gpu_evaluate")
-OVERLAYS = ("head", "hand", "encoder_dino", "encoder_xfeat", "paper", *RANKS)
+OVERLAYS = ("head", "hand", "paper", *sorted(path.stem for path in CONFIGS.glob("*_*.json")))
 WORKFLOWS = ("train", "inference", "evaluate")
 REQUIRED = (
     "schema",

@@ -1,4 +1,4 @@
-"""Vision transformers of timm as frozen encoders: the paper's DINO ViT-S/8 and any other by its name.
+"""Vision transformers of timm as frozen encoders: the paper's DINO ViT-S/8 and any other by timm's name.
 
 Paper, section 3, "Implementation Details": DINO-S, "key" of the ninth layer, patches of 8 x 8 at stride 4.
 """
@@ -6,7 +6,6 @@ Paper, section 3, "Implementation Details": DINO-S, "key" of the ninth layer, pa
 from __future__ import annotations
 
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import timm
@@ -17,6 +16,8 @@ from torch.nn import functional as F
 
 from bundle.errors import EncoderError
 from bundle.networks.encoders.base import FrozenEncoder, state_digest
+from bundle.networks.encoders.catalogue import CATALOGUE, title
+from bundle.networks.encoders.weight_loading import UNUSED_PARTS, load_weights
 
 Facet = Literal["key", "query", "value", "token"]
 
@@ -29,10 +30,11 @@ class TimmVitEncoder(FrozenEncoder):
         facet: what to read: the block's ``"key"``, ``"query"`` or ``"value"`` projection, all heads concatenated, or
             its output ``"token"``. Class and register tokens are dropped.
         block: 0-based index of the block that is read; later blocks are not even kept.
-        stride: stride in pixels of the patch convolution, a divisor of the patch size for overlapping patches; the
-            grid is ``1 + (side - patch) // stride``. None keeps the patch size.
+        stride: stride in pixels of the patch convolution, from 1 to the patch size; patches overlap where it is
+            smaller. The grid is ``1 + (side - patch) // stride``. None keeps the patch size.
         weights: ``"hub"`` downloads timm's weights (or finds them in the local cache), ``"random"`` draws them from
-            ``seed`` (for tests), any other string is a local file (``.pth``, ``.safetensors``).
+            ``seed`` (for tests), any other string is a local file or folder (see
+            :func:`bundle.networks.encoders.weight_loading.load_weights`).
         seed: seed of random weights.
 
     Raises:
@@ -79,7 +81,7 @@ class TimmVitEncoder(FrozenEncoder):
         if facet != "token":
             kept[-1] = FacetReadOut(kept[-1], facet)
         model.blocks = nn.Sequential(*kept) if isinstance(blocks, nn.Sequential) else nn.ModuleList(kept)
-        for unused in ("norm", "fc_norm", "head", "head_drop", "attn_pool", "neck"):
+        for unused in UNUSED_PARTS:
             if hasattr(model, unused):
                 setattr(model, unused, nn.Identity())
         self.model: Any = model
@@ -148,8 +150,11 @@ class FacetReadOut(nn.Module):
 def _create_model(name: str, weights: str, seed: int) -> nn.Module:
     """Build the timm model with its weights; every failure becomes one sentence."""
     if not _is_known(name):
-        close = ", ".join(get_close_matches(name, timm.list_models(pretrained=True), n=5)) or "see timm's list"
-        raise EncoderError(f"encoder {name!r} is neither 'xfeat' nor a model of timm; near names: {close}.")
+        known = [*CATALOGUE, *timm.list_models(pretrained=True)]
+        close = ", ".join(get_close_matches(name, known, n=5)) or "none, see docs/encoders.md"
+        raise EncoderError(
+            f"encoder {name!r} is neither 'xfeat' nor a model of timm, nor a short name of one; near names: {close}."
+        )
     options: dict[str, Any] = (
         {"num_classes": 0} if name.startswith("samvit") else {"num_classes": 0, "dynamic_img_size": True}
     )
@@ -164,19 +169,12 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
             raise
         except Exception as error:  # the hub's client raises many types: connection, proxy, cache, missing file
             raise EncoderError(
-                f"the weights of {name} could not be fetched from the model hub ({type(error).__name__}); give a local "
-                "file with --encoder_weights FILE, or use the encoder 'xfeat', which needs no hub."
+                f"the weights of {title(name)} could not be fetched from the model hub ({type(error).__name__}); give "
+                "a local file or folder with --encoder_weights, or use the encoder 'xfeat', which needs no hub."
             ) from error
     else:
-        path = Path(weights)
-        if not path.is_file():
-            raise EncoderError(f"encoder_weights is {weights!r}: no such file (or say 'hub' or 'random').")
         model = _build(name, options)
-        try:
-            timm.models.load_checkpoint(model, str(path), strict=True, weights_only=True)
-        except Exception as error:  # torch, safetensors and timm each raise their own
-            reason = (str(error).splitlines() or [type(error).__name__])[0]  # some say nothing
-            raise EncoderError(f"{path} does not hold the weights of {name}: {reason}") from error
+        load_weights(model, weights, name)
     return model
 
 
