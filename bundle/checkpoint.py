@@ -83,7 +83,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise CheckpointError(
-            f"the checkpoint {path} cannot be written: {error.strerror}; choose another --model_path."
+            f"the checkpoint {path} cannot be written: {error.strerror}; choose another --model_path (or --output, where "
+            "a script writes it)."
         ) from error
     return path
 

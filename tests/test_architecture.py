@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "handlers": {*RECORDS, "geometry", "io", "writers", "metrics", "data"},
     "checkpoint": set(RECORDS),
     "model": {*RECORDS, "checkpoint", "matching", "networks"},
+    "imports": {*RECORDS, "io", "checkpoint", "matching", "networks", "model"},
     "training": {
         *RECORDS,
         *("geometry", "data", "losses", "matching", "networks", "metrics", "inferers", "checkpoint", "model"),
