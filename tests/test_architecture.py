@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "handlers": {*RECORDS, "geometry", "io", "writers", "metrics", "data"},
     "checkpoint": set(RECORDS),
     "model": {*RECORDS, "checkpoint", "matching", "networks"},
+    "export": {*RECORDS, "io", "writers", "matching", "networks", "checkpoint", "model"},
     "imports": {*RECORDS, "io", "checkpoint", "matching", "networks", "model"},
     "training": {
         *RECORDS,
