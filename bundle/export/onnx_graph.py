@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bundle.errors import ExportError
 from bundle.export.parts import Part
+from bundle.export.steady_norm import with_steady_norms
 
 #: Packages that only the export needs; see requirements-export.txt.
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -43,7 +44,7 @@ def onnx_graph(part: Part, opset: int) -> bytes:
     try:
         with torch.no_grad():
             program = torch.onnx.export(
-                part,
+                with_steady_norms(part),
                 inputs,
                 input_names=part.inputs,
                 output_names=part.outputs,
