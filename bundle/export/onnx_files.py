@@ -68,7 +68,8 @@ def export_model(
         if max(differences) > tolerance:
             raise ExportError(
                 f"the {part.name} part of {model_path} gives other values in ONNX Runtime than in PyTorch (largest "
-                f"difference {max(differences):.1e}, at most {tolerance:.1e} is allowed): try another --opset."
+                f"difference {max(differences):.1e}, at most {tolerance:.1e} is allowed): try another --opset, "
+                "or allow more with --tolerance."
             )
         graphs[f"{part.name}.onnx"] = graph
         described[part.name] = describe_part(part, f"{part.name}.onnx", expected, differences)
