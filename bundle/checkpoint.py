@@ -53,6 +53,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
         CheckpointError: when the file cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise _cannot_write(path, "it is a folder")
     template = checkpoint.template
     grey = np.round(template.pixels.astype(np.float64) * _GREY_LEVELS) - _GREY_SHIFT
     content = {
@@ -82,10 +84,15 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be written: {error.strerror}; choose another --model_path."
-        ) from error
+        raise _cannot_write(path, error.strerror or str(error)) from error
     return path
+
+
+def _cannot_write(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint {path} cannot be written: {reason}; choose another --model_path, or --output where a script "
+        "writes it."
+    )
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

@@ -31,6 +31,10 @@ class ConfigError(BundleError):
     """A setting of the configuration that is missing or out of range."""
 
 
+class ExportError(BundleError):
+    """A model that cannot be exported, or whose export gives something else."""
+
+
 def find_bundle_error(error: BaseException | None) -> BundleError | None:
     """The error of ours behind an exception, if any: MONAI's config parser wraps what a component raises."""
     seen: set[int] = set()

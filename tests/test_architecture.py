@@ -42,6 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "handlers": {*RECORDS, "geometry", "ranks", "io", "writers", "metrics", "data"},
     "checkpoint": set(RECORDS),
     "model": {*RECORDS, "checkpoint", "matching", "networks"},
+    "export": {*RECORDS, "io", "writers", "matching", "networks", "checkpoint", "model"},
+    "imports": {*RECORDS, "io", "checkpoint", "matching", "networks", "model"},
     "training": {
         *RECORDS,
         *("geometry", "ranks", "data", "losses", "matching", "networks", "metrics", "inferers", "checkpoint", "model"),

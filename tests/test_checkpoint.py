@@ -64,7 +64,7 @@ def test_an_old_file_is_replaced_and_nothing_else_left(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder" / "model.pt").mkdir(parents=True)
-    for path in (tmp_path / "file" / "model.pt", tmp_path / "folder" / "model.pt"):
+    for path in (tmp_path / "file" / "model.pt", tmp_path / "folder" / "model.pt", Path()):
         with pytest.raises(CheckpointError, match="--model_path"):
             write_checkpoint(path, checkpoint())
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["model.pt"], "no half of a file is left"

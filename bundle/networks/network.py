@@ -76,11 +76,20 @@ class OneShotNetwork(nn.Module):
             for each scale a tensor of shape (B, encoder.channels, h, w).
         """
         sizes = self.global_sizes((image.shape[-2], image.shape[-1]))[: len(self.settings.working_sides)]
-        shrunk = [resize(image, size, self.settings.resampling) for size in sizes]
-        if self.settings.negative:
-            shrunk += [1.0 - view for view in shrunk]
+        return self.encode_views([resize(image, size, self.settings.resampling) for size in sizes])
+
+    def encode_views(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """Frozen features of whole images that have their working sizes already.
+
+        Args:
+            views: for each of the working sizes a tensor of shape (B, 1, H, W), 0 to 1; no negatives.
+
+        Returns:
+            what :meth:`encode_global` gives.
+        """
+        negatives = [1.0 - view for view in views] if self.settings.negative else []
         with self._precision():
-            return [_single(self.encoder(view)) for view in shrunk]
+            return [_single(self.encoder(view)) for view in [*views, *negatives]]
 
     def decode_global(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Descriptors of whole images, of length one at every position: F^G of the paper.

@@ -1,0 +1,88 @@
+"""Export a trained model: its network as ONNX files, for images of one size.
+
+Written are ``global.onnx`` (image at its working sizes to descriptors), ``local.onnx`` where the model has a local
+decoder (crops to features), and ``export.json``, which says what they take and give. Each is compared with PyTorch
+first. The packages of ``requirements-export.txt`` are needed.
+
+Example:
+    python scripts/export_onnx.py --model_path models/model.pt --image_size 2400 1935 --output_dir output/onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the bundle is no installed package
+
+from bundle.errors import BundleError  # noqa: E402
+from bundle.export import export_model  # noqa: E402
+from bundle.io.size import MIN_SIDE  # noqa: E402
+
+OPSETS = (18, 23)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line of the script."""
+    parser = argparse.ArgumentParser(description="Export a trained model as ONNX files for images of one size.")
+    parser.add_argument(
+        "--model_path", type=Path, default=ROOT / "models" / "model.pt", help="the checkpoint (default models/model.pt)"
+    )
+    parser.add_argument(
+        "--image_size", type=int, nargs=2, required=True, metavar=("H", "W"), help="rows and columns of the images"
+    )
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder to write the files to")
+    parser.add_argument("--encoder_weights", default="hub", help="hub, random (for tests), or a file (default hub)")
+    parser.add_argument("--batch", type=int, help="crops at once in local.onnx (default: one a landmark)")
+    parser.add_argument("--opset", type=int, default=20, help="version of ONNX's operators (default 20)")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-4, help="largest difference, as a share of the largest value (1e-4)"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0, or 1 with one sentence on standard error where the export fails. Bad arguments end with exit status 2.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    height, width = args.image_size
+    if min(height, width) < MIN_SIDE:
+        parser.error(f"--image_size is {height} {width}: expected at least {MIN_SIDE} rows and columns")
+    if args.batch is not None and args.batch < 1:
+        parser.error(f"--batch is {args.batch}: expected at least one crop")
+    if not OPSETS[0] <= args.opset <= OPSETS[1]:
+        parser.error(f"--opset is {args.opset}: expected {OPSETS[0]} to {OPSETS[1]}")
+    if not (args.tolerance > 0 and math.isfinite(args.tolerance)):
+        parser.error(f"--tolerance is {args.tolerance}: expected a positive number")
+    if args.output_dir.exists() and not args.output_dir.is_dir():
+        parser.error(f"--output_dir is {args.output_dir}: expected a folder, but it is a file")
+    try:
+        content = export_model(
+            args.model_path,
+            (height, width),
+            args.output_dir,
+            encoder_weights=args.encoder_weights,
+            batch=args.batch,
+            opset=args.opset,
+            tolerance=args.tolerance,
+        )
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for part in content["parts"].values():
+        path = args.output_dir / part["file"]
+        worst = max(output["largest_difference"] for output in part["outputs"])
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB), largest difference from PyTorch {worst:.1e}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""Turn the two checkpoint files of the paper's public code into one checkpoint of this project.
+
+GLOBAL.pth is the file of the global stage, LOCAL.pth that of the local stage; TEMPLATE is the image that they were
+trained on, with its landmarks. The shape of the network comes from ``configs/paper.json``.
+
+Example:
+    python scripts/import_fmosd_checkpoint.py global.pth local.pth --template_image 125.bmp \
+        --template_landmarks 125.csv --pixel_spacing 0.1 --output models/paper.pt
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the bundle is no installed package
+
+from bundle.checkpoint import write_checkpoint  # noqa: E402
+from bundle.errors import BundleError, ConfigError  # noqa: E402
+from bundle.imports import import_fmosd, read_preset  # noqa: E402
+from bundle.io.spacing import parse_spacing  # noqa: E402
+from bundle.io.template import read_template  # noqa: E402
+
+DIFFERS = "note: the local file's conv_out1 differs from the global file's conv_out, which is the one that is taken"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line of the script."""
+    parser = argparse.ArgumentParser(description="Turn the checkpoint files of FM-OSD's public code into a model.")
+    parser.add_argument("global_file", type=Path, metavar="GLOBAL.pth", help="file of the global stage")
+    parser.add_argument("local_file", type=Path, metavar="LOCAL.pth", help="file of the local stage")
+    parser.add_argument("--template_image", type=Path, required=True, help="the image that they were trained on")
+    parser.add_argument("--template_landmarks", type=Path, required=True, help="its landmark file")
+    parser.add_argument("--output", type=Path, default=ROOT / "models" / "model.pt", help="default models/model.pt")
+    parser.add_argument("--encoder_weights", default="hub", help="hub, random (for tests), or a file (default hub)")
+    parser.add_argument("--pixel_spacing", type=float, nargs="+", metavar="MM", help="mm a pixel: one number, or x y")
+    parser.add_argument("--landmark_names", nargs="+", metavar="NAME", help="other names for the landmarks")
+    parser.add_argument("--k", type=int, help="candidates of each landmark: 3 for heads, 5 for hands (default 3)")
+    parser.add_argument(
+        "--config_file",
+        type=Path,
+        default=ROOT / "configs" / "paper.json",
+        help="the network that they were trained in (default configs/paper.json)",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0, or 1 with one sentence on standard error where a file cannot be used. Bad arguments end with exit status 2.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.k is not None and args.k < 1:
+        parser.error(f"--k is {args.k}: expected at least one candidate")
+    spacing = args.pixel_spacing[0] if args.pixel_spacing and len(args.pixel_spacing) == 1 else args.pixel_spacing
+    try:
+        spacing = parse_spacing(spacing)
+    except ConfigError as error:
+        parser.error(f"--pixel_spacing: {error}")
+    if args.output.resolve() in {path.resolve() for path in (args.global_file, args.local_file, args.template_image)}:
+        parser.error(f"--output is {args.output}: expected another file than those that are read")
+    try:
+        network, matching = read_preset(args.config_file)
+        template = read_template(
+            args.template_image, args.template_landmarks, spacing=spacing, names=args.landmark_names
+        )
+        checkpoint = import_fmosd(
+            args.global_file,
+            args.local_file,
+            template,
+            network=network,
+            matching=matching if args.k is None else {**matching, "k": args.k},
+            encoder_weights=args.encoder_weights,
+        )
+        written = write_checkpoint(args.output, checkpoint)
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if checkpoint.training["local_copy_differs"]:
+        print(DIFFERS)
+    print(f"model written to {written} ({written.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

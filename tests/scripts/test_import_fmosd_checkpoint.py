@@ -1,0 +1,121 @@
+"""The script as its users run it, and a run with the model that it makes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.checkpoint import read_checkpoint
+from bundle.io.landmark_files import read_landmark_table
+from tests.conftest import Sample
+from tests.imports.fmosd_files import global_state, write_files
+from tests.workflows.running import ROOT, TINY_PAPER_NETWORK, environment, run
+
+SCRIPT = ROOT / "scripts" / "import_fmosd_checkpoint.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of both stages, and a configuration of the tiny network that they fit."""
+    folder = tmp_path_factory.mktemp("fmosd")
+    write_files(folder, 17 * 192, 16)
+    matching = {"strategy": "paper", "k": "@candidates", "patch": 1}
+    settings = {"network": TINY_PAPER_NETWORK, "matching": matching, "candidates": 3}
+    (folder / "tiny.json").write_text(json.dumps(settings), encoding="utf-8")
+    return folder
+
+
+def call(small: Sample, cwd: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, SCRIPT, "--encoder_weights", "random", "--template_image", small.image]
+    line += ["--template_landmarks", small.landmarks, *arguments]
+    return subprocess.run(
+        [str(part) for part in line],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_model_finds_landmarks(folder: Path, small: Sample, tmp_path: Path) -> None:
+    torch.save(global_state(17 * 192, 16, seed=5), tmp_path / "global.pth")
+    names = [f"point {index}" for index in range(8)]
+    options = ["--output", "model.pt", "--config_file", folder / "tiny.json", "--k", "5"]
+    more = ["--pixel_spacing", "0.5", "0.25", "--landmark_names", *names]
+    done = call(small, tmp_path, "global.pth", folder / "local.pth", *options, *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "note: the local file's conv_out1 differs" in done.stdout
+    assert "model written to model.pt (" in done.stdout
+    checkpoint = read_checkpoint(tmp_path / "model.pt")
+    assert checkpoint.matching["k"] == 5 and checkpoint.template.spacing == (0.5, 0.25)
+    assert list(checkpoint.template.landmarks.names) == names
+    run(
+        "inference",
+        model_path=tmp_path / "model.pt",
+        encoder_weights="random",
+        dataset_dir=small.images,
+        output_dir=tmp_path / "out",
+        writers=["json"],
+    )
+    found = read_landmark_table(tmp_path / "out" / "landmarks.csv")
+    assert len(found) == 3
+    assert all(np.isfinite(landmarks.points).all() and len(landmarks) == 8 for landmarks in found.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["{local}", "{global}"], 1, "give the global stage's file first"),
+        (["none.pth", "{local}"], 1, "there is no file none.pth"),
+        (["{global}", "{local}", "--template_image", "none.png"], 1, "none.png"),
+        (["{global}", "{local}", "--config_file", "none.json"], 1, "there is no configuration none.json"),
+        (["{global}", "{local}", "--landmark_names", "a"], 1, "8"),
+        (["{global}", "{local}", "--output", "."], 1, "choose another"),
+        (["{global}"], 2, "LOCAL.pth"),
+        (["{global}", "{local}", "--k", "0"], 2, "--k is 0"),
+        (["{global}", "{local}", "--pixel_spacing", "-1"], 2, "--pixel_spacing"),
+        (["{global}", "{local}", "--output", "{global}"], 2, "expected another file"),
+    ],
+)
+def test_what_is_refused(
+    arguments: list[str],
+    status: int,
+    words: str,
+    folder: Path,
+    small: Sample,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, because each start takes seconds."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    monkeypatch.chdir(tmp_path)
+    import import_fmosd_checkpoint as script
+
+    given = [part.format(**{"global": folder / "global.pth", "local": folder / "local.pth"}) for part in arguments]
+    options = ["--config_file", folder / "tiny.json", "--encoder_weights", "random", "--output", "model.pt"]
+    options += ["--template_image", small.image, "--template_landmarks", small.landmarks]
+    line = [*given[: 2 if len(given) > 1 else 1], *map(str, options), *given[2:]]
+    try:
+        found = script.main(line)
+    except SystemExit as stop:
+        found = stop.code
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (found, words in said) == (status, True), said
+    assert said.startswith("error: ") or status == 2
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_wrong_file_costs_one_line(folder: Path, small: Sample, tmp_path: Path) -> None:
+    (tmp_path / "text.pth").write_text("no weights")
+    done = call(small, tmp_path, "text.pth", folder / "local.pth")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("error: text.pth is no file of torch.save") and done.stderr.count("\n") == 1
