@@ -9,6 +9,9 @@ from torch.nn import functional as F
 from bundle.errors import ConfigError
 from bundle.geometry import cell_grid
 
+#: Of a vector of features; shorter ones are as good as zero.
+SMALLEST_LENGTH = 1e-12
+
 
 class DistanceAwareSimilarityLoss(nn.Module):
     """Mean squared error between each landmark's similarity map and a Gaussian of height 1 around it.
@@ -47,9 +50,11 @@ class DistanceAwareSimilarityLoss(nn.Module):
         inside = ((nearest >= 0) & (nearest <= last)).all(dim=-1)
         column, row = nearest.clamp(min=0).minimum(last).unbind(dim=-1)
 
-        normalised = F.normalize(features, dim=1).flatten(2)
-        own = normalised.gather(2, (row * columns + column)[:, None].expand(-1, features.shape[1], -1))
-        similarity = torch.bmm(own.transpose(1, 2), normalised)
+        # The lengths divide the products instead of the features: one large map less, forward and backward.
+        cells_in_a_row = features.flatten(2)
+        lengths = torch.linalg.vector_norm(cells_in_a_row, dim=1, keepdim=True).clamp(min=SMALLEST_LENGTH)
+        own = cells_in_a_row.gather(2, (row * columns + column)[:, None].expand(-1, features.shape[1], -1))
+        similarity = torch.bmm(F.normalize(own, dim=1).transpose(1, 2), cells_in_a_row) / lengths
 
         grid = cell_grid((rows, columns), dtype=features.dtype, device=features.device)
         centres = torch.stack([column, row], dim=-1).to(features.dtype)

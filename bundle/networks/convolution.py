@@ -8,8 +8,10 @@ from torch.nn import functional as F
 
 from bundle.networks.winograd import KERNELS, winograd_conv2d
 
-#: From here on Winograd's way measures better on processors; with fewer channels its transforms cost what it saves.
+#: From here on Winograd's way measures better on processors; below, its transforms cost what it saves: those of the
+#: maps with few channels, those of the kernel with few cells.
 WINOGRAD_CHANNELS = 64
+WINOGRAD_CELLS = 10_000
 
 
 def convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
@@ -31,13 +33,14 @@ def convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, padding
 
 
 def _by_winograd(inputs: Tensor, weight: Tensor) -> bool:
-    """On a processor, in full precision, with many channels; an exported graph keeps the plain operation."""
+    """On a processor, in full precision, on enough numbers; an exported graph keeps the plain operation."""
     return (
         inputs.device.type == "cpu"
         and inputs.dtype in (torch.float32, torch.float64)
         and weight.shape[-1] == weight.shape[-2]
         and weight.shape[-1] in KERNELS
         and min(weight.shape[:2]) >= WINOGRAD_CHANNELS
+        and inputs.numel() >= WINOGRAD_CELLS * inputs.shape[1]
         and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()
         and not torch.compiler.is_compiling()

@@ -57,7 +57,7 @@ class LogBinning(nn.Module):
         near, far = self._kernels(weight)
         padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
         averages = F.pad(_averages(features), (3, 3, 3, 3), mode="replicate")
-        return convolve(padded, near) + _convolve_every_third(averages, far)
+        return convolve(padded, near) + F.conv2d(averages, far, dilation=3)
 
     @staticmethod
     def _kernels(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,20 +85,3 @@ class NoBinning(nn.Module):
 
 def _averages(features: Tensor) -> Tensor:
     return F.avg_pool2d(features, kernel_size=3, stride=1, padding=1, count_include_pad=False)
-
-
-def _convolve_every_third(inputs: Tensor, weight: Tensor) -> Tensor:
-    """A 3x3 convolution whose taps are three cells apart: an ordinary one on each of the nine maps of every third cell.
-
-    Args:
-        inputs: (B, C, H, W).
-        weight: (O, C, 3, 3).
-
-    Returns:
-        tensor of shape (B, O, H - 6, W - 6).
-    """
-    batch, channels, height, width = inputs.shape
-    whole = F.pad(inputs, (0, -width % 3, 0, -height % 3))
-    thirds = F.pixel_unshuffle(whole, 3).unflatten(1, (channels, 9)).transpose(1, 2).flatten(0, 1)
-    result = convolve(thirds, weight).unflatten(0, (batch, 9)).transpose(1, 2).flatten(1, 2)
-    return F.pixel_shuffle(result, 3)[..., : height - 6, : width - 6]

@@ -83,17 +83,13 @@ class _WinogradConv2d(torch.autograd.Function):
         matrices = transforms(weight.shape[-1], inputs.dtype)
         kernel = _transformed_kernel(weight, matrices)
         rows, columns = (side + 2 * padding - weight.shape[-1] + 1 for side in inputs.shape[-2:])
-        results = []
-        for image in inputs:
-            strips = _Strips(image, matrices, padding)
-            result = image.new_empty(strips.rows * TILE, strips.columns * TILE, len(weight))
-            for strip in strips:
-                products = torch.bmm(strips.transformed(strip), kernel)
-                _as_tiles(result, strip, strips.columns, (TILE, TILE)).copy_(
-                    _both_sides(matrices.output, products).view(TILE, TILE, -1, strips.columns, len(weight))
-                )
-            results.append(result[:rows, :columns])
-        return torch.stack(results).permute(0, 3, 1, 2)
+        strips = _Strips(inputs, matrices, padding)
+        result = inputs.new_empty(len(inputs), strips.rows * TILE, strips.columns * TILE, len(weight))
+        for strip in strips:
+            products = torch.bmm(strips.transformed(strip), kernel)
+            tiles = strips.tiles_of(result, strip, (TILE, TILE))
+            tiles.copy_(_both_sides(matrices.output, products).view(tiles.shape))
+        return result[:, :rows, :columns].permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -104,74 +100,83 @@ class _WinogradConv2d(torch.autograd.Function):
         n = len(matrices.input)
         kernel = _transformed_kernel(weight, matrices).transpose(1, 2)
         of_kernel = inputs.new_zeros(n * n, weight.shape[1], weight.shape[0])
-        of_inputs = []
-        for image, pull in zip(inputs, gradient):
-            strips = _Strips(image, matrices, padding)
-            padded = image.new_zeros(strips.rows * TILE, strips.columns * TILE, len(weight))
-            padded[: pull.shape[-2], : pull.shape[-1]] = pull.permute(1, 2, 0)
-            of_image = torch.zeros_like(strips.padded)
-            for strip in strips:
-                tiles = _as_tiles(padded, strip, strips.columns, (TILE, TILE)).reshape(TILE, TILE, -1)
-                pulled = _both_sides(matrices.output.T, tiles).view(n * n, -1, len(weight))
-                if ctx.needs_input_grad[1]:
-                    of_kernel += torch.bmm(strips.transformed(strip).transpose(1, 2), pulled)
-                if ctx.needs_input_grad[0]:
-                    spread = _both_sides(matrices.input.T, torch.bmm(pulled, kernel))
-                    _add_tiles(of_image, strip, strips.columns, spread.view(n, n, -1, strips.columns, len(image)))
-            of_inputs.append(of_image[padding : padding + image.shape[-2], padding : padding + image.shape[-1]])
-        return (
-            torch.stack(of_inputs).permute(0, 3, 1, 2) if ctx.needs_input_grad[0] else None,
-            _kernel_gradient(of_kernel, weight, matrices) if ctx.needs_input_grad[1] else None,
-            None,
-        )
+        strips = _Strips(inputs, matrices, padding)
+        padded = inputs.new_zeros(len(inputs), strips.rows * TILE, strips.columns * TILE, len(weight))
+        padded[:, : gradient.shape[-2], : gradient.shape[-1]] = gradient.permute(0, 2, 3, 1)
+        of_inputs = torch.zeros_like(strips.padded) if ctx.needs_input_grad[0] else None
+        for strip in strips:
+            tiles = strips.tiles_of(padded, strip, (TILE, TILE)).reshape(TILE, TILE, -1)
+            pulled = _both_sides(matrices.output.T, tiles).view(n * n, -1, len(weight))
+            if ctx.needs_input_grad[1]:
+                of_kernel.baddbmm_(strips.transformed(strip).transpose(1, 2), pulled)
+            if of_inputs is not None:
+                spread = _both_sides(matrices.input.T, torch.bmm(pulled, kernel))
+                strips.add_tiles(of_inputs, strip, spread)
+        if of_inputs is not None:
+            height, width = inputs.shape[-2:]
+            of_inputs = of_inputs[:, padding : padding + height, padding : padding + width].permute(0, 3, 1, 2)
+        return of_inputs, _kernel_gradient(of_kernel, weight, matrices) if ctx.needs_input_grad[1] else None, None
+
+
+class _Strip(NamedTuple):
+    """A part of the work: some rows of tiles of one image, or all tiles of some small images."""
+
+    images: slice
+    rows: slice
 
 
 class _Strips:
-    """One image as strips of rows of tiles, with its padding and with zeros up to whole tiles.
+    """A batch of images in strips, with its padding and with zeros up to whole tiles.
 
     Attributes:
-        padded: (H', W', C).
-        rows: rows of tiles.
+        padded: (B, H', W', C).
+        rows: rows of tiles of an image.
         columns: tiles in a row.
     """
 
-    def __init__(self, image: Tensor, matrices: Transforms, padding: int) -> None:
+    def __init__(self, images: Tensor, matrices: Transforms, padding: int) -> None:
         n, kernel = matrices.kernel.shape
-        channels, height, width = image.shape
+        batch, channels, height, width = images.shape
         self.rows, self.columns = (-(-(side + 2 * padding - kernel + 1) // TILE) for side in (height, width))
-        self.padded = image.new_zeros(self.rows * TILE + n - TILE, self.columns * TILE + n - TILE, channels)
-        self.padded[padding : padding + height, padding : padding + width] = image.permute(1, 2, 0)
+        self.padded = images.new_zeros(batch, self.rows * TILE + n - TILE, self.columns * TILE + n - TILE, channels)
+        self.padded[:, padding : padding + height, padding : padding + width] = images.permute(0, 2, 3, 1)
         self._matrices = matrices
 
-    def __iter__(self) -> Iterator[slice]:
-        step = max(1, _TILES_AT_A_TIME // self.columns)
-        for start in range(0, self.rows, step):
-            yield slice(start, min(start + step, self.rows))
+    def __iter__(self) -> Iterator[_Strip]:
+        batch = len(self.padded)
+        together = max(1, _TILES_AT_A_TIME // (self.rows * self.columns))
+        step = min(self.rows, max(1, _TILES_AT_A_TIME // self.columns))
+        for image in range(0, batch, together):
+            for row in range(0, self.rows, step):
+                yield _Strip(slice(image, min(image + together, batch)), slice(row, min(row + step, self.rows)))
 
-    def transformed(self, strip: slice) -> Tensor:
+    def transformed(self, strip: _Strip) -> Tensor:
         """The inputs of a strip's tiles, transformed: (n * n, tiles, C)."""
         n, channels = len(self._matrices.input), self.padded.shape[-1]
-        tiles = _as_tiles(self.padded, strip, self.columns, (n, n)).reshape(n, n, -1)
+        tiles = self.tiles_of(self.padded, strip, (n, n)).reshape(n, n, -1)
         return _both_sides(self._matrices.input, tiles).view(n * n, -1, channels)
 
+    def tiles_of(self, images: Tensor, strip: _Strip, size: tuple[int, int], top: int = 0, left: int = 0) -> Tensor:
+        """A view of a strip of images (B, H, W, C) as (*size, images, rows, columns, C); large tiles overlap."""
+        of_image, along_y, along_x, _ = images.stride()
+        return images.as_strided(
+            (*size, _length(strip.images), _length(strip.rows), self.columns, images.shape[-1]),
+            (along_y, along_x, of_image, TILE * along_y, TILE * along_x, 1),
+            strip.images.start * of_image + (strip.rows.start * TILE + top) * along_y + left * along_x,
+        )
 
-def _as_tiles(image: Tensor, strip: slice, columns: int, size: tuple[int, int], top: int = 0, left: int = 0) -> Tensor:
-    """A view of an image (H, W, C) as (*size, rows of tiles, columns, C); tiles larger than TILE overlap."""
-    along_y, along_x, _ = image.stride()
-    return image.as_strided(
-        (*size, strip.stop - strip.start, columns, image.shape[-1]),
-        (along_y, along_x, TILE * along_y, TILE * along_x, 1),
-        image.storage_offset() + (strip.start * TILE + top) * along_y + left * along_x,
-    )
+    def add_tiles(self, images: Tensor, strip: _Strip, tiles: Tensor) -> None:
+        """Add overlapping tiles (n, n, X) to images in place: parts of TILE cells a side do not overlap each other."""
+        n = len(tiles)
+        for top in range(0, n, TILE):
+            for left in range(0, n, TILE):
+                part = tiles[top : top + TILE, left : left + TILE]
+                place = self.tiles_of(images, strip, (part.shape[0], part.shape[1]), top, left)
+                place.add_(part.reshape(place.shape))
 
 
-def _add_tiles(image: Tensor, strip: slice, columns: int, tiles: Tensor) -> None:
-    """Add overlapping tiles to an image in place: parts of TILE cells a side do not overlap each other."""
-    n = len(tiles)
-    for top in range(0, n, TILE):
-        for left in range(0, n, TILE):
-            part = tiles[top : top + TILE, left : left + TILE]
-            _as_tiles(image, strip, columns, (part.shape[0], part.shape[1]), top, left).add_(part)
+def _length(part: slice) -> int:
+    return part.stop - part.start
 
 
 def _both_sides(matrix: Tensor, tiles: Tensor) -> Tensor:

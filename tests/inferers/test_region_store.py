@@ -33,7 +33,7 @@ def test_what_is_stored_comes_back_from_memory_or_file(numbers_in_memory: int) -
 
 
 def test_only_what_exceeds_the_budget_goes_to_the_file() -> None:
-    store = RegionStore(regions(), memory_gb=120 * 4 / 1e9)
+    store = RegionStore(regions(), memory_gb=121 * 4 / 1e9)  # the first two have 60 numbers each
     assert sorted(store._memory) == [0, 2] and sorted(store._disk) == [1, 3]
     assert RegionStore(regions(), None)._file is None
     assert len(RegionStore([], 0.1)) == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bundle.networks import convolution
 from bundle.networks.decoders import GlobalDecoder, LocalDecoder
 from bundle.networks.log_binning import LogBinning
 from tests.reference.decoders import convolution_by_hand, global_features, local_features
@@ -77,8 +78,11 @@ def test_local_decoder_equals_the_literal_one(old: tuple[int, int], new: tuple[i
 
 @pytest.mark.parametrize(("old", "new"), [((7, 5), (23, 17)), ((6, 6), (6, 6)), ((9, 8), (7, 31))])
 @torch.no_grad()
-def test_many_channels_go_the_short_way_to_the_same_maps(old: tuple[int, int], new: tuple[int, int]) -> None:
-    """As wide as the paper's: from 64 channels on the convolutions are rewritten, in single precision too."""
+def test_winograds_way_leads_to_the_same_maps(
+    old: tuple[int, int], new: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wide and large maps go that way, in single precision too."""
+    monkeypatch.setattr(convolution, "WINOGRAD_CELLS", 1)
     torch.manual_seed(0)
     whole, local = GlobalDecoder(64, 64, LogBinning()), LocalDecoder(64, 64, LogBinning()).eval()
     features = random_map(64, *old, dtype=torch.float32)
@@ -92,7 +96,8 @@ def test_many_channels_go_the_short_way_to_the_same_maps(old: tuple[int, int], n
         torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
-def test_local_decoder_has_the_gradients_of_the_plain_operations() -> None:
+def test_local_decoder_has_the_gradients_of_the_plain_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "WINOGRAD_CELLS", 1)
     torch.manual_seed(0)
     decoder = LocalDecoder(64, 64).double().train()
     features, pull = random_map(2, 64, 4, 3), random_map(2, 64, 15, 12)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.networks import winograd
-from bundle.networks.convolution import WINOGRAD_CHANNELS, convolve
+from bundle.networks.convolution import WINOGRAD_CELLS, WINOGRAD_CHANNELS, convolve
 from bundle.networks.winograd import winograd_conv2d
 from tests.reference.decoders import convolution_by_hand
 
@@ -63,11 +63,16 @@ def test_single_precision_errs_little_more_than_the_library(kernel: int) -> None
     assert (found - exact).abs().max() < 5e-5 * exact.abs().max()
 
 
-def test_an_image_of_several_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs, weight = inputs_and_weight(5, (33, 21))
-    whole = winograd_conv2d(inputs, weight)
-    monkeypatch.setattr(winograd, "_TILES_AT_A_TIME", 7)
-    torch.testing.assert_close(winograd_conv2d(inputs, weight), whole)
+@pytest.mark.parametrize("tiles", [1, 7, 100, 1000])
+def test_images_in_several_strips_and_several_images_in_one(tiles: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, weight = (value.requires_grad_() for value in inputs_and_weight(5, (33, 21)))
+    monkeypatch.setattr(winograd, "_TILES_AT_A_TIME", tiles)
+    found, expected = winograd_conv2d(inputs, weight), F.conv2d(inputs, weight)
+    torch.testing.assert_close(found, expected)
+    pull = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (inputs, weight), pull), torch.autograd.grad(expected, (inputs, weight), pull)
+    )
 
 
 class TestChoice:
@@ -83,16 +88,17 @@ class TestChoice:
         return made
 
     @pytest.mark.parametrize(
-        ("channels", "kernel", "expected"),
+        ("channels", "kernel", "columns", "expected"),
         [
-            (WINOGRAD_CHANNELS, 5, 1),
-            (WINOGRAD_CHANNELS, 3, 1),
-            (WINOGRAD_CHANNELS - 1, 5, 0),
-            (WINOGRAD_CHANNELS, 1, 0),
+            (WINOGRAD_CHANNELS, 5, 100, 1),
+            (WINOGRAD_CHANNELS, 3, 100, 1),
+            (WINOGRAD_CHANNELS, 3, 99, 0),
+            (WINOGRAD_CHANNELS - 1, 5, 100, 0),
+            (WINOGRAD_CHANNELS, 1, 100, 0),
         ],
     )
-    def test_by_channels_and_kernel(self, calls: list[int], channels: int, kernel: int, expected: int) -> None:
-        inputs = torch.randn(1, channels, 9, 8, dtype=torch.float64)
+    def test_by_size(self, calls: list[int], channels: int, kernel: int, columns: int, expected: int) -> None:
+        inputs = torch.randn(2, channels, WINOGRAD_CELLS // 200, columns, dtype=torch.float64)
         weight = torch.randn(WINOGRAD_CHANNELS, channels, kernel, kernel, dtype=torch.float64)
         bias = torch.randn(WINOGRAD_CHANNELS, dtype=torch.float64)
         found = convolve(inputs, weight, bias, padding=kernel // 2)
@@ -100,7 +106,7 @@ class TestChoice:
         assert len(calls) == expected
 
     def test_reduced_precision_and_traced_graphs_keep_the_plain_operation(self, calls: list[int]) -> None:
-        inputs, weight = torch.randn(1, 64, 9, 8), torch.randn(64, 64, 3, 3)
+        inputs, weight = torch.randn(1, 64, 100, 100), torch.randn(64, 64, 3, 3)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert convolve(inputs, weight).dtype == torch.bfloat16
         torch.jit.trace(lambda values: convolve(values, weight), inputs, check_trace=False)
