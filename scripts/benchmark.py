@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--encoder", default="dino", help="dino (the paper's), xfeat, or a plain transformer of timm")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--output", type=Path, help="JSON file of the report")
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each figure")
+    parser.add_argument("--repeats", type=int, default=2, help="measurements of each figure")
     parser.add_argument("--only", nargs=2, metavar=("TASK", "METHOD"), help="one measurement, printed as JSON")
     found = parser.parse_args(arguments)
     if found.repeats < 1:

@@ -57,7 +57,7 @@ class OneShotInferer(Inferer, ABC):
         assert isinstance(network, OneShotNetwork)
         images = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         with torch.no_grad():
-            known = self._template_view(network, images.device)
+            known = self.known_template(network, images.device)
             return torch.stack([self.find(image[None], network, known) for image in images])
 
     def template_tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,7 @@ class OneShotInferer(Inferer, ABC):
     def find(self, image: Tensor, network: OneShotNetwork, known: Any) -> Tensor:
         """The landmarks of one image of shape (1, 1, H, W): (N, 6)."""
 
-    def _template_view(self, network: OneShotNetwork, device: torch.device) -> Any:
+    def known_template(self, network: OneShotNetwork, device: torch.device) -> Any:
         """The template's description, computed again only when the network, its decoders or the device have changed."""
         decoders = list(network.state_dict(keep_vars=True).values())
         state = (device, id(network), tuple((id(value), value._version) for value in decoders))

@@ -6,8 +6,8 @@ import torch
 
 from bundle.errors import ConfigError
 
-#: GB on a processor, where crops gain nothing from each other's company.
-_PROCESSOR_GB = 0.4
+#: GB on a processor, where crops gain nothing from each other's company and a file is as good as memory.
+_PROCESSOR_GB = 0.1
 
 #: Share of an accelerator's free memory.
 _ACCELERATOR_SHARE = 0.25

@@ -31,7 +31,7 @@ def fuse(local: Tensor, global_map: Tensor, origins: Tensor, image_size: Size) -
     block = global_map.permute(1, 2, 0)[rows[:, :, None], columns[:, None, :]]  # (N, r, c, C)
     tall = (down @ block.flatten(2)).unflatten(-1, block.shape[2:])
     context = across[:, None] @ tall
-    return normalise_channels(local) + context.permute(0, 3, 1, 2)
+    return normalise_channels(local).add_(context.permute(0, 3, 1, 2))
 
 
 def _cells_below(origin: Tensor, pixels: int, cells: int, image_side: int, like: Tensor) -> tuple[Tensor, Tensor]:
