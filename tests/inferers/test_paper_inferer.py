@@ -18,12 +18,21 @@ from torch.nn import functional as F
 from bundle.errors import ConfigError
 from bundle.inferers import PaperInferer
 from bundle.landmarks import LandmarkSet
+from bundle.losses import DistanceAwareSimilarityLoss
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.encoders import create_encoder
 from bundle.networks.windows import clipped_windows
 from bundle.prediction import PREDICTION_COLUMNS
 from bundle.template import Template
+from tests.reference.full_size import (
+    FullSize,
+    LiteralTransformer,
+    describe_template,
+    find,
+    global_iteration,
+    local_iteration,
+)
 from tests.reference.matching import Match, coordinate_to_index, index_to_pixel
 from tests.reference.models import seeded_model, shallow_model
 from tests.reference.prediction import Pipeline, predict
@@ -301,3 +310,51 @@ def test_points_do_not_depend_on_the_budget_of_memory(network: OneShotNetwork, c
     settings = MatchingSettings(strategy="paper", subpixel=False)
     found = PaperInferer(template, settings, crop_memory_gb)(query, single)[0]
     torch.testing.assert_close(found, PaperInferer(template, settings)(query, single)[0])
+
+
+class TestFullSizeReference:
+    """The reference that is timed is the one that goes cell by cell, and the product gives what both give."""
+
+    @staticmethod
+    def method(network: OneShotNetwork) -> FullSize:
+        """The same weights, encoder with one block more than is read."""
+        spec = network.encoder.spec
+        model = seeded_model(network.settings.encoder["name"], 0, depth=spec["block"] + 1, dynamic_img_size=True)
+        assert network.global_decoder is not None and network.local_decoder is not None
+        return FullSize(
+            LiteralTransformer(model.double(), spec["stride"], spec["block"]),
+            network.global_decoder.conv,
+            network.local_decoder.up,
+            network.local_decoder.conv,
+            short_side=network.settings.working_sides[0],
+            window=network.settings.local_window,
+        )
+
+    def test_points(self, network: OneShotNetwork, expected: list[Match]) -> None:
+        template, query = (torch.from_numpy(radiograph(*which)) for which in (((120, 97), 1), ((97, 131), 2)))
+        method = self.method(network)
+        found = find(method, describe_template(method, template, POINTS), POINTS, query, 3)
+        clear = [match.margin > 1e-5 for match in expected]  # Pillow resizes in single precision
+        assert sum(clear) > len(expected) / 2
+        for point, match, decided in zip(found, expected, clear):
+            assert not decided or point == (match.x, match.y)
+
+    @pytest.mark.parametrize("stage", ["global", "local"])
+    def test_a_step_of_the_training(self, stage: str) -> None:
+        """Loss and gradients of a step: two images with three landmarks, or three crops with one each."""
+        network = random_network().train()
+        method = self.method(network)
+        images = torch.stack([torch.from_numpy(radiograph((64, 64), seed)) for seed in (3, 4, 5)])[:, None]
+        cells = torch.tensor([[[5.0, 60.0]], [[30.0, 31.0]], [[63.0, 0.0]]], dtype=torch.float64)
+        if stage == "global":
+            images, cells = images[:2], cells.transpose(0, 1).expand(2, -1, -1)
+            decoder, step = network.global_decoder, global_iteration
+        else:
+            decoder, step = network.local_decoder, local_iteration
+        assert decoder is not None
+        loss = DistanceAwareSimilarityLoss(2.0)(decoder(network.encoder(images), (64, 64)), cells)
+        gradients = torch.autograd.grad(loss, list(decoder.parameters()))
+        literal_loss = step(method, images, cells, 2.0, torch.optim.SGD(decoder.parameters(), lr=0.0))
+        assert loss.item() == pytest.approx(literal_loss, rel=1e-10)
+        for gradient, parameter in zip(gradients, decoder.parameters()):
+            torch.testing.assert_close(gradient, parameter.grad, rtol=1e-7, atol=1e-10)
