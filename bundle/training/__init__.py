@@ -2,6 +2,7 @@
 
 from bundle.training.feature_store import FeatureStore
 from bundle.training.keep_best import KeepBest
+from bundle.training.memory_reuse import reuse_memory
 from bundle.training.progress import StageProgress
 from bundle.training.run_folder import forget_run, run_folder
 from bundle.training.save_model import save_model
@@ -26,6 +27,7 @@ __all__ = [
     "collate_stage",
     "forget_run",
     "over_ranks",
+    "reuse_memory",
     "run_folder",
     "save_model",
 ]

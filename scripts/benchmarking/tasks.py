@@ -24,6 +24,7 @@ from bundle.matching.settings import MatchingSettings
 from bundle.networks.global_view import global_image
 from bundle.networks.windows import padded_windows
 from bundle.template import Template
+from bundle.training import reuse_memory
 from tests.reference import full_size
 
 IMAGE_SIZE = (2400, 1935)
@@ -114,7 +115,8 @@ def inference_reference(preset: Preset, device: torch.device, repeats: int) -> T
 
 
 def train_global_product(preset: Preset, device: torch.device, repeats: int) -> Timing:
-    """A step on cached features."""
+    """A step on cached features; as in the training, freed memory is kept."""
+    reuse_memory()
     scene, network = make_scene(device), product(preset, device)
     decoder = network.global_decoder
     assert decoder is not None
@@ -155,7 +157,8 @@ def train_global_reference(preset: Preset, device: torch.device, repeats: int) -
 
 
 def train_local_product(preset: Preset, device: torch.device, repeats: int) -> Timing:
-    """A step on the cached features of some crops, scaled."""
+    """A step on the cached features of some crops, scaled; as in the training, freed memory is kept."""
+    reuse_memory()
     scene, network = make_scene(device), product(preset, device)
     decoder = network.local_decoder
     assert decoder is not None

@@ -44,8 +44,11 @@ class GlobalDecoder(nn.Module):
         taps = self.conv.weight.permute(2, 3, 0, 1).flatten(0, 2)
         mapped = self.binning.linear(features, taps).view(batch, 3, 3, self.channels, rows, columns)
         across, down = _shifted_upsampling(columns, size[1], features), _shifted_upsampling(rows, size[0], features)
-        wide = mapped.permute(0, 1, 3, 4, 2, 5).reshape(batch, 3, self.channels, rows, 3 * columns) @ across.T
-        decoded = down @ wide.transpose(1, 2).reshape(batch, self.channels, 3 * rows, size[1])
+        # Each step drops the map before it: at the end the result alone is as large as all of them.
+        mapped = mapped.permute(0, 1, 3, 4, 2, 5).reshape(batch, 3, self.channels, rows, 3 * columns)
+        mapped = mapped @ across.T
+        mapped = mapped.transpose(1, 2).reshape(batch, self.channels, 3 * rows, size[1])
+        decoded = down @ mapped
         return decoded.add_(self.conv.bias[:, None, None])
 
 

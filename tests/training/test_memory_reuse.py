@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from bundle.training.memory_reuse import reuse_memory
+from tests.workflows.running import ROOT
+
+#: Takes and frees 200 MB five times and tells how many pages the system had to hand out for the last four.
+PROGRAM = """
+import resource, sys, torch
+from bundle.training.memory_reuse import reuse_memory
+if sys.argv[1] == "reuse":
+    assert reuse_memory()
+for count in range(5):
+    torch.ones(50_000_000)
+    if count == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
+def test_memory_is_not_handed_out_again() -> None:
+    faults = {}
+    for mode in ("reuse", "default"):
+        command = [sys.executable, "-c", PROGRAM, mode]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+        faults[mode] = int(done.stdout)
+    assert faults["reuse"] * 2 < faults["default"]
+
+
+def test_other_libraries_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: SimpleNamespace())
+    assert reuse_memory() is False
