@@ -73,7 +73,7 @@ def reference(preset: Preset, network: OneShotNetwork, device: torch.device) -> 
         ConfigError: when the encoder is no plain transformer with a class token, and not XFeat either.
     """
     assert network.global_decoder is not None and network.local_decoder is not None
-    encode: Any = network.encoder
+    encode: Any = network.encode_local  # XFeat as it is, which brings clipped crops to whole cells
     if not isinstance(network.encoder, XFeatEncoder):
         spec = network.encoder.spec
         with torch.random.fork_rng(devices=[]):  # drawn as the product's encoder draws it, but with all blocks
