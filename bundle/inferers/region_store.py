@@ -28,6 +28,7 @@ class _OnDisk(NamedTuple):
 
     offset: int
     shape: tuple[int, int, int]
+    kind: np.dtype
     origin: Tensor
 
 
@@ -65,7 +66,7 @@ class RegionStore:
         assert self._file is not None
         place = self._disk[index]
         self._file.seek(place.offset)
-        values = np.fromfile(self._file, dtype=np.float32, count=int(np.prod(place.shape)))
+        values = np.fromfile(self._file, dtype=place.kind, count=int(np.prod(place.shape)))
         features = torch.from_numpy(values).reshape(place.shape).permute(2, 0, 1)
         return Region(features.to(place.origin.device), place.origin)
 
@@ -73,7 +74,7 @@ class RegionStore:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="one-shot-landmarks-")  # noqa: SIM115 (open while the store is)
         offset = self._file.seek(0, 2)
-        values = region.features.permute(1, 2, 0).to("cpu", torch.float32).contiguous().numpy()
+        values = region.features.permute(1, 2, 0).cpu().contiguous().numpy()
         values.tofile(self._file)
         self._file.flush()
-        return _OnDisk(offset, values.shape, region.origin)
+        return _OnDisk(offset, values.shape, values.dtype, region.origin)

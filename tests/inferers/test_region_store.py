@@ -32,6 +32,13 @@ def test_what_is_stored_comes_back_from_memory_or_file(numbers_in_memory: int) -
             assert torch.equal(store[index].origin, region.origin)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_file_keeps_the_precision(dtype: torch.dtype) -> None:
+    features = torch.randn(3, 5, 4, dtype=dtype)
+    found = RegionStore([(0, Region(features, torch.zeros(2)))], memory_gb=1e-9)[0].features
+    assert found.dtype == dtype and torch.equal(found, features)
+
+
 def test_only_what_exceeds_the_budget_goes_to_the_file() -> None:
     store = RegionStore(regions(), memory_gb=121 * 4 / 1e9)  # the first two have 60 numbers each
     assert sorted(store._memory) == [0, 2] and sorted(store._disk) == [1, 3]

@@ -204,12 +204,13 @@ def find(method: FullSize, known: KnownTemplate, landmarks: list[Point], image: 
 
 def gaussian_loss(features: Tensor, cells: Tensor, sigma: float) -> Tensor:
     """Equation 1 for maps (B, C, h, w) and whole cells ``(x, y)``, (B, N, 2): one landmark after the other."""
-    total, rows, columns = features.new_zeros(()), torch.arange(features.shape[2]), torch.arange(features.shape[3])
+    total = features.new_zeros(())
+    rows, columns = (torch.arange(side).to(features) for side in features.shape[2:])
     for maps, landmarks in zip(features, cells.tolist()):
         for x, y in landmarks:
             similarity = F.cosine_similarity(maps, maps[:, int(y), int(x)][:, None, None], dim=0)
             squared = (rows[:, None] - y) ** 2 + (columns[None] - x) ** 2
-            target = torch.exp(-squared / (2 * sigma**2)).to(similarity)
+            target = torch.exp(-squared / (2 * sigma**2))
             total = total + (similarity - target).square().mean()
     return total / cells.shape[1] / len(features)
 
@@ -218,21 +219,20 @@ def global_iteration(
     method: FullSize, working: Tensor, cells: Tensor, sigma: float, optimizer: torch.optim.Optimizer
 ) -> float:
     """One step of the global stage: images (B, 1, h, w) of the working size, cells ``(x, y)``, (B, N, 2)."""
-    optimizer.zero_grad()
     decoded = method.decoded_global(method.binned(working), (working.shape[-2], working.shape[-1]))
-    loss = gaussian_loss(decoded, cells, sigma)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
+    return _descend(gaussian_loss(decoded, cells, sigma), optimizer)
 
 
 def local_iteration(
     method: FullSize, crops: Tensor, cells: Tensor, sigma: float, optimizer: torch.optim.Optimizer
 ) -> float:
     """One step of the local stage: crops (M, 1, S, S), one landmark each, cells ``(x, y)``, (M, 1, 2)."""
-    optimizer.zero_grad()
     decoded = method.decoded_local(method.binned(crops), (crops.shape[-2], crops.shape[-1]))
-    loss = gaussian_loss(decoded, cells, sigma)
+    return _descend(gaussian_loss(decoded, cells, sigma), optimizer)
+
+
+def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> float:
+    optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     return loss.item()

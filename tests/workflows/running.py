@@ -51,6 +51,16 @@ TINY_PAPER_NETWORK = {
     "local_cells": 0,
 }
 
+#: A training of both of the paper's stages, in seconds.
+TINY_PAPER_TRAINING: dict[str, Any] = {
+    "network": TINY_PAPER_NETWORK,
+    "encoder_weights": "random",
+    "warps": 4,
+    "validation_warps": 1,
+    "global_iterations": 2,
+    "local_iterations": 2,
+}
+
 
 def read_config(name: str) -> dict[str, Any]:
     return json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))

@@ -13,22 +13,15 @@ from ignite.engine import Events
 
 from bundle.checkpoint import read_checkpoint
 from tests.conftest import Sample
-from tests.workflows.running import TINY_PAPER_NETWORK, at_bundle_root, open_workflow, run, train
-
-SETTINGS: dict[str, Any] = {
-    "network": TINY_PAPER_NETWORK,
-    "encoder_weights": "random",
-    "warps": 4,
-    "validation_warps": 1,
-    "global_iterations": 2,
-    "local_iterations": 2,
-}
+from tests.workflows.running import TINY_PAPER_TRAINING, at_bundle_root, open_workflow, run, train
 
 
 @pytest.fixture(scope="module")
 def model(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paper")
-    train("paper", **SETTINGS, **small.template, model_path=folder / "model.pt", output_dir=folder / "training")
+    train(
+        "paper", **TINY_PAPER_TRAINING, **small.template, model_path=folder / "model.pt", output_dir=folder / "training"
+    )
     return folder / "model.pt"
 
 
@@ -57,7 +50,7 @@ def test_it_is_evaluated(model: Path, small: Sample, tmp_path: Path) -> None:
 
 def test_an_interrupted_training_goes_on_in_the_second_stage(model: Path, small: Sample, tmp_path: Path) -> None:
     settings = {
-        **SETTINGS,
+        **TINY_PAPER_TRAINING,
         **small.template,
         "model_path": tmp_path / "model.pt",
         "output_dir": tmp_path / "training",

@@ -26,7 +26,7 @@ from bundle.checkpoint import read_checkpoint
 from tests.conftest import Sample, Trained
 from tests.workflows.running import (
     ROOT,
-    TINY_PAPER_NETWORK,
+    TINY_PAPER_TRAINING,
     as_text,
     at_bundle_root,
     command,
@@ -146,15 +146,7 @@ def training(small: Sample) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def paper(small: Sample) -> dict[str, Any]:
-    return {
-        **small.template,
-        "network": TINY_PAPER_NETWORK,
-        "encoder_weights": "random",
-        "warps": 4,
-        "validation_warps": 1,
-        "global_iterations": 2,
-        "local_iterations": 2,
-    }
+    return {**small.template, **TINY_PAPER_TRAINING}
 
 
 @pytest.fixture(scope="module")
