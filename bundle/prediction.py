@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-#: Columns of the prediction tensor (B, N, 6) that the inferer returns, in this order.
-PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence")
+#: Columns of the prediction tensor (B, N, 7) that the inferer returns, in this order.
+PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class LandmarkPrediction:
         path: the image file.
         names: N landmark names, those of the template.
         points: (N, 2), float64, ``(x, y)`` = (column, row) in pixels of the full-resolution image, 0-based, pixel
-            centres at integers.
+            centres at integers; NaN where a landmark is reported as missing.
         similarity: (N,), cosine similarity between the template landmark and the place found, -1 to 1.
         back_match_error: (N,), distance in pixels of the template between the landmark and the place on the template
             to which the place found matches back (paper, section 2.2).
         spread: (N,), root mean square radius in pixels of the posterior around the point.
         confidence: (N,), 0 to 1.
+        expected_error: (N,), calibrated expectation of the distance to the true landmark, in pixels of the image; NaN
+            where the model has no calibration.
         width: columns of the image.
         height: rows of the image.
         spacing: millimetres a pixel as ``(x, y)``, or None where unknown.
@@ -41,6 +43,7 @@ class LandmarkPrediction:
     back_match_error: np.ndarray
     spread: np.ndarray
     confidence: np.ndarray
+    expected_error: np.ndarray
     width: int
     height: int
     spacing: tuple[float, float] | None

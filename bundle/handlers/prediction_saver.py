@@ -36,7 +36,7 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
     """One decollated item of an engine's batch and output as plain arrays.
 
     Args:
-        item: ``image`` (MetaTensor (1, H, W)), ``image_id``, ``pred`` ((N, 6), columns
+        item: ``image`` (MetaTensor (1, H, W)), ``image_id``, ``pred`` ((N, 7), columns
             :data:`bundle.prediction.PREDICTION_COLUMNS`), ``spacing`` and ``spacing_source``.
         names: N landmark names.
     """
@@ -53,6 +53,7 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
         back_match_error=columns["back_match_error"],
         spread=columns["spread"],
         confidence=columns["confidence"],
+        expected_error=columns["expected_error"],
         width=int(item["image"].shape[-1]),
         height=int(item["image"].shape[-2]),
         spacing=(float(spacing[0]), float(spacing[1])) if known else None,

@@ -50,7 +50,7 @@ class OneShotInferer(Inferer, ABC):
             kwargs: not used.
 
         Returns:
-            tensor of shape (B, N, 6), columns :data:`bundle.prediction.PREDICTION_COLUMNS`; ``x`` and ``y`` in pixels
+            tensor of shape (B, N, 7), columns :data:`bundle.prediction.PREDICTION_COLUMNS`; ``x`` and ``y`` in pixels
             of the input, 0-based, pixel centres at integers.
         """
         # A plain tensor: MetaTensor would carry its meta data through every operation of the matching.
@@ -77,7 +77,7 @@ class OneShotInferer(Inferer, ABC):
 
     @abstractmethod
     def find(self, image: Tensor, network: OneShotNetwork, known: Any) -> Tensor:
-        """The landmarks of one image of shape (1, 1, H, W): (N, 6)."""
+        """The landmarks of one image of shape (1, 1, H, W): (N, 7)."""
 
     def known_template(self, network: OneShotNetwork, device: torch.device) -> Any:
         """The template's description, computed again only when the network, its decoders or the device have changed."""

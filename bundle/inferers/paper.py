@@ -73,7 +73,8 @@ class PaperInferer(OneShotInferer):
     def _prediction(self, matches: Matches) -> Tensor:
         spread = torch.zeros_like(matches.similarity)  # a maximum has no width
         trust = confidence(matches.similarity, matches.back_match_error / max(self.template.size), spread)
-        columns = [matches.similarity, matches.back_match_error, spread, trust]
+        unknown = torch.full_like(trust, torch.nan)  # the paper calibrates nothing
+        columns = [matches.similarity, matches.back_match_error, spread, trust, unknown]
         return torch.cat([matches.points, torch.stack(columns, dim=1)], dim=1)
 
     def _regions(

@@ -78,7 +78,9 @@ class PosteriorInferer(OneShotInferer):
             evidence = self.matcher.fine(evidence, query, scores, *crops.lattice(scores.shape[-1]))
         similarity, back = self.matcher.verify(known.view, known.landmarks, query, evidence.points)
         trust = confidence(similarity, back / max(self.template.size), evidence.spread / max(query.size))
-        return torch.cat([evidence.points, torch.stack([similarity, back, evidence.spread, trust], dim=1)], dim=1)
+        expected = torch.full_like(trust, torch.nan)
+        columns = [similarity, back, evidence.spread, trust, expected]
+        return torch.cat([evidence.points, torch.stack(columns, dim=1)], dim=1)
 
     def _describe_crops(self, image: Tensor, landmarks: Tensor, network: OneShotNetwork) -> _LocalKnown:
         crops = local_crops(image, landmarks, network.settings)

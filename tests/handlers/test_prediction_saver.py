@@ -24,7 +24,7 @@ def pair(name: str, spacing: tuple[float, float] = (0.5, 0.25)) -> tuple[dict[st
     """What goes into an engine and what comes out, for one image of 40 x 50 pixels."""
     meta = {"filename_or_obj": f"/images/{name}.png", "pixel_to_lps": np.diag([0.5, 0.25, 1.0])}
     image = MetaTensor(torch.rand(1, 40, 50), meta=meta)
-    found = torch.tensor([[10.0, 20.0, 0.9, 1.5, 2.0, 0.8], [30.0, 5.0, 0.7, 2.5, 3.0, 0.6]])
+    found = torch.tensor([[10.0, 20.0, 0.9, 1.5, 2.0, 0.8, 3.0], [30.0, 5.0, 0.7, 2.5, 3.0, 0.6, 4.5]])
     output = {
         "pred": found,
         "spacing": torch.tensor(spacing),

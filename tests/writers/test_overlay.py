@@ -23,6 +23,7 @@ def prediction(points, width=800, height=600, confidence=None, names=None, spaci
         back_match_error=ones,
         spread=ones,
         confidence=ones if confidence is None else np.asarray(confidence, dtype=np.float64),
+        expected_error=np.full(len(points), np.nan),
         width=width,
         height=height,
         spacing=spacing,

@@ -40,6 +40,7 @@ def prediction(seed=0, count=5, missing=0, **changes):
         "back_match_error": rng.exponential(3, count),
         "spread": rng.exponential(3, count),
         "confidence": confidence,
+        "expected_error": np.full(count, np.nan),
         "width": 2000,
         "height": 2100,
         "spacing": None,
