@@ -153,14 +153,16 @@ def test_a_batch_of_two_is_two_of_one(template: Template, network: OneShotNetwor
     images = [read_radiograph(sample.images / f"phantom_00{number}.dcm").pixels for number in (1, 2)]
     both = infer(template, network, *images)
     for index, image in enumerate(images):
-        torch.testing.assert_close(both[index], infer(template, network, image)[0], rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(
+            both[index], infer(template, network, image)[0], rtol=1e-5, atol=1e-4, equal_nan=True
+        )
 
 
 def test_a_metatensor_gives_a_plain_tensor(template: Template, network: OneShotNetwork) -> None:
     image = torch.from_numpy(template.pixels)[None, None]
     inferer = create_inferer(template, MatchingSettings())
     plain, meta = inferer(image, network), inferer(MetaTensor(image), network)
-    assert type(meta) is torch.Tensor and torch.equal(plain, meta)
+    assert type(meta) is torch.Tensor and torch.allclose(plain, meta, rtol=0, atol=0, equal_nan=True)
 
 
 def test_an_inferer_follows_the_decoders(template: Template) -> None:
@@ -170,17 +172,17 @@ def test_an_inferer_follows_the_decoders(template: Template) -> None:
     image, _ = transformed(template, [[1, 0, 6], [0, 1, 4]], template.size)
     query = torch.from_numpy(image)[None, None]
     first = inferer(query, network)
-    assert torch.equal(first, inferer(query, network))
+    assert torch.allclose(first, inferer(query, network), rtol=0, atol=0, equal_nan=True)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for value in network.state_dict().values():
             if value.is_floating_point():
                 value.add_(torch.randn(value.shape, generator=generator) * 0.2)
     changed = inferer(query, network)
-    assert not torch.equal(first, changed)
-    torch.testing.assert_close(changed, create_inferer(template, MatchingSettings())(query, network))
+    assert not torch.allclose(first, changed, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(changed, create_inferer(template, MatchingSettings())(query, network), equal_nan=True)
     network.load_state_dict(state)
-    assert torch.equal(first, inferer(query, network))
+    assert torch.allclose(first, inferer(query, network), rtol=0, atol=0, equal_nan=True)
 
 
 def test_an_inferer_follows_the_network(template: Template, network: OneShotNetwork) -> None:
@@ -188,8 +190,8 @@ def test_an_inferer_follows_the_network(template: Template, network: OneShotNetw
     inferer = create_inferer(template, MatchingSettings())
     query = torch.from_numpy(template.pixels)[None, None]
     first = inferer(query, network)
-    assert not torch.equal(first, inferer(query, other))
-    assert torch.equal(first, inferer(query, network))
+    assert not torch.allclose(first, inferer(query, other), rtol=0, atol=0, equal_nan=True)
+    assert torch.allclose(first, inferer(query, network), rtol=0, atol=0, equal_nan=True)
 
 
 def test_nothing_is_left_for_autograd(template: Template) -> None:
