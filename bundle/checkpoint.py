@@ -55,18 +55,12 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     path = Path(path)
     if path.is_dir():
         raise _cannot_write(path, "it is a folder")
-    template = checkpoint.template
-    grey = np.round(template.pixels.astype(np.float64) * _GREY_LEVELS) - _GREY_SHIFT
     content = {
         "format": FORMAT,
         "model": {name: value.detach().cpu() for name, value in checkpoint.decoders.items()},
         "template": {
-            "pixels": torch.from_numpy(grey.astype(np.int16)),
-            "points": torch.from_numpy(template.landmarks.points),
-            "names": list(template.landmarks.names),
-            "spacing": None if template.spacing is None else [float(value) for value in template.spacing],
-            "name": template.name,
-            "digest": template.digest,
+            **_stored(checkpoint.template),
+            "others": [_stored(other) for other in checkpoint.template.others],
         },
         "network": dict(checkpoint.network),
         "matching": dict(checkpoint.matching),
@@ -86,6 +80,32 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
             partial.unlink(missing_ok=True)
         raise _cannot_write(path, error.strerror or str(error)) from error
     return path
+
+
+def _stored(template: Template) -> dict[str, Any]:
+    """One annotated image as values that a checkpoint can hold."""
+    grey = np.round(template.pixels.astype(np.float64) * _GREY_LEVELS) - _GREY_SHIFT
+    return {
+        "pixels": torch.from_numpy(grey.astype(np.int16)),
+        "points": torch.from_numpy(template.landmarks.points),
+        "names": list(template.landmarks.names),
+        "spacing": None if template.spacing is None else [float(value) for value in template.spacing],
+        "name": template.name,
+        "digest": template.digest,
+    }
+
+
+def _restored(stored: Mapping[str, Any]) -> Template:
+    """One annotated image from what :func:`_stored` made of it; others only where the checkpoint has any."""
+    pixels = (stored["pixels"].numpy().astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS
+    return Template(
+        pixels.astype(np.float32),
+        LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
+        None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1])),
+        stored["name"],
+        stored["digest"],
+        tuple(_restored(other) for other in stored.get("others", ())),
+    )
 
 
 def _cannot_write(path: Path, reason: str) -> CheckpointError:
@@ -116,19 +136,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of the format {FORMAT}: it was not written by this project's training.")
     try:
-        stored = content["template"]
-        pixels = (stored["pixels"].numpy().astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS
-        spacing = None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1]))
-        template = Template(
-            pixels.astype(np.float32),
-            LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
-            spacing,
-            stored["name"],
-            stored["digest"],
-        )
         return Checkpoint(
             dict(content["model"]),
-            template,
+            _restored(content["template"]),
             {**content["network"], "encoder": dict(content["network"]["encoder"])},
             dict(content["matching"]),
             str(content["encoder_digest"]),

@@ -54,9 +54,10 @@ class Model:
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         digest.update(self.network.encoder.digest.encode())
-        digest.update(self.template.pixels.tobytes())
-        digest.update(self.template.landmarks.points.tobytes())
-        digest.update(repr((self.template.landmarks.names, self.template.spacing)).encode())
+        for template in self.template.all:
+            digest.update(template.pixels.tobytes())
+            digest.update(template.landmarks.points.tobytes())
+            digest.update(repr((template.landmarks.names, template.spacing)).encode())
         if self.trained:
             for name, tensor in sorted(self.network.state_dict().items()):
                 digest.update(name.encode())

@@ -27,7 +27,7 @@ class Cases:
             where the truth is known, ``label`` ((N, 2) float64, ``(x, y)`` in pixels, NaN where a landmark is missing).
         without_truth: ids of images that the table of true landmarks does not have.
         without_image: names in the table of true landmarks that no image has.
-        template_copies: ids of images left out because they are the template itself.
+        template_copies: ids of images left out because they are a template themselves.
     """
 
     items: list[dict[str, Any]]
@@ -62,7 +62,7 @@ def collect_labelled_cases(
     landmarks: str | Path | None,
     template: Template,
 ) -> Cases:
-    """Find the images of a run that have true landmarks, leaving the template itself out.
+    """Find the images of a run that have true landmarks, leaving the templates themselves out.
 
     Args:
         source: as in :func:`collect_cases`.
@@ -80,6 +80,7 @@ def collect_labelled_cases(
     cases = collect_cases(source)
     table = read_landmark_table(landmarks)
     used: set[str] = set()
+    digests = {one.digest for one in template.all if one.digest is not None}
     labelled = []
     for item in cases.items:
         path, name = Path(item["image"]), item["image_id"]
@@ -88,7 +89,7 @@ def collect_labelled_cases(
             cases.without_truth.append(name)
             continue
         used.add(key)
-        if template.digest is not None and _same_file(path, template.digest):
+        if digests and _is_one_of(path, digests):
             cases.template_copies.append(name)
             continue
         labelled.append(
@@ -104,9 +105,9 @@ def collect_labelled_cases(
     return cases
 
 
-def _same_file(path: Path, digest: str) -> bool:
+def _is_one_of(path: Path, digests: set[str]) -> bool:
     try:
-        return file_digest(path) == digest
+        return file_digest(path) in digests
     except OSError:  # the reader will say what is wrong with the file
         return False
 

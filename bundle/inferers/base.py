@@ -60,11 +60,6 @@ class OneShotInferer(Inferer, ABC):
             known = self.known_template(network, images.device)
             return torch.stack([self.find(image[None], network, known) for image in images])
 
-    def template_tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The template's image, (1, 1, H, W), and its landmarks, (N, 2), pixels ``(x, y)``."""
-        image = torch.from_numpy(self.template.pixels)[None, None].to(device)
-        return image, torch.from_numpy(self.template.landmarks.points).to(device, image.dtype)
-
     def view(self, image: Tensor, network: OneShotNetwork) -> DescriptorPyramid:
         """Descriptors of one whole image of shape (1, 1, H, W), as this strategy's matcher sees them."""
         size = (image.shape[-2], image.shape[-1])
@@ -87,3 +82,9 @@ class OneShotInferer(Inferer, ABC):
             # The network and its decoders are kept, so that nothing else can come by their identity.
             self._known = (state, (network, decoders), self.describe_template(network, device))
         return self._known[2]
+
+
+def template_tensors(template: Template, device: torch.device) -> tuple[Tensor, Tensor]:
+    """A template's image, (1, 1, H, W), and its landmarks, (N, 2), pixels ``(x, y)``."""
+    image = torch.from_numpy(template.pixels)[None, None].to(device)
+    return image, torch.from_numpy(template.landmarks.points).to(device, image.dtype)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.inferers.base import OneShotInferer
+from bundle.errors import ConfigError
+from bundle.inferers.base import OneShotInferer, template_tensors
 from bundle.inferers.crop_batches import crops_at_a_time, memory_budget_gb
 from bundle.inferers.region_store import Region, RegionStore
 from bundle.matching.bidirectional import Matches
@@ -42,17 +43,25 @@ class PaperInferer(OneShotInferer):
         template: the annotated image.
         settings: the settings of the matching.
         crop_memory_gb: see :class:`OneShotInferer`.
+
+    Raises:
+        ConfigError: when there is more than one template.
     """
 
     matcher: PaperMatcher
 
     def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
         super().__init__(template, settings, crop_memory_gb)
+        if template.others:
+            raise ConfigError(
+                f"the strategy paper matches one template, but {len(template.all)} were given: give one, or set "
+                "matching.strategy to posterior."
+            )
         self.matcher = PaperMatcher(settings)
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
         """See :class:`OneShotInferer`."""
-        image, landmarks = self.template_tensors(device)
+        image, landmarks = template_tensors(self.template, device)
         view = self.view(image, network)
         budget = memory_budget_gb(device, self.crop_memory_gb)
         return _Known(landmarks, view, RegionStore(self._regions(image, landmarks, view, network), budget))

@@ -9,12 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.geometry import PixelCentres
-from bundle.inferers.base import OneShotInferer
+from bundle.inferers.base import OneShotInferer, template_tensors
 from bundle.inferers.crop_batches import crops_at_a_time
 from bundle.matching.confidence import confidence
-from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.local_kernels import kernel_similarity, kernels_at
-from bundle.matching.posterior_matcher import PosteriorMatcher
+from bundle.matching.posterior_matcher import KnownTemplate, PosteriorMatcher, mean_of
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import LocalCrops, local_crops
@@ -32,7 +31,7 @@ ACTIVATIONS_OF_A_CELL = 16
 
 
 class _LocalKnown(NamedTuple):
-    """The landmarks' surroundings at the resolution of the crops."""
+    """The landmarks' surroundings at the resolution of the crops, averaged over the templates."""
 
     matrix: Tensor  # (C, C), whitening of the crops' features
     kernels: Tensor  # (N, C, patch, patch), whitened features around the landmarks
@@ -40,10 +39,9 @@ class _LocalKnown(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """The template as the matching needs it."""
+    """The templates as the matching needs them."""
 
-    landmarks: Tensor  # (N, 2), pixels (x, y)
-    view: DescriptorPyramid
+    templates: list[KnownTemplate]
     local: _LocalKnown | None
 
 
@@ -64,36 +62,38 @@ class PosteriorInferer(OneShotInferer):
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
         """See :class:`OneShotInferer`."""
-        image, landmarks = self.template_tensors(device)
-        local = self._describe_crops(image, landmarks, network) if self.settings.uses_crops else None
-        return _Known(landmarks, self.view(image, network), local)
+        pairs = [template_tensors(template, device) for template in self.template.all]
+        local = self._describe_crops(pairs, network) if self.settings.uses_crops else None
+        return _Known([KnownTemplate(self.view(image, network), landmarks) for image, landmarks in pairs], local)
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         """See :class:`OneShotInferer`."""
         query = self.view(image, network)
-        evidence = self.matcher.coarse(known.view, known.landmarks, query)
+        evidence = self.matcher.coarse(known.templates, query)
         if known.local is not None:
             crops = local_crops(image, evidence.points, network.settings)
             scores = self._local_scores(crops, known.local, network)
             evidence = self.matcher.fine(evidence, query, scores, *crops.lattice(scores.shape[-1]))
-        similarity, back = self.matcher.verify(known.view, known.landmarks, query, evidence.points)
+        similarity, back = self.matcher.verify(known.templates, query, evidence.points)
         trust = confidence(similarity, back / max(self.template.size), evidence.spread / max(query.size))
         expected = torch.full_like(trust, torch.nan)
         columns = [similarity, back, evidence.spread, trust, expected]
         return torch.cat([evidence.points, torch.stack(columns, dim=1)], dim=1)
 
-    def _describe_crops(self, image: Tensor, landmarks: Tensor, network: OneShotNetwork) -> _LocalKnown:
-        crops = local_crops(image, landmarks, network.settings)
-        features = self._encoded(crops, network)
-        centred = (features - features.mean(dim=(-2, -1), keepdim=True)).transpose(0, 1).flatten(1)
+    def _describe_crops(self, templates: list[tuple[Tensor, Tensor]], network: OneShotNetwork) -> _LocalKnown:
+        crops = [local_crops(image, landmarks, network.settings) for image, landmarks in templates]
+        encoded = [self._encoded(one, network) for one in crops]
+        rows = torch.cat(encoded)
+        centred = (rows - rows.mean(dim=(-2, -1), keepdim=True)).transpose(0, 1).flatten(1)
         matrix = inverse_power(centred @ centred.T / centred.shape[1], LOCAL_POWER, LOCAL_SHRINKAGE)
-        maps = _whitened(features, matrix)
-        window, cells = network.settings.local_window, (maps.shape[-2], maps.shape[-1])
-        inside = PixelCentres().to_cells(crops.to_crop(landmarks), (window, window), cells)
-        decoded = None
-        if network.local_decoder is not None:
-            decoded = crops.sample(network.decode_local(features, network.settings.decoded_crop), landmarks)
-        return _LocalKnown(matrix, kernels_at(maps, inside, self.settings.patch), decoded)
+        window, kernels, decoded = network.settings.local_window, [], []
+        for (_, landmarks), one, features in zip(templates, crops, encoded):
+            maps = _whitened(features, matrix)
+            inside = PixelCentres().to_cells(one.to_crop(landmarks), (window, window), (maps.shape[-2], maps.shape[-1]))
+            kernels.append(kernels_at(maps, inside, self.settings.patch))
+            if network.local_decoder is not None:
+                decoded.append(one.sample(network.decode_local(features, network.settings.decoded_crop), landmarks))
+        return _LocalKnown(matrix, mean_of(kernels), mean_of(decoded) if decoded else None)
 
     def _encoded(self, crops: LocalCrops, network: OneShotNetwork) -> Tensor:
         """Frozen features of all crops, (N, C, h, w), a batch within the budget of memory at a time."""

@@ -1,36 +1,69 @@
-"""Read the template: one image and its landmarks."""
+"""Read the template: one image and its landmarks, or a few."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bundle.errors import LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
+from bundle.landmarks import LandmarkSet
 from bundle.template import Template
 
 
 def read_template(
-    image: str | Path,
-    landmarks: str | Path | None,
+    image: str | Path | Sequence[str | Path],
+    landmarks: str | Path | Sequence[str | Path] | None,
     *,
     spacing: float | Sequence[float] | None = None,
     names: Sequence[str] | None = None,
 ) -> Template:
-    """Read the one annotated image.
+    """Read the annotated image, or a few of them.
 
     Args:
-        image: the image file.
-        landmarks: its landmark file; out of a table of many images comes the row of this image.
+        image: the image file, or a list of them.
+        landmarks: its landmark file; out of a table of many images comes the row of this image. With several images,
+            one table for all, or a list with a file for each.
         spacing: millimetres a pixel, one number or ``(x, y)``, where the file is not to decide.
         names: other names for the landmarks, one for each.
 
     Raises:
-        ImageError: when the image cannot be read.
-        LandmarkError: when the landmarks cannot be read, are missing, or lie outside the image.
+        ImageError: when an image cannot be read.
+        LandmarkError: when the landmarks cannot be read, are missing, lie outside the image, or are not the same in
+            all images.
     """
+    if isinstance(image, (str, Path)):
+        if landmarks is not None and not isinstance(landmarks, (str, Path)):
+            raise LandmarkError(f"there is one template image {image} but a list of landmark files: give one file.")
+        return _read_one(image, landmarks, spacing, names)
+    images = list(image)
+    files = [landmarks] * len(images) if landmarks is None or isinstance(landmarks, (str, Path)) else list(landmarks)
+    if not images or len(files) != len(images):
+        raise LandmarkError(
+            f"there are {len(images)} template images and {len(files)} landmark files: give as many, or one table."
+        )
+    first, *others = [_read_one(one, file, spacing, names) for one, file in zip(images, files)]
+    return replace(first, others=tuple(_in_the_order_of(first, other) for other in others))
+
+
+def _in_the_order_of(first: Template, other: Template) -> Template:
+    """The other template with its landmarks in the first one's order, where it has the same names."""
+    names = other.landmarks.names
+    if set(names) != set(first.landmarks.names):
+        return other  # the record refuses it, with a message that names both
+    order = [names.index(name) for name in first.landmarks.names]
+    return replace(other, landmarks=LandmarkSet(first.landmarks.names, other.landmarks.points[order]))
+
+
+def _read_one(
+    image: str | Path,
+    landmarks: str | Path | None,
+    spacing: float | Sequence[float] | None,
+    names: Sequence[str] | None,
+) -> Template:
     if landmarks is None:
         raise LandmarkError(f"the template image {image} has no landmarks: give --template_landmarks FILE.")
     radiograph = read_radiograph(image, spacing)

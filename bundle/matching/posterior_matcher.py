@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,18 @@ RIGIDITY = 0.1
 DAMPING = 0.3
 
 
+class KnownTemplate(NamedTuple):
+    """One annotated image as the matching needs it.
+
+    Attributes:
+        view: its descriptors.
+        landmarks: (N, 2), pixels ``(x, y)`` of it.
+    """
+
+    view: DescriptorPyramid
+    landmarks: Tensor
+
+
 class Evidence(NamedTuple):
     """What is known of each landmark after a stage.
 
@@ -27,11 +40,13 @@ class Evidence(NamedTuple):
         points: (N, 2), pixels ``(x, y)`` of the query.
         spread: (N,), root mean square radius of the posterior in pixels of the query.
         scores: (N, rows, columns), log-posterior up to a factor, on the query's grid.
+        expected: (N, 2), pixels ``(x, y)`` of the query at which the layout expects the landmarks.
     """
 
     points: Tensor
     spread: Tensor
     scores: Tensor
+    expected: Tensor
 
 
 class PosteriorMatcher:
@@ -51,21 +66,37 @@ class PosteriorMatcher:
         grid = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
         return DescriptorPyramid(levels, size, grid, self.geometry, self.settings.patch)
 
-    def coarse(self, template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid) -> Evidence:
+    def coarse(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid) -> Evidence:
         """Similarity over all scales, and a weak prior from where the other landmarks are.
 
+        Several templates have one voice each: similarities and expected places are averaged. Similarity is linear in
+        the landmarks' descriptors, so it is these that are averaged, and more templates cost no more matching.
+
         Args:
-            template: descriptors of the template.
-            landmarks: (N, 2), pixels ``(x, y)`` of the template.
+            templates: the annotated images, at least one.
             query: descriptors of the query.
         """
-        similarity = query.similarity(template.describe(landmarks))
+        layouts = [template.landmarks for template in templates]
+        similarity = query.similarity(describe_landmarks(templates))
         cells, _ = best_cells(similarity, k=1)
-        expected = self._affine(landmarks, query.to_pixels(cells[:, 0]), torch.ones(len(landmarks)))
+        points = query.to_pixels(cells[:, 0])
+        expected = mean_of([self._affine(layout, points, torch.ones(len(layout))) for layout in layouts])
         for _ in range(self.settings.prior_rounds):
             found = self._posterior(similarity, expected, query)
-            expected = self._expect(landmarks, found)
+            expected = self.expect(layouts, found)
         return self._posterior(similarity, expected, query)
+
+    def expect(self, layouts: Sequence[Tensor], found: Evidence) -> Tensor:
+        """Where the templates' layouts expect the landmarks, by where all of them were found.
+
+        Args:
+            layouts: for each template the landmarks, (N, 2), pixels ``(x, y)`` of it.
+            found: what is known of the landmarks.
+
+        Returns:
+            (N, 2), pixels ``(x, y)`` of the query.
+        """
+        return mean_of([self._expect(layout, found) for layout in layouts])
 
     def _affine(self, landmarks: Tensor, points: Tensor, trust: Tensor) -> Tensor:
         affine = robust_affine(landmarks, points, trust.to(landmarks.device), ridge=self.settings.affine_ridge)
@@ -85,7 +116,7 @@ class PosteriorMatcher:
         sigma = self.settings.prior_sigma * max(query.grid)
         scores = similarity + log_prior(query.to_cells(expected), sigma, self.settings.prior_weight, query.grid)
         mean, spread = posterior_moments(scores, self.settings.temperature)
-        return Evidence(query.to_pixels(mean), spread * max(query.size) / max(query.grid), scores)
+        return Evidence(query.to_pixels(mean), spread * max(query.size) / max(query.grid), scores, expected)
 
     def fine(
         self, coarse: Evidence, query: DescriptorPyramid, local: Tensor, origins: Tensor, step: Tensor
@@ -104,23 +135,37 @@ class PosteriorMatcher:
         pixels = origins[:, None, None] + pixels * step
         scores = sample_scores(coarse.scores, query.to_cells(pixels)) + local
         mean, spread = posterior_moments(scores, self.settings.temperature)
-        return Evidence(origins + mean * step, spread * step.mean(), coarse.scores)
+        return Evidence(origins + mean * step, spread * step.mean(), coarse.scores, coarse.expected)
 
     def verify(
-        self, template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid, points: Tensor
+        self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, points: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Similarity and back-matching error of the points found.
 
         Args:
-            template: descriptors of the template.
-            landmarks: (N, 2), pixels ``(x, y)`` of the template.
+            templates: the annotated images, at least one.
             query: descriptors of the query.
             points: (N, 2), pixels ``(x, y)`` of the query.
 
         Returns:
-            (N,) cosine similarity, and (N,) distance in pixels of the template between each landmark and the place to
-            which its point matches back (paper, section 2.2).
+            (N,) cosine similarity, and (N,) distance between each landmark and the place to which its point matches
+            back (paper, section 2.2), in pixels of the first template; means over the templates.
         """
-        here, there = query.describe(points), template.describe(landmarks)
+        here, there = query.describe(points), describe_landmarks(templates)
         similarity = torch.stack([(a * b).sum(dim=1).mean(dim=(-2, -1)) for a, b in zip(here, there)]).mean(dim=0)
-        return similarity, (match_back(template, here) - landmarks).norm(dim=1)
+        first = max(templates[0].view.size)
+        back = [
+            (match_back(view, here) - landmarks).norm(dim=1) * (first / max(view.size)) for view, landmarks in templates
+        ]
+        return similarity, mean_of(back)
+
+
+def describe_landmarks(templates: Sequence[KnownTemplate]) -> list[Tensor]:
+    """The descriptors around the landmarks, averaged over the templates: for each level (N, C, patch, patch)."""
+    described = [template.view.describe(template.landmarks) for template in templates]
+    return [mean_of(levels) for levels in zip(*described)]
+
+
+def mean_of(tensors: Sequence[Tensor]) -> Tensor:
+    """The mean of tensors of equal shape."""
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(dim=0)

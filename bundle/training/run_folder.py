@@ -32,9 +32,10 @@ def run_folder(root: str | Path, template: Template, settings: Mapping[str, Any]
     """
     refuse_uninvited_ranks()
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    digest.update(template.pixels.tobytes())
-    digest.update(template.landmarks.points.tobytes())
-    digest.update("\n".join(template.landmarks.names).encode())
+    for one in template.all:
+        digest.update(one.pixels.tobytes())
+        digest.update(one.landmarks.points.tobytes())
+        digest.update("\n".join(one.landmarks.names).encode())
     for name, tensor in sorted(example.items()):
         digest.update(name.encode())
         digest.update(tensor.contiguous().numpy().tobytes())
