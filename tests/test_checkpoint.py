@@ -110,3 +110,13 @@ def test_a_checkpoint_is_not_changed_by_what_reads_it(tmp_path: Path) -> None:
     written = checkpoint()
     write_checkpoint(tmp_path / "model.pt", dataclasses.replace(written, training={"a": [1, 2], "b": None}))
     assert read_checkpoint(tmp_path / "model.pt").training == {"a": [1, 2], "b": None}
+
+
+def test_several_templates(tmp_path: Path) -> None:
+    written = checkpoint()
+    other = dataclasses.replace(written.template, name="other.dcm", spacing=None, digest="def")
+    both = dataclasses.replace(written, template=dataclasses.replace(written.template, others=(other,)))
+    found = read_checkpoint(write_checkpoint(tmp_path / "model.pt", both)).template
+    assert [one.name for one in found.all] == ["Bild.dcm", "other.dcm"]
+    assert (found.others[0].spacing, found.others[0].digest) == (None, "def")
+    np.testing.assert_allclose(found.others[0].pixels, other.pixels, atol=0.51 / 65535)

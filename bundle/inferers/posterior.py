@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.errors import ConfigError
 from bundle.geometry import PixelCentres
 from bundle.inferers.base import OneShotInferer, template_tensors
 from bundle.inferers.crop_batches import crops_at_a_time
-from bundle.matching.confidence import confidence
 from bundle.matching.local_kernels import kernel_similarity, kernels_at
 from bundle.matching.posterior_matcher import KnownTemplate, PosteriorMatcher, mean_of
 from bundle.matching.settings import MatchingSettings
@@ -52,12 +52,20 @@ class PosteriorInferer(OneShotInferer):
         template: the annotated image.
         settings: the settings of the matching.
         crop_memory_gb: see :class:`OneShotInferer`.
+
+    Raises:
+        ConfigError: when there is not one error factor a landmark.
     """
 
     matcher: PosteriorMatcher
 
     def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
         super().__init__(template, settings, crop_memory_gb)
+        factors, count = settings.error_factors, len(template.landmarks)
+        if factors is not None and len(factors) != count:
+            raise ConfigError(
+                f"matching.error_factors has {len(factors)} numbers for {count} landmarks: calibrate this model again."
+            )
         self.matcher = PosteriorMatcher(settings)
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
@@ -74,11 +82,12 @@ class PosteriorInferer(OneShotInferer):
             crops = local_crops(image, evidence.points, network.settings)
             scores = self._local_scores(crops, known.local, network)
             evidence = self.matcher.fine(evidence, query, scores, *crops.lattice(scores.shape[-1]))
-        similarity, back = self.matcher.verify(known.templates, query, evidence.points)
-        trust = confidence(similarity, back / max(self.template.size), evidence.spread / max(query.size))
-        expected = torch.full_like(trust, torch.nan)
-        columns = [similarity, back, evidence.spread, trust, expected]
-        return torch.cat([evidence.points, torch.stack(columns, dim=1)], dim=1)
+        found = self.matcher.judge(known.templates, query, evidence)
+        points, limit = evidence.points, self.settings.missing_above
+        if limit is not None:
+            points = points.masked_fill((found.expected_error > limit * found.extent)[:, None], torch.nan)
+        columns = [found.similarity, found.back_match_error, evidence.spread, found.confidence, found.expected_error]
+        return torch.cat([points, torch.stack(columns, dim=1)], dim=1)
 
     def _describe_crops(self, templates: list[tuple[Tensor, Tensor]], network: OneShotNetwork) -> _LocalKnown:
         crops = [local_crops(image, landmarks, network.settings) for image, landmarks in templates]

@@ -11,6 +11,7 @@ from torch import Tensor
 from bundle.geometry import PixelCentres, cell_grid
 from bundle.matching.bidirectional import best_cells, match_back
 from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.expected_error import confidence_of, expected_error
 from bundle.matching.fusion import sample_scores
 from bundle.matching.geometric_prior import apply_affine, extent, local_correction, log_prior, robust_affine
 from bundle.matching.posterior import posterior_moments
@@ -40,13 +41,29 @@ class Evidence(NamedTuple):
         points: (N, 2), pixels ``(x, y)`` of the query.
         spread: (N,), root mean square radius of the posterior in pixels of the query.
         scores: (N, rows, columns), log-posterior up to a factor, on the query's grid.
-        expected: (N, 2), pixels ``(x, y)`` of the query at which the layout expects the landmarks.
     """
 
     points: Tensor
     spread: Tensor
     scores: Tensor
-    expected: Tensor
+
+
+class Judgement(NamedTuple):
+    """How good the points found are.
+
+    Attributes:
+        similarity: (N,), cosine similarity to the template landmark.
+        back_match_error: (N,), see :meth:`PosteriorMatcher.verify`.
+        expected_error: (N,), expected distance from the truth in pixels of the query.
+        confidence: (N,), 0 to 1.
+        extent: extent of the layout in pixels of the query, which makes errors comparable between images.
+    """
+
+    similarity: Tensor
+    back_match_error: Tensor
+    expected_error: Tensor
+    confidence: Tensor
+    extent: float
 
 
 class PosteriorMatcher:
@@ -116,7 +133,7 @@ class PosteriorMatcher:
         sigma = self.settings.prior_sigma * max(query.grid)
         scores = similarity + log_prior(query.to_cells(expected), sigma, self.settings.prior_weight, query.grid)
         mean, spread = posterior_moments(scores, self.settings.temperature)
-        return Evidence(query.to_pixels(mean), spread * max(query.size) / max(query.grid), scores, expected)
+        return Evidence(query.to_pixels(mean), spread * max(query.size) / max(query.grid), scores)
 
     def fine(
         self, coarse: Evidence, query: DescriptorPyramid, local: Tensor, origins: Tensor, step: Tensor
@@ -135,7 +152,25 @@ class PosteriorMatcher:
         pixels = origins[:, None, None] + pixels * step
         scores = sample_scores(coarse.scores, query.to_cells(pixels)) + local
         mean, spread = posterior_moments(scores, self.settings.temperature)
-        return Evidence(origins + mean * step, spread * step.mean(), coarse.scores, coarse.expected)
+        return Evidence(origins + mean * step, spread * step.mean(), coarse.scores)
+
+    def judge(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, found: Evidence) -> Judgement:
+        """How good the points found are.
+
+        Args:
+            templates: the annotated images, at least one.
+            query: descriptors of the query.
+            found: what the last stage gave.
+        """
+        similarity, back = self.verify(templates, query, found.points)
+        # A single landmark, or two close ones, have no extent that says how large the anatomy is.
+        size = max(extent(found.points), 0.1 * max(query.size))
+        expected = self.expect([template.landmarks for template in templates], found)
+        disagreement = (found.points - expected).norm(dim=1)
+        error = expected_error(found.spread, disagreement, similarity, size)
+        if self.settings.error_factors is not None:
+            error = error * torch.tensor(self.settings.error_factors, dtype=error.dtype, device=error.device)
+        return Judgement(similarity, back, error, confidence_of(error, size), size)
 
     def verify(
         self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, points: Tensor

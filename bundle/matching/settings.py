@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +35,10 @@ class MatchingSettings:
         temperature: units of score that make a factor of e in the posterior (posterior).
         local_weight: weight of the crops' whitened features beside the global similarity (posterior).
         decoder_weight: weight of the crops' decoded features, where a local decoder was trained (posterior).
+        error_factors: for each landmark a factor on its expected error, from a calibration on labelled images; None
+            for none (posterior).
+        missing_above: expected error, as a fraction of the layout's extent, above which a landmark is reported as
+            missing; None reports every landmark (posterior).
     """
 
     strategy: str = "posterior"
@@ -50,6 +55,8 @@ class MatchingSettings:
     temperature: float = 0.015
     local_weight: float = 0.2
     decoder_weight: float = 0.05
+    error_factors: Sequence[float] | None = None
+    missing_above: float | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -69,6 +76,17 @@ class MatchingSettings:
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected zero or a positive number.")
 
+        if self.missing_above is not None and not self.missing_above > 0:
+            raise ConfigError(
+                f"matching.missing_above is {self.missing_above}, expected a positive fraction of the layout's extent, "
+                "or null to report every landmark."
+            )
+        if self.error_factors is not None:
+            factors = tuple(float(factor) for factor in self.error_factors)
+            if not all(0 < factor < float("inf") for factor in factors):
+                raise ConfigError(f"matching.error_factors is {list(factors)}, expected a positive number a landmark.")
+            object.__setattr__(self, "error_factors", factors)
+
     @property
     def uses_crops(self) -> bool:
         """Whether the fine stage has any weight (posterior)."""
@@ -76,4 +94,5 @@ class MatchingSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values that a checkpoint or a JSON file can hold."""
-        return asdict(self)
+        values = asdict(self)
+        return {**values, "error_factors": None if self.error_factors is None else list(self.error_factors)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -360,3 +361,9 @@ class TestFullSizeReference:
         assert loss.item() == pytest.approx(literal_loss, rel=1e-10)
         for gradient, parameter in zip(gradients, decoder.parameters()):
             torch.testing.assert_close(gradient, parameter.grad, rtol=1e-7, atol=1e-10)
+
+
+def test_the_paper_knows_one_template() -> None:
+    template = annotated(radiograph((61, 50), 5), [(10, 10)])
+    with pytest.raises(ConfigError, match="matches one template, but 2 were given"):
+        PaperInferer(replace(template, others=(template,)), MatchingSettings(strategy="paper"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from bundle.errors import ConfigError
 from bundle.inferers import PosteriorInferer, create_inferer
 from bundle.io.radiographs import read_radiograph
 from bundle.io.template import read_template
@@ -198,3 +200,48 @@ def test_nothing_is_left_for_autograd(template: Template) -> None:
     network = build_network(NetworkSettings(**TINY_NETWORK))
     found = create_inferer(template, MatchingSettings())(torch.from_numpy(template.pixels)[None, None], network)
     assert not found.requires_grad
+
+
+def test_two_equal_templates_are_one(template: Template, network: OneShotNetwork) -> None:
+    twice = replace(template, others=(template,))
+    image, _ = transformed(template, [[1.05, 0, 6], [0, 1.05, 4]], template.size)
+    torch.testing.assert_close(infer(twice, network, image), infer(template, network, image), rtol=1e-4, atol=1e-3)
+
+
+def test_several_templates_average_their_annotators_offsets(template: Template, network: OneShotNetwork) -> None:
+    """Two annotators, one 4 pixels to the right of the truth and one to the left."""
+    right, left = (with_landmarks(template, template.landmarks.points + np.array([shift, 0])) for shift in (4, -4))
+    image, points = transformed(template, [[1, 0, 5], [0, 1, -3]], template.size)
+    alone = errors(infer(right, network, image)[0], points)
+    together = errors(infer(replace(right, others=(left,)), network, image)[0], points)
+    assert np.median(together) < 0.6 * np.median(alone)
+
+
+def test_templates_of_different_size(template: Template, network: OneShotNetwork) -> None:
+    image, points = transformed(template, [[0.8, 0, 12], [0, 0.8, 20]], (270, 215))
+    smaller = Template(image, LandmarkSet(template.landmarks.names, points), None, "smaller")
+    (found,) = infer(replace(template, others=(smaller,)), network, template.pixels)
+    assert np.median(errors(found, template.landmarks.points)) < 2
+
+
+def test_expected_errors_follow_the_calibration(template: Template, network: OneShotNetwork) -> None:
+    query = torch.from_numpy(template.pixels)[None, None]
+    factors = [1.0 + index for index in range(len(template.landmarks))]
+    plain = create_inferer(template, MatchingSettings())(query, network)[0]
+    scaled = create_inferer(template, MatchingSettings(error_factors=factors))(query, network)[0]
+    torch.testing.assert_close(scaled[:, 6], plain[:, 6] * torch.tensor(factors))
+    assert (scaled[1:, 5] < plain[1:, 5]).all() and torch.equal(scaled[:, :5], plain[:, :5])
+    with pytest.raises(ConfigError, match=r"error_factors has 2 numbers for \d+ landmarks"):
+        create_inferer(template, MatchingSettings(error_factors=[1.0, 2.0]))
+
+
+def test_a_landmark_that_is_too_uncertain_is_missing(template: Template, network: OneShotNetwork) -> None:
+    query = torch.from_numpy(template.pixels)[None, None]
+    plain = create_inferer(template, MatchingSettings())(query, network)[0]
+    size = np.linalg.norm(np.ptp(plain[:, :2].numpy(), axis=0))
+    ordered = plain[:, 6].sort().values
+    limit = float(ordered[4:6].mean() / size)  # between two of them
+    found = create_inferer(template, MatchingSettings(missing_above=limit))(query, network)[0]
+    gone = found[:, 0].isnan()
+    assert torch.equal(gone, plain[:, 6] > limit * size) and gone.any() and not gone.all()
+    assert torch.equal(found[~gone], plain[~gone]) and torch.equal(found[gone, 2:], plain[gone, 2:])

@@ -28,6 +28,8 @@ from bundle.matching.settings import MatchingSettings
         ({"temperature": math.nan}, r"matching\.temperature is nan"),
         ({"prior_weight": -0.1}, r"matching\.prior_weight is -0.1, expected zero or"),
         ({"local_weight": math.nan}, r"matching\.local_weight"),
+        ({"missing_above": 0}, r"matching\.missing_above is 0"),
+        ({"error_factors": [1.0, 0.0]}, r"matching\.error_factors is \[1.0, 0.0\]"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(values: dict[str, Any], complaint: str) -> None:
@@ -38,6 +40,10 @@ def test_what_cannot_be_is_refused_by_name(values: dict[str, Any], complaint: st
 def test_limits_are_allowed_and_come_back_as_plain_values() -> None:
     settings = MatchingSettings(strategy="paper", k=1, patch=1, grid=16, prior_rounds=0, prior_weight=0, local_weight=0)
     assert MatchingSettings(**settings.as_dict()) == settings
+    calibrated = MatchingSettings(error_factors=[1, 2.5], missing_above=0.1)
+    assert (
+        calibrated.as_dict()["error_factors"] == [1.0, 2.5] and MatchingSettings(**calibrated.as_dict()) == calibrated
+    )
 
 
 def test_confidence_falls_with_each_of_its_three_reasons() -> None:

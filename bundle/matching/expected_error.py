@@ -1,0 +1,50 @@
+"""How far from the truth a point probably is, from what the matching itself knows of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: The logarithm of the expected error, as a fraction of the layout's extent, is linear in these: one, the logarithm of
+#: the posterior's spread, that of the distance from the place that the layout expects (both fractions of the extent
+#: plus FLOOR), and the similarity. Gamma regression on cephalograms of the development set with odd numbers, six
+#: templates: ``docs/accuracy.md``.
+INTERCEPT, SPREAD, DISAGREEMENT, SIMILARITY = 1.83, 0.88, 0.24, -1.87
+FLOOR = 0.003
+
+#: Expected error, as a fraction of the extent, at which the confidence is one half.
+HALF_CONFIDENCE = 0.03
+
+
+def expected_error(spread: Tensor, disagreement: Tensor, similarity: Tensor, extent: float) -> Tensor:
+    """The expected distance of each point from the truth.
+
+    Args:
+        spread: (N,), root mean square radius of the posterior, in pixels.
+        disagreement: (N,), distance in pixels between the point and the place that the layout expects.
+        similarity: (N,), cosine similarity to the template landmark.
+        extent: extent of the layout on the query, in pixels.
+
+    Returns:
+        tensor of shape (N,), in pixels.
+    """
+    logarithm = (
+        INTERCEPT
+        + SPREAD * torch.log(spread / extent + FLOOR)
+        + DISAGREEMENT * torch.log(disagreement / extent + FLOOR)
+        + SIMILARITY * similarity
+    )
+    return extent * logarithm.exp()
+
+
+def confidence_of(expected: Tensor, extent: float) -> Tensor:
+    """One number from 0 to 1 for each landmark, falling with its expected error.
+
+    Args:
+        expected: (N,), expected error in pixels.
+        extent: extent of the layout on the query, in pixels.
+
+    Returns:
+        tensor of shape (N,): one half at an expected error of :data:`HALF_CONFIDENCE` of the extent.
+    """
+    return 1.0 / (1.0 + (expected / (HALF_CONFIDENCE * extent)).square())

@@ -1,0 +1,132 @@
+r"""Calibrate the expected errors of a model on images whose landmarks are known.
+
+Writes a configuration to be laid over ``inference.json`` or ``evaluate.json``: a factor for each landmark on its
+expected error, and, for information, how well it fits (cross-validated over the images). Distances are in pixels.
+
+Example:
+    python scripts/calibrate.py --model_path models/model.pt --dataset_dir labelled --landmarks truth.csv \
+        --output calibration.json
+    python -m monai.bundle run inference --config_file "['configs/inference.json','calibration.json']" ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from bundle.calibration import cross_validated, error_factors, interval_factor, risk_coverage  # noqa: E402
+from bundle.data import collect_labelled_cases  # noqa: E402
+from bundle.errors import BundleError, ConfigError, ImageError  # noqa: E402
+from bundle.inferers import create_inferer  # noqa: E402
+from bundle.io.radiographs import read_radiograph  # noqa: E402
+from bundle.io.template import read_template  # noqa: E402
+from bundle.model import Model, open_model  # noqa: E402
+from bundle.prediction import PREDICTION_COLUMNS  # noqa: E402
+
+#: The conformal interval that is reported holds this share of the points.
+LEVEL = 0.9
+#: With fewer images the factors say more about chance than about landmarks.
+FEWEST_IMAGES = 5
+
+
+def measure(model: Model, images: Sequence[dict[str, object]], device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """True and expected errors in pixels, (M, N) each; an image that cannot be read is named and left out."""
+    inferer = create_inferer(model.template, model.matching)
+    errors, expected = [], []
+    for item in tqdm(images, desc="calibration", unit="image", dynamic_ncols=True):
+        try:
+            pixels = read_radiograph(str(item["image"])).pixels
+        except ImageError as error:
+            tqdm.write(f"error: {error}", file=sys.stderr)
+            continue
+        found = inferer(torch.from_numpy(pixels)[None, None].to(device), model.network)[0].cpu().double().numpy()
+        errors.append(np.linalg.norm(found[:, :2] - np.asarray(item["label"]), axis=1))
+        expected.append(found[:, PREDICTION_COLUMNS.index("expected_error")])
+    return np.array(errors), np.array(expected)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """Measure, calibrate, say how well it fits, and write the configuration.
+
+    Raises:
+        BundleError: when model, images or landmarks cannot be used, or there are too few.
+    """
+    device = torch.device(options.device)
+    overlay = json.loads(options.config.read_text()) if options.config else {}
+    template = read_template(options.template_image, options.template_landmarks) if options.template_image else None
+    model = open_model(
+        model_path=options.model_path,
+        template=template,
+        network=overlay.get("network"),
+        # Factors of an earlier calibration must not count twice.
+        matching={**overlay.get("matching", {}), "error_factors": None, "missing_above": None},
+        device=device,
+    )
+    errors, expected = measure(
+        model, collect_labelled_cases(options.dataset_dir, options.landmarks, model.template).items, device
+    )
+    if len(errors) < FEWEST_IMAGES:
+        raise ConfigError(f"{options.dataset_dir} gave {len(errors)} image(s) with truth, expected {FEWEST_IMAGES}.")
+    if not np.isfinite(expected).all():
+        raise ConfigError(
+            f"the strategy {model.matching.strategy} expects no errors: calibrate the strategy posterior."
+        )
+    factors = error_factors(errors, expected)
+    judged = cross_validated(errors, expected, level=LEVEL)
+    before, after = risk_coverage(errors, expected), risk_coverage(errors, judged.expected)
+    report = {
+        "images": len(errors),
+        "mean_error_px": round(judged.mean_error, 4),
+        "mean_expected_error_px": round(judged.mean_expected, 4),
+        "interval_level": LEVEL,
+        "interval_factor": round(interval_factor(errors, expected * factors, LEVEL), 4),
+        "interval_coverage": round(judged.coverage, 4),
+        "risk_coverage_px": {f"{share:g}": round(value, 4) for share, value in after.items()},
+        "risk_coverage_before_px": {f"{share:g}": round(value, 4) for share, value in before.items()},
+    }
+    settings = {**overlay.get("matching", {}), "error_factors": [round(float(factor), 4) for factor in factors]}
+    content = {**overlay, "matching": settings, "calibration": report}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(content, indent=4) + "\n")
+    print(f"{len(errors)} images: mean error {judged.mean_error:.2f} px, expected {judged.mean_expected:.2f} px")
+    print(
+        f"{judged.coverage:.1%} of unseen points lie within {report['interval_factor']:.2f} times their expected error "
+        f"({LEVEL:.0%} wanted)"
+    )
+    for share, value in after.items():
+        print(f"most confident {share:4.0%}: {value:.2f} px (before calibration {before[share]:.2f} px)")
+    print(f"configuration written to {options.output}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Calibrate; 0 when it is done, 1 when something cannot be used."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model_path", type=Path, default=ROOT / "models" / "model.pt", help="a trained model")
+    parser.add_argument("--template_image", type=Path, nargs="+", help="or one or more annotated images (zero-shot)")
+    parser.add_argument("--template_landmarks", type=Path, help="landmarks of the annotated images")
+    parser.add_argument("--dataset_dir", type=Path, required=True, help="images with known landmarks")
+    parser.add_argument("--landmarks", type=Path, required=True, help="table of the known landmarks")
+    parser.add_argument("--config", type=Path, help="overlay with network and matching settings, such as fast.json")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--output", type=Path, required=True, help="the configuration to write")
+    options = parser.parse_args(arguments)
+    try:
+        calibrate(options)
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
