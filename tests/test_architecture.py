@@ -40,6 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"errors", "ranks"},
     "inferers": {*RECORDS, "geometry", "matching", "networks"},
     "handlers": {*RECORDS, "geometry", "ranks", "io", "writers", "metrics", "data"},
+    "selection": {"networks"},
+    "calibration": set(),
     "checkpoint": set(RECORDS),
     "model": {*RECORDS, "checkpoint", "matching", "networks"},
     "export": {*RECORDS, "io", "writers", "matching", "networks", "checkpoint", "model"},
@@ -53,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
 #: Rooms that other programs can use without the weight of deep learning, and what they must do without.
 DEEP_LEARNING = {"torch", "torchvision", "timm", "monai", "monailabel", "ignite"}
 FORBIDDEN: dict[str, set[str]] = {
-    **dict.fromkeys([*RECORDS, "__init__", "console", "io", "writers"], DEEP_LEARNING),
+    **dict.fromkeys([*RECORDS, "__init__", "console", "io", "writers", "calibration"], DEEP_LEARNING),
     "geometry": DEEP_LEARNING - {"torch"},
 }
 

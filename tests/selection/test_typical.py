@@ -1,0 +1,68 @@
+"""The most typical of some shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bundle.model import build_network
+from bundle.networks import NetworkSettings
+from bundle.selection import describe_images, mean_deformation, whiten_together
+from bundle.selection.typical import _lattice
+
+
+def texture(height: int = 40, width: int = 32) -> torch.Tensor:
+    """A map that is different everywhere and smooth: (C, h, w)."""
+    noise = torch.randn(48, height // 2, width // 2, generator=torch.Generator().manual_seed(0))
+    return F.interpolate(noise[None], size=(height, width), mode="bicubic")[0]
+
+
+def bent(one: torch.Tensor, amount: float, affine: torch.Tensor | None = None) -> torch.Tensor:
+    """The map under an affine map and a wave of ``amount`` cells; of length one everywhere."""
+    _, height, width = one.shape
+    grid = F.affine_grid(
+        torch.eye(2, 3)[None] if affine is None else affine[None], [1, 1, height, width], align_corners=False
+    )
+    grid = grid + amount * 2 / height * torch.sin(3 * torch.pi * grid.flip(-1))
+    return F.normalize(F.grid_sample(one[None], grid, padding_mode="border", align_corners=False)[0], dim=0)
+
+
+def test_an_affine_map_is_no_deformation_and_a_wave_is() -> None:
+    plain = bent(texture(), 0)
+    turned = bent(texture(), 0, torch.tensor([[1.04, 0.05, 0.02], [-0.05, 0.97, 0.03]]))
+    waved = bent(texture(), 1.5)
+    assert mean_deformation(plain, [plain]) < 0.004
+    assert mean_deformation(plain, [turned]) < 0.01
+    assert mean_deformation(plain, [waved]) > 0.015
+    assert mean_deformation(plain, [plain, waved]) == pytest.approx(
+        (mean_deformation(plain, [plain]) + mean_deformation(plain, [waved])) / 2
+    )
+
+
+def test_the_middle_of_a_family_is_the_most_typical() -> None:
+    amounts = [-2.0, -1.0, 0.0, 1.0, 2.0]
+    family = [bent(texture(), amount) for amount in amounts]
+    value = [mean_deformation(one, [other for other in family if other is not one]) for one in family]
+    assert amounts[int(np.argmin(value))] == 0.0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (4, 4), (7, 30)])
+def test_maps_of_any_size(size: tuple[int, int]) -> None:
+    lattice = _lattice(*size)
+    assert len(lattice) and (lattice >= 0).all()
+    assert (lattice[:, 0] < size[1]).all() and (lattice[:, 1] < size[0]).all()
+    one = F.normalize(torch.randn(8, *size), dim=0)
+    other = F.normalize(torch.randn(8, 11, 6), dim=0)
+    assert np.isfinite(mean_deformation(one, [other, one]))
+
+
+def test_images_of_different_shapes_are_described() -> None:
+    settings = NetworkSettings(working_sides=(64,), negative=False, whitening=False, local_channels=0)
+    images = [torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1)) for size in ((80, 60), (50, 90))]
+    maps = whiten_together(list(describe_images(images, build_network(settings))))
+    assert [one.shape[0] for one in maps] == [64, 64]
+    assert maps[0].shape[1] > maps[0].shape[2] and maps[1].shape[1] < maps[1].shape[2]
+    for one in maps:
+        torch.testing.assert_close(one.norm(dim=0), torch.ones(one.shape[1:]))
