@@ -18,6 +18,7 @@ def read_template(
     *,
     spacing: float | Sequence[float] | None = None,
     names: Sequence[str] | None = None,
+    voi_lut: bool = False,
 ) -> Template:
     """Read the one annotated image.
 
@@ -26,6 +27,7 @@ def read_template(
         landmarks: its landmark file; out of a table of many images comes the row of this image.
         spacing: millimetres a pixel, one number or ``(x, y)``, where the file is not to decide.
         names: other names for the landmarks, one for each.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
 
     Raises:
         ImageError: when the image cannot be read.
@@ -33,7 +35,7 @@ def read_template(
     """
     if landmarks is None:
         raise LandmarkError(f"the template image {image} has no landmarks: give --template_landmarks FILE.")
-    radiograph = read_radiograph(image, spacing)
+    radiograph = read_radiograph(image, spacing, voi_lut=voi_lut)
     found = read_landmarks(landmarks, radiograph)
     if names is not None:
         found = found.renamed(names)
