@@ -41,8 +41,8 @@ def collect_cases(source: str | Path) -> Cases:
 
     Args:
         source: a folder, searched with its subfolders; a DICOMDIR; one image file; or a data list, a ``.json`` file
-            with a list of paths or of ``{"image": path}``, relative to the file's own folder; such an entry may have the
-            ``pixel_spacing`` of its image, one number or ``(x, y)`` in mm, and ``flip``, whether to mirror it.
+            with a list of paths or of ``{"image": path}``, relative to the file's own folder; such an entry may have
+            the ``pixel_spacing`` of its image, one number or ``(x, y)`` in mm, and ``flip``, whether to mirror it.
 
     Raises:
         ImageError: when there is no image.

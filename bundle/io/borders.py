@@ -11,6 +11,7 @@ _MIN_SHARE = 0.02  # of the side; thinner strips, such as the edge of a film, ar
 _MIN_INSIDE = 0.2  # of each side: what a frame must leave, or it is no frame
 _TOLERANCE = 0.012  # of the range of values: what compression makes of one value
 _UNIFORM = 0.99  # share of a row that has the frame's value
+_BLOCK = 8  # pixels beside a strip into which JPEG smears its edge
 _SAMPLES = 512  # pixels of a row or column that are looked at
 
 
@@ -39,7 +40,8 @@ def uniform_frame(values: np.ndarray) -> Frame | None:
         values: array of shape (H, W).
 
     Returns:
-        The frame, or None where there is none.
+        The frame, or None where there is none. Eight pixels beside each strip count as frame too, for JPEG smears the
+        edge over so many.
     """
     height, width = values.shape
     tolerance = _TOLERANCE * _range(values)
@@ -60,8 +62,10 @@ def uniform_frame(values: np.ndarray) -> Frame | None:
 def _range(values: np.ndarray) -> float:
     """Without single outliers; a frame is wider than half a per cent, so its value is within."""
     step = max(1, math.ceil(math.sqrt(values.size / _SAMPLES**2)))
-    low, high = np.nanpercentile(values[::step, ::step].astype(np.float64), (0.5, 99.5))
-    return float(high - low)
+    sample = values[::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    low, high = np.percentile(sample, (0.5, 99.5)) if sample.size else (0.0, 0.0)
+    return float(high) - float(low)
 
 
 def _strip(lines: np.ndarray, tolerance: float, side: int, found: list[float]) -> int:
@@ -70,6 +74,8 @@ def _strip(lines: np.ndarray, tolerance: float, side: int, found: list[float]) -
         return 0
     step = max(1, math.ceil(lines.shape[1] / _SAMPLES))
     value = float(np.median(lines[0, ::step]))
+    if not math.isfinite(value):
+        return 0
     count = 0
     for line in lines:
         if np.mean(np.abs(line[::step].astype(np.float64) - value) <= tolerance) < _UNIFORM:
@@ -78,4 +84,4 @@ def _strip(lines: np.ndarray, tolerance: float, side: int, found: list[float]) -
     if count < _MIN_SHARE * side:
         return 0
     found.append(value)
-    return count
+    return min(count + _BLOCK, len(lines))

@@ -11,6 +11,7 @@ from bundle.errors import ImageError
 from bundle.io.borders import uniform_frame
 
 PERCENTILES = (0.5, 99.5)
+_HARMLESS = 0.05  # of the range inside: a frame so close to it, such as air of the same black, is like the image
 _SAMPLES = 2**18  # the percentiles are taken from every n-th row and column, of about this many pixels
 
 
@@ -65,7 +66,7 @@ def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple
         inner = _percentiles(
             values[inside][::step, ::step], None if ignored is None else ignored[inside][::step, ::step]
         )
-        if inner and any(not inner[0] <= value <= inner[1] for value in frame.values):
+        if inner and any(_stretches(value, *inner) for value in frame.values):
             limits = inner
     if limits:
         return limits
@@ -76,6 +77,12 @@ def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple
     if not high > low:
         raise ImageError(f"{path} is empty, all its pixels have the value {low:g}: give an image with content.")
     return low, high
+
+
+def _stretches(value: float, low: float, high: float) -> bool:
+    """Whether a frame of this value would take contrast from an image with these limits."""
+    margin = _HARMLESS * (high - low)
+    return value < low - margin or value > high + margin
 
 
 def _percentiles(values: np.ndarray, ignored: np.ndarray | None) -> tuple[float, float] | None:
