@@ -60,7 +60,8 @@ def _without_not_finite(values: np.ndarray, ignored: np.ndarray | None) -> np.nd
 def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple[float, float]:
     step = max(1, math.ceil(math.sqrt(values.size / _SAMPLES)))
     limits = _percentiles(values[::step, ::step], None if ignored is None else ignored[::step, ::step])
-    frame = uniform_frame(values)
+    # Ignored pixels, such as padding, are no frame: they do not count anyway.
+    frame = uniform_frame(values if ignored is None else np.where(ignored, np.nan, values))
     if frame is not None:
         inside = (frame.rows, frame.columns)
         inner = _percentiles(
