@@ -57,8 +57,8 @@ def outcome(path: Path) -> str:
     spacing = "spacing unknown"
     if radiograph.spacing:
         x, y = radiograph.spacing
-        spacing = f"{x:.6g} × {y:.6g} mm by {radiograph.spacing_source}"
-    return f"read, {radiograph.width} × {radiograph.height}, {spacing}"
+        spacing = f"{x:.6g} x {y:.6g} mm by {radiograph.spacing_source}"
+    return f"read, {radiograph.width} x {radiograph.height}, {spacing}"
 
 
 def read_tables(text: str) -> Tables:
