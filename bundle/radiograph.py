@@ -26,6 +26,10 @@ class Radiograph:
             3D Slicer shows that pixel when it loads the same file: columns are the step along x, the step along y,
             and the origin. It follows the file alone, so for a PNG one pixel is one unit even where the user gave a
             spacing.
+        laterality: the side of the body part, ``"L"``, ``"R"``, ``"B"`` (both) or ``"U"`` (unpaired); None where the
+            file does not say.
+        rows_towards: the direction of the patient in which columns are counted, such as ``"A"`` for anterior (first
+            value of DICOM's ``PatientOrientation``); None where the file does not say.
     """
 
     pixels: np.ndarray
@@ -33,6 +37,8 @@ class Radiograph:
     spacing: tuple[float, float] | None = None
     spacing_source: str | None = None
     pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
+    laterality: str | None = None
+    rows_towards: str | None = None
 
     @property
     def width(self) -> int:

@@ -40,9 +40,9 @@ def collect_cases(source: str | Path) -> Cases:
     """Find the images of a run.
 
     Args:
-        source: a folder, searched with its subfolders; one image file; or a data list, a ``.json`` file with a list of
-            paths or of ``{"image": path}``, relative to the file's own folder; such an entry may have the
-            ``pixel_spacing`` of its image, one number or ``(x, y)`` in mm.
+        source: a folder, searched with its subfolders; a DICOMDIR; one image file; or a data list, a ``.json`` file
+            with a list of paths or of ``{"image": path}``, relative to the file's own folder; such an entry may have
+            the ``pixel_spacing`` of its image, one number or ``(x, y)`` in mm, and ``flip``, whether to mirror it.
 
     Raises:
         ImageError: when there is no image.
@@ -52,7 +52,7 @@ def collect_cases(source: str | Path) -> Cases:
     if source.suffix.lower() == ".json":
         entries, root = _read_data_list(source), source.parent
     else:
-        entries, root = [{"image": path} for path in find_images(source)], source
+        entries, root = [{"image": path} for path in find_images(source)], source if source.is_dir() else source.parent
     ids = image_ids([entry["image"] for entry in entries], root)
     return Cases([{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)])
 
@@ -125,7 +125,7 @@ def _in_template_order(truth: LandmarkSet, names: Sequence[str], key: str, file:
 
 
 def _read_data_list(file: Path) -> list[dict[str, Any]]:
-    """The entries of a data list: ``image``, a path, and ``pixel_spacing`` where it is given."""
+    """The entries of a data list: ``image``, a path, and ``pixel_spacing`` and ``flip`` where they are given."""
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -143,6 +143,6 @@ def _read_data_list(file: Path) -> list[dict[str, Any]]:
         name = given.get("image")
         if not isinstance(name, str):
             raise ConfigError(f"the data list {file} has the entry {entry!r}: expected a path or {{'image': path}}.")
-        spacing = given.get("pixel_spacing")
-        entries.append({"image": file.parent / name, **({} if spacing is None else {"pixel_spacing": spacing})})
+        own = {key: given[key] for key in ("pixel_spacing", "flip") if given.get(key) is not None}
+        entries.append({"image": file.parent / name, **own})
     return entries

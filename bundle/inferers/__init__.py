@@ -3,6 +3,7 @@
 from bundle.inferers.base import OneShotInferer
 from bundle.inferers.paper import PaperInferer
 from bundle.inferers.posterior import PosteriorInferer
+from bundle.inferers.template_frame import TemplateFrameInferer
 from bundle.matching.settings import MatchingSettings
 from bundle.template import Template
 
@@ -22,4 +23,4 @@ def create_inferer(
     return STRATEGIES[settings.strategy](template, settings, crop_memory_gb)
 
 
-__all__ = ["OneShotInferer", "PaperInferer", "PosteriorInferer", "create_inferer"]
+__all__ = ["OneShotInferer", "PaperInferer", "PosteriorInferer", "TemplateFrameInferer", "create_inferer"]

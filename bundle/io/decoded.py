@@ -15,11 +15,14 @@ class DecodedImage:
 
     Attributes:
         values: array of shape (H, W), any integer or real type, rows = image rows.
-        ignored: boolean array of shape (H, W), True where a pixel holds no measurement (padding), or None.
+        ignored: boolean array of shape (H, W), True where a pixel holds no measurement (padding) or is hidden by a
+            shutter, or None.
         dark_bone: whether the file says that low values are shown bright (``MONOCHROME1`` or "white is zero").
         spacing: millimetres a pixel as ``(x, y)``, or None where the file does not say.
         spacing_source: the rule that gave the spacing, or None.
         pixel_to_lps: array of shape (3, 3), see :class:`bundle.radiograph.Radiograph`.
+        laterality: see :class:`bundle.radiograph.Radiograph`.
+        rows_towards: see :class:`bundle.radiograph.Radiograph`.
     """
 
     values: np.ndarray
@@ -28,3 +31,5 @@ class DecodedImage:
     spacing: tuple[float, float] | None = None
     spacing_source: str | None = None
     pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
+    laterality: str | None = None
+    rows_towards: str | None = None

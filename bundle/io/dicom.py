@@ -13,18 +13,25 @@ from bundle.errors import ImageError
 from bundle.io.colour import is_grey
 from bundle.io.decoded import DecodedImage
 from bundle.io.dicom_geometry import element, pixel_spacing, slicer_pixel_to_lps
+from bundle.io.dicom_shutter import hidden_pixels
+from bundle.io.dicom_side import laterality, rows_towards
+from bundle.io.jpeg_extended import decode_extended_jpeg, decodes_extended_jpeg
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
 
 try:  # pydicom 3
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 except ImportError:  # pydicom 2
-    from pydicom.pixel_data_handlers.util import apply_color_lut, apply_modality_lut  # type: ignore[no-redef]
+    from pydicom.pixel_data_handlers.util import (  # type: ignore[no-redef]
+        apply_color_lut,
+        apply_modality_lut,
+        apply_voi_lut,
+    )
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _DECODER_PACKAGES = {  # by the beginning of the transfer syntax UID; the first that matches
     "1.2.840.10008.1.2.4.50": "python-gdcm or pylibjpeg-libjpeg",  # JPEG baseline
-    "1.2.840.10008.1.2.4.51": "pylibjpeg and pylibjpeg-libjpeg",  # JPEG extended, 12 bits
+    "1.2.840.10008.1.2.4.51": "python-gdcm or pylibjpeg-libjpeg",  # JPEG extended, 12 bits
     "1.2.840.10008.1.2.4.57": "python-gdcm or pylibjpeg-libjpeg",  # JPEG lossless
     "1.2.840.10008.1.2.4.70": "python-gdcm or pylibjpeg-libjpeg",
     "1.2.840.10008.1.2.4.80": "python-gdcm or pyjpegls",  # JPEG-LS
@@ -44,19 +51,21 @@ _UNSUPPORTED = (
 )
 
 
-def read_dicom(path: Path, max_pixels: int) -> DecodedImage:
+def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> DecodedImage:
     """Read a DICOM file that holds one grey image.
 
     The modality transformation is applied: ``ModalityLUTSequence`` (0028,3000), or else ``RescaleSlope`` (0028,1053)
-    and ``RescaleIntercept`` (0028,1052). The window of the VOI transformation (0028,1050 and 0028,3010) is not: it is
-    one reader's display choice, it differs between exports of the same exposure and can clip bone away, while the
+    and ``RescaleIntercept`` (0028,1052). The VOI transformation is not, unless ``voi_lut`` asks for it: it is one
+    reader's display choice, it differs between exports of the same exposure and can clip bone away, while the
     percentiles in :mod:`bundle.io.intensity` are the same function of the measured values for every file. Overlays
     (60xx) are left out, also those in unused bits of the pixels. ``PixelPaddingValue`` (0028,0120) and its range limit
-    (0028,0121) mark pixels to ignore.
+    (0028,0121), and the display shutter (:mod:`bundle.io.dicom_shutter`), mark pixels to ignore.
 
     Args:
         path: the file, with or without the 128-byte preamble.
         max_pixels: the largest number of pixels that is decoded.
+        voi_lut: whether to apply the first VOI transformation of the file, ``VOILUTSequence`` (0028,3010) or else
+            ``WindowCenter`` and ``WindowWidth`` (0028,1050 and 0028,1051) by ``VOILUTFunction`` (0028,1056).
 
     Returns:
         The grey values and the geometry. ``dark_bone`` is True for ``MONOCHROME1``.
@@ -75,14 +84,18 @@ def read_dicom(path: Path, max_pixels: int) -> DecodedImage:
             )
         stored = _stored_values(dataset, path)
         values = _modality_values(stored, dataset, path)
+        if voi_lut and stored.ndim == 2:
+            values = _windowed(values, dataset, path)
         spacing, source = pixel_spacing(dataset)
         return DecodedImage(
             values=values,
-            ignored=_padding(stored, dataset) if stored.ndim == 2 else None,
+            ignored=_ignored(stored, dataset),
             dark_bone=element(dataset, "PhotometricInterpretation") == "MONOCHROME1",
             spacing=spacing,
             spacing_source=source,
             pixel_to_lps=slicer_pixel_to_lps(dataset),
+            laterality=laterality(dataset),
+            rows_towards=rows_towards(dataset),
         )
 
 
@@ -152,7 +165,10 @@ def _whole_number(header: Dataset, keyword: str, default: int, path: Path) -> in
 def _stored_values(dataset: Dataset, path: Path) -> np.ndarray:
     """Stored pixel values of shape (H, W), or (H, W, 3)."""
     try:
-        stored = np.asarray(dataset.pixel_array)
+        if decodes_extended_jpeg(dataset):
+            stored = decode_extended_jpeg(path, (int(dataset.Rows), int(dataset.Columns)))
+        else:
+            stored = np.asarray(dataset.pixel_array)
     except Exception as error:  # every decoder raises its own types
         reason = f"{error}".lower()
         if isinstance(error, NotImplementedError) or any(sign in reason for sign in _UNSUPPORTED):
@@ -239,6 +255,22 @@ def _grey_of_colour(stored: np.ndarray, dataset: Dataset, path: Path) -> np.ndar
             "(MONOCHROME2)."
         )
     return channels[..., 0]
+
+
+def _windowed(values: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+    """The values after the first VOI transformation; the same where the file has none."""
+    try:
+        return np.asarray(apply_voi_lut(values, dataset))
+    except Exception as error:
+        raise ImageError(
+            f"{path} has a malformed VOI transformation (VOILUTSequence or WindowWidth): set voi_lut to false."
+        ) from error
+
+
+def _ignored(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
+    padding = _padding(stored, dataset) if stored.ndim == 2 else None
+    hidden = hidden_pixels(dataset, (stored.shape[0], stored.shape[1]))
+    return hidden if padding is None else padding if hidden is None else padding | hidden
 
 
 def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:

@@ -25,6 +25,8 @@ _PROJECTION = frozenset(
         "1.2.840.10008.5.1.4.1.1.12.2",  # X-ray radiofluoroscopy
     }
 )
+_SAME_SPACING = 1e-4  # relative; decimal strings of one spacing may be rounded differently
+_MAX_MAGNIFICATION = 10.0
 
 
 def element(dataset: Dataset, keyword: str) -> Any:
@@ -37,17 +39,19 @@ def element(dataset: Dataset, keyword: str) -> Any:
 
 
 def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float], str] | tuple[None, None]:
-    """The pixel spacing that a DICOM header states.
+    """The pixel spacing that a DICOM header states, by the first of these rules that holds.
 
-    The first of these rules that gives two positive finite numbers holds:
+    1. ``PixelSpacing`` (0028,0030) with ``PixelSpacingCalibrationType`` (0028,0A02) ``GEOMETRY`` or ``FIDUCIAL``: the
+       spacing in the patient, corrected by the device or measured on an object of known size.
+    2. ``PixelSpacing`` without a calibration type, unless it repeats ``ImagerPixelSpacing`` (0018,1164): then it is the
+       spacing at the detector (DICOM PS3.3 10.7.1.3), and the next rules hold.
+    3. ``ImagerPixelSpacing`` divided by ``EstimatedRadiographicMagnificationFactor`` (0018,1114), where that is from 1
+       to 10: a projection cannot be smaller than what it shows.
+    4. ``ImagerPixelSpacing``.
+    5. ``NominalScannedPixelSpacing`` (0018,2010), of digitised film.
 
-    1. ``PixelSpacing`` (0028,0030).
-    2. ``ImagerPixelSpacing`` (0018,1164), the spacing at the detector, divided by
-       ``EstimatedRadiographicMagnificationFactor`` (0018,1114) where that is present and positive.
-    3. ``NominalScannedPixelSpacing`` (0018,2010), of digitised film.
-
-    All three hold the row spacing (y) before the column spacing (x). A value that is absent, zero, malformed or not
-    finite is unknown and the next rule is tried.
+    All of them hold the row spacing (y) before the column spacing (x). A spacing that is absent, zero, negative,
+    malformed or not finite is unknown and the next rule is tried.
 
     Args:
         dataset: the DICOM header.
@@ -55,16 +59,18 @@ def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float], str] | tuple[N
     Returns:
         ``(x, y)`` in mm and the name of the rule, or ``(None, None)``.
     """
-    calibrated = _spacing_pair(dataset, "PixelSpacing")
-    if calibrated:
-        return calibrated, "PixelSpacing"
+    stated = _spacing_pair(dataset, "PixelSpacing")
     detector = _spacing_pair(dataset, "ImagerPixelSpacing")
+    calibration = str(element(dataset, "PixelSpacingCalibrationType")).strip().upper()
+    if stated and calibration in ("GEOMETRY", "FIDUCIAL"):
+        return stated, f"PixelSpacing ({calibration})"
+    if stated and not (detector and np.allclose(stated, detector, rtol=_SAME_SPACING, atol=0)):
+        return stated, "PixelSpacing"
     if detector:
-        factor = element(dataset, "EstimatedRadiographicMagnificationFactor")
-        magnification = positive_pair([factor, factor])
+        magnification = _magnification(dataset)
         if magnification is None:
             return detector, "ImagerPixelSpacing"
-        at_patient = (detector[0] / magnification[0], detector[1] / magnification[0])
+        at_patient = (detector[0] / magnification, detector[1] / magnification)
         return at_patient, "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
     scanned = _spacing_pair(dataset, "NominalScannedPixelSpacing")
     if scanned:
@@ -106,6 +112,12 @@ def _spacing_pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
     value = element(dataset, keyword)
     pair = positive_pair(value) if value is not None else None
     return (pair[1], pair[0]) if pair else None
+
+
+def _magnification(dataset: Dataset) -> float | None:
+    factor = element(dataset, "EstimatedRadiographicMagnificationFactor")
+    pair = positive_pair([factor, factor])
+    return pair[0] if pair and 1.0 <= pair[0] <= _MAX_MAGNIFICATION else None
 
 
 def _finite_numbers(dataset: Dataset, keyword: str, count: int) -> np.ndarray | None:

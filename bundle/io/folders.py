@@ -7,29 +7,31 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bundle.errors import ImageError
-from bundle.io.formats import READABLE_KINDS, has_dicom_preamble, image_suffix
+from bundle.io.dicomdir import dicomdir_images, is_dicomdir
+from bundle.io.formats import READABLE_KINDS, announces_dicom, image_suffix
 
 
 def find_images(folder: str | Path) -> list[Path]:
     """Every file in a folder and its subfolders that may be an image.
 
-    A file counts by its ending (.dcm, .png, .nii.gz and so on, in any case) or, with any other name, by the DICOM
-    preamble. Hidden files and folders and DICOMDIR are left out. Symbolic links are followed, but each folder is
-    visited once, so loops end; a link with an image ending that leads nowhere is listed, so that its loss is noticed
-    when it is read.
+    A file counts by its ending (.dcm, .png, .nii.gz and so on, in any case) or, with any other name, by its content
+    where that is DICOM. Hidden files and folders and DICOMDIR are left out. Symbolic links are followed, but each
+    folder is visited once, so loops end; a link with an image ending that leads nowhere is listed, so that its loss is
+    noticed when it is read.
 
     Args:
-        folder: a folder, or a single image file.
+        folder: a folder, a DICOMDIR, or a single image file.
 
     Returns:
-        The paths, sorted, each starting with ``folder`` as given; for a file, that one path.
+        The paths, sorted, each starting with ``folder`` as given; for a DICOMDIR those that it names; for another file,
+        that one path.
 
     Raises:
-        ImageError: when the folder does not exist, cannot be opened or has no image.
+        ImageError: when the folder or the DICOMDIR does not exist, cannot be opened or has no image.
     """
     folder = Path(folder)
     if folder.is_file():
-        return [folder]
+        return dicomdir_images(folder) if is_dicomdir(folder) else [folder]
     if not folder.is_dir():
         raise ImageError(f"{folder} does not exist: check the path of the images.")
     try:
@@ -56,11 +58,11 @@ def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
 
 
 def _may_be_image(path: Path) -> bool:
-    if path.name.upper() == "DICOMDIR":
+    if is_dicomdir(path):
         return False
     if image_suffix(path.name):
         return path.is_file() or (path.is_symlink() and not path.exists())
-    return path.is_file() and has_dicom_preamble(path)
+    return path.is_file() and announces_dicom(path)
 
 
 def image_ids(paths: Sequence[str | Path], root: str | Path) -> list[str]:

@@ -31,13 +31,19 @@ def image_suffix(name: str) -> str:
     return ""
 
 
-def has_dicom_preamble(path: Path) -> bool:
-    """Whether a file starts with 128 bytes and ``DICM``; False where it cannot be opened."""
+def announces_dicom(path: Path) -> bool:
+    """Whether a file with no image ending is DICOM; False where it cannot be opened.
+
+    It starts with 128 bytes and ``DICM``, or, where its name has no ending or a number for one (``IM0001``,
+    ``1.2.840.10008``), with an element of a DICOM data set.
+    """
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            head = file.read(132)
     except OSError:
         return False
+    ending = path.suffix[1:]
+    return head[128:] == b"DICM" or ((not ending or ending.isdigit()) and _starts_like_a_dicom_data_set(head))
 
 
 def sniff_kind(path: Path) -> str | None:

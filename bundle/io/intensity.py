@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from bundle.errors import ImageError
+from bundle.io.borders import uniform_frame
 
 PERCENTILES = (0.5, 99.5)
+_HARMLESS = 0.05  # of the range inside: a frame so close to it, such as air of the same black, is like the image
 _SAMPLES = 2**18  # the percentiles are taken from every n-th row and column, of about this many pixels
 
 
@@ -57,13 +59,18 @@ def _without_not_finite(values: np.ndarray, ignored: np.ndarray | None) -> np.nd
 
 def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple[float, float]:
     step = max(1, math.ceil(math.sqrt(values.size / _SAMPLES)))
-    sample = values[::step, ::step]
-    if ignored is not None:
-        sample = sample[~ignored[::step, ::step]]
-    if sample.size:
-        low, high = (float(limit) for limit in np.percentile(sample, PERCENTILES))
-        if high > low:
-            return low, high
+    limits = _percentiles(values[::step, ::step], None if ignored is None else ignored[::step, ::step])
+    # Ignored pixels, such as padding, are no frame: they do not count anyway.
+    frame = uniform_frame(values if ignored is None else np.where(ignored, np.nan, values))
+    if frame is not None:
+        inside = (frame.rows, frame.columns)
+        inner = _percentiles(
+            values[inside][::step, ::step], None if ignored is None else ignored[inside][::step, ::step]
+        )
+        if inner and any(_stretches(value, *inner) for value in frame.values):
+            limits = inner
+    if limits:
+        return limits
     kept = values if ignored is None else values[~ignored]
     if not kept.size:
         raise ImageError(f"{path} holds only padding and no measured pixel: give an image with content.")
@@ -71,6 +78,21 @@ def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple
     if not high > low:
         raise ImageError(f"{path} is empty, all its pixels have the value {low:g}: give an image with content.")
     return low, high
+
+
+def _stretches(value: float, low: float, high: float) -> bool:
+    """Whether a frame of this value would take contrast from an image with these limits."""
+    margin = _HARMLESS * (high - low)
+    return value < low - margin or value > high + margin
+
+
+def _percentiles(values: np.ndarray, ignored: np.ndarray | None) -> tuple[float, float] | None:
+    """The two percentiles; None where they are equal or nothing is left."""
+    sample = values if ignored is None else values[~ignored]
+    if not sample.size:
+        return None
+    low, high = (float(limit) for limit in np.percentile(sample, PERCENTILES))
+    return (low, high) if high > low else None
 
 
 def _scale(values: np.ndarray, low: float, high: float, invert: bool) -> np.ndarray:

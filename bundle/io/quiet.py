@@ -20,8 +20,8 @@ def quiet_decoders() -> Iterator[None]:
 
     What matters in them is either an error, which the readers report in a sentence of their own, or about metadata
     that is not used. The filters are global to the process: with several threads inside such blocks, the first one
-    in sets them and the last one out restores them. The line that OpenJPEG or MetaIO, which are not Python, may print
-    for a damaged file is not caught.
+    in sets them and the last one out restores them. The lines that OpenJPEG or MetaIO, which are not Python, may print
+    for a damaged file, and GDCM for a 12-bit JPEG, are not caught.
     """
     global _inside
     with _lock:

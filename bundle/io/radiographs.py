@@ -23,6 +23,7 @@ def read_radiograph(
     spacing: float | Sequence[float] | None = None,
     *,
     invert: bool | None = None,
+    voi_lut: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Radiograph:
     """Read one radiograph.
@@ -37,6 +38,8 @@ def read_radiograph(
         invert: True makes low values bright, False high values, whatever the file says; None follows the file
             (``MONOCHROME1`` and "white is zero" are inverted, all else is not). Needed for a PNG or a NIfTI file in
             which bone is dark, because such files do not say so.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display; other formats have
+            none.
         max_pixels: the largest number of pixels (width times height) that is decoded.
 
     Returns:
@@ -49,7 +52,7 @@ def read_radiograph(
     """
     path = Path(path)
     given = parse_spacing(spacing)
-    decoded = _decode(path, check_max_pixels(max_pixels))
+    decoded = _decode(path, check_max_pixels(max_pixels), voi_lut)
     pixels = scale_to_unit(
         decoded.values, path, ignored=decoded.ignored, invert=decoded.dark_bone if invert is None else invert
     )
@@ -59,10 +62,12 @@ def read_radiograph(
         spacing=given or decoded.spacing,
         spacing_source="config" if given else decoded.spacing_source,
         pixel_to_lps=decoded.pixel_to_lps,
+        laterality=decoded.laterality,
+        rows_towards=decoded.rows_towards,
     )
 
 
-def _decode(path: Path, max_pixels: int) -> DecodedImage:
+def _decode(path: Path, max_pixels: int, voi_lut: bool) -> DecodedImage:
     try:
         if not path.exists():
             raise ImageError(f"{path} does not exist: check the path of the image.")
@@ -78,7 +83,7 @@ def _decode(path: Path, max_pixels: int) -> DecodedImage:
                 f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file."
             )
         if kind == "DICOM":
-            return read_dicom(path, max_pixels)
+            return read_dicom(path, max_pixels, voi_lut=voi_lut)
         if kind == "NIfTI":
             return read_nifti(path, max_pixels)
         if kind in ("MetaImage", "NRRD"):

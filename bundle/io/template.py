@@ -20,6 +20,7 @@ def read_template(
     *,
     spacing: float | Sequence[float] | None = None,
     names: Sequence[str] | None = None,
+    voi_lut: bool = False,
 ) -> Template:
     """Read the annotated image, or a few of them.
 
@@ -29,6 +30,7 @@ def read_template(
             one table for all, or a list with a file for each.
         spacing: millimetres a pixel, one number or ``(x, y)``, where the file is not to decide.
         names: other names for the landmarks, one for each.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
 
     Raises:
         ImageError: when an image cannot be read.
@@ -66,7 +68,7 @@ def _read_one(
 ) -> Template:
     if landmarks is None:
         raise LandmarkError(f"the template image {image} has no landmarks: give --template_landmarks FILE.")
-    radiograph = read_radiograph(image, spacing)
+    radiograph = read_radiograph(image, spacing, voi_lut=voi_lut)
     found = read_landmarks(landmarks, radiograph)
     if names is not None:
         found = found.renamed(names)

@@ -17,6 +17,7 @@ from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.spacing import parse_spacing
 from bundle.radiograph import Radiograph
+from bundle.transforms.flip import Flip, parse_flip
 
 
 def array_index_to_ras(pixel_to_lps: np.ndarray) -> np.ndarray:
@@ -50,47 +51,61 @@ class LoadRadiograph(Transform):
     - ``pixel_spacing``: tuple ``(x, y)`` of float in mm, NaN where unknown, so that items collate.
     - ``spacing_source``: the rule that gave the spacing, ``""`` where unknown.
     - ``pixel_to_lps``: array of shape (3, 3), see :class:`bundle.radiograph.Radiograph`.
+    - ``laterality`` and ``rows_towards``: as in :class:`bundle.radiograph.Radiograph`, ``""`` where unknown.
+    - ``mirror``: whether the inferer is to look at the image in the mirror, ``"yes"``, ``"no"`` or ``"auto"``; the
+      tensor itself always lies as in the file.
 
     Args:
         spacing: millimetres a pixel, one number or ``(x, y)``, that overrides what the files say.
         invert: True makes low values bright, False high values; None follows the file.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
+        flip: which images to mirror, see :func:`bundle.transforms.flip.parse_flip`.
         max_pixels: the largest number of pixels that is decoded.
 
     Raises:
-        ConfigError: when ``spacing`` or ``max_pixels`` is out of range.
+        ConfigError: when ``spacing``, ``flip`` or ``max_pixels`` is out of range.
     """
 
     def __init__(
         self,
         spacing: float | Sequence[float] | None = None,
         invert: bool | None = None,
+        voi_lut: bool = False,
+        flip: Any = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         self.spacing = parse_spacing(spacing)
         self.invert = invert
+        self.voi_lut = voi_lut
+        self.flip = parse_flip(flip)
         self.max_pixels = check_max_pixels(max_pixels)
 
-    def __call__(self, path: str | Path, spacing: float | Sequence[float] | None = None) -> MetaTensor:
+    def __call__(
+        self, path: str | Path, spacing: float | Sequence[float] | None = None, flip: Any = None
+    ) -> MetaTensor:
         """Read a file.
 
         Args:
             path: the image file.
             spacing: the pixel spacing of this image, before that of the constructor; None for that one.
+            flip: whether to mirror this image, before that of the constructor; None for that one.
 
         Returns:
             The image, of shape (1, H, W).
 
         Raises:
             ImageError: when the file cannot be read as one radiograph.
-            ConfigError: when ``spacing`` is not one or two positive numbers.
+            ConfigError: when ``spacing`` is not one or two positive numbers, or ``flip`` is unknown.
         """
         own = parse_spacing(spacing)
-        return self._as_tensor(
-            read_radiograph(path, own or self.spacing, invert=self.invert, max_pixels=self.max_pixels)
+        own_flip = self.flip if flip is None else parse_flip(flip)
+        radiograph = read_radiograph(
+            path, own or self.spacing, invert=self.invert, voi_lut=self.voi_lut, max_pixels=self.max_pixels
         )
+        return self._as_tensor(radiograph, own_flip)
 
     @staticmethod
-    def _as_tensor(radiograph: Radiograph) -> MetaTensor:
+    def _as_tensor(radiograph: Radiograph, flip: Flip) -> MetaTensor:
         affine = array_index_to_ras(radiograph.pixel_to_lps)
         meta = {
             MetaKeys.SPATIAL_SHAPE: np.array(radiograph.pixels.shape),
@@ -100,6 +115,9 @@ class LoadRadiograph(Transform):
             "pixel_spacing": radiograph.spacing or (float("nan"), float("nan")),
             "spacing_source": radiograph.spacing_source or "",
             "pixel_to_lps": radiograph.pixel_to_lps,
+            "laterality": radiograph.laterality or "",
+            "rows_towards": radiograph.rows_towards or "",
+            "mirror": flip.mirror(radiograph),
         }
         return MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.from_numpy(affine), meta=meta)
 
@@ -113,11 +131,14 @@ class LoadRadiographd(MapTransform):
         spacing_key: the key of a data item that may hold the spacing of its own images, in the same form; it goes
             before ``spacing``, and an item without it, or with None there, is as usual.
         invert: True makes low values bright, False high values; None follows the file.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
+        flip: which images to mirror, see :func:`bundle.transforms.flip.parse_flip`.
+        flip_key: the key of a data item that may say so for its own images, in the same form; as ``spacing_key``.
         max_pixels: the largest number of pixels that is decoded.
         allow_missing_keys: whether an item without one of ``keys`` is passed through.
 
     Raises:
-        ConfigError: when ``spacing`` or ``max_pixels`` is out of range.
+        ConfigError: when ``spacing``, ``flip`` or ``max_pixels`` is out of range.
     """
 
     def __init__(
@@ -126,12 +147,16 @@ class LoadRadiographd(MapTransform):
         spacing: float | Sequence[float] | None = None,
         spacing_key: str = "pixel_spacing",
         invert: bool | None = None,
+        voi_lut: bool = False,
+        flip: Any = None,
+        flip_key: str = "flip",
         max_pixels: int = DEFAULT_MAX_PIXELS,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.spacing_key = spacing_key
-        self.load = LoadRadiograph(spacing=spacing, invert=invert, max_pixels=max_pixels)
+        self.flip_key = flip_key
+        self.load = LoadRadiograph(spacing=spacing, invert=invert, voi_lut=voi_lut, flip=flip, max_pixels=max_pixels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read the images of one data item.
@@ -144,9 +169,9 @@ class LoadRadiographd(MapTransform):
 
         Raises:
             ImageError: when a file cannot be read as one radiograph.
-            ConfigError: when the item's own spacing is not one or two positive numbers.
+            ConfigError: when the item's own spacing is not one or two positive numbers, or its flip is unknown.
         """
         item = dict(data)
         for key in self.key_iterator(item):
-            item[key] = self.load(item[key], spacing=data.get(self.spacing_key))
+            item[key] = self.load(item[key], spacing=data.get(self.spacing_key), flip=data.get(self.flip_key))
         return item

@@ -36,8 +36,16 @@ class ReferenceLength:
         self.landmarks = (int(landmarks[0]), int(landmarks[1]))
         self.millimetres = float(millimetres)
 
-    def spacing(self, points: Tensor) -> Tensor:
-        """Millimetres a pixel from points ``(x, y)`` in pixels: (N, 2) -> (2,); NaN where a landmark is missing.
+    def spacing(self, points: Tensor, shape: Tensor | None = None) -> Tensor:
+        """Millimetres a pixel ``(x, y)``, from landmarks.
+
+        Args:
+            points: (N, 2), ``(x, y)`` in pixels.
+            shape: (2,), width and height of a pixel in any unit, of which only the proportion counts; None for square
+                pixels.
+
+        Returns:
+            tensor of shape (2,); NaN where a landmark is missing.
 
         Raises:
             ConfigError: when there are too few landmarks.
@@ -48,8 +56,9 @@ class ReferenceLength:
                 f"reference_length.landmarks is {list(self.landmarks)}, but there are {len(points)} landmarks, counted "
                 "from 0."
             )
-        length = (points[first] - points[second]).norm()
-        return (self.millimetres / length.where(length > 0, torch.nan)).expand(2)
+        sides = torch.ones_like(points[first]) if shape is None else shape / shape[0]
+        length = ((points[first] - points[second]) * sides).norm()
+        return self.millimetres / length.where(length > 0, torch.nan) * sides
 
 
 def read_reference_length(settings: Mapping[str, Any] | None) -> ReferenceLength | None:
@@ -86,7 +95,8 @@ class PointsInMillimetresd(MapTransform):
 
     Args:
         keys: the keys of points, whose first two columns are pixels ``(x, y)``.
-        reference_length: a length that is known in every image, which then decides instead of the image's own spacing.
+        reference_length: a length that is known in every image, which then decides instead of the image's own spacing;
+            where that is known, its proportion between rows and columns stays.
         image_key: key of the image, a MetaTensor with ``pixel_spacing`` in its meta data.
 
     The points that the reference length is measured on are those of the first key that is present: name the truth
@@ -105,14 +115,13 @@ class PointsInMillimetresd(MapTransform):
         result = dict(data)
         present = [key for key in self.keys if isinstance(result.get(key), Tensor)]
         points = {key: torch.as_tensor(result[key])[:, :2] for key in present}
+        like = points[present[0]]
+        meta = getattr(result.get(self.image_key), "meta", {})
+        spacing = torch.as_tensor(meta.get("pixel_spacing", [math.nan] * 2), dtype=like.dtype, device=like.device)
+        spacing, source = spacing.reshape(2), meta.get("spacing_source", "")
         if self.reference_length is not None:
-            spacing = self.reference_length.spacing(points[present[0]])
+            spacing = self.reference_length.spacing(like, spacing if bool(torch.isfinite(spacing).all()) else None)
             source = "reference length"
-        else:
-            meta = result[self.image_key].meta
-            like = points[present[0]]
-            spacing = torch.as_tensor(meta["pixel_spacing"], dtype=like.dtype, device=like.device).reshape(2)
-            source = meta["spacing_source"]
         result["spacing"] = spacing
         result["spacing_source"] = source if bool(torch.isfinite(spacing).all()) else ""
         for key, value in points.items():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
@@ -30,47 +32,70 @@ def stored():
     return picture()
 
 
+MAGNIFIED = "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
+STATED = {"PixelSpacing": [0.2, 0.1]}
+DETECTOR = {"ImagerPixelSpacing": [0.4, 0.3]}
+SCANNED = {"NominalScannedPixelSpacing": [0.6, 0.5]}
+
+
+def calibrated(kind):
+    return {"PixelSpacingCalibrationType": kind}
+
+
+def magnified(factor):
+    return {**DETECTOR, "EstimatedRadiographicMagnificationFactor": factor}
+
+
 @pytest.mark.parametrize(
     ("elements", "spacing", "source"),
     [
+        # the rules of docs/dicom.md, in their order
+        ({**STATED, **DETECTOR, **calibrated("GEOMETRY")}, (0.1, 0.2), "PixelSpacing (GEOMETRY)"),
+        ({**STATED, **DETECTOR, **calibrated("FIDUCIAL")}, (0.1, 0.2), "PixelSpacing (FIDUCIAL)"),
+        (STATED, (0.1, 0.2), "PixelSpacing"),
+        (magnified("2"), (0.15, 0.2), MAGNIFIED),
+        (DETECTOR, (0.3, 0.4), "ImagerPixelSpacing"),
+        (SCANNED, (0.5, 0.6), "NominalScannedPixelSpacing"),
         ({}, None, None),
-        ({"PixelSpacing": [0.2, 0.1]}, (0.1, 0.2), "PixelSpacing"),
-        ({"PixelSpacing": [0.2, 0.1], "ImagerPixelSpacing": [0.4, 0.3]}, (0.1, 0.2), "PixelSpacing"),
+        # each rule before the next
+        ({**STATED, **magnified("2"), **SCANNED}, (0.1, 0.2), "PixelSpacing"),
+        ({**magnified("2"), **SCANNED}, (0.15, 0.2), MAGNIFIED),
+        ({**DETECTOR, **SCANNED}, (0.3, 0.4), "ImagerPixelSpacing"),
+        # a spacing that repeats that of the detector is that of the detector, unless it says that it is calibrated
+        ({**DETECTOR, "PixelSpacing": [0.4, 0.3]}, (0.3, 0.4), "ImagerPixelSpacing"),
+        ({**magnified("2"), "PixelSpacing": [0.40000001, 0.3]}, (0.15, 0.2), MAGNIFIED),
+        (
+            {**magnified("2"), "PixelSpacing": [0.4, 0.3], **calibrated("GEOMETRY")},
+            (0.3, 0.4),
+            "PixelSpacing (GEOMETRY)",
+        ),
+        # what is not known
+        ({**STATED, **calibrated("")}, (0.1, 0.2), "PixelSpacing"),
+        ({**STATED, **calibrated("OTHER")}, (0.1, 0.2), "PixelSpacing"),
+        ({"PixelSpacing": [0, 0], **calibrated("GEOMETRY")}, None, None),
         ({"PixelSpacing": [0, 0]}, None, None),
         ({"PixelSpacing": [0.2, 0]}, None, None),
         ({"PixelSpacing": [-0.2, 0.2]}, None, None),
         ({"PixelSpacing": None}, None, None),
         ({"PixelSpacing": "0.2"}, None, None),
-        ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.4, 0.3]}, (0.3, 0.4), "ImagerPixelSpacing"),
-        ({"ImagerPixelSpacing": [0.4, 0.3]}, (0.3, 0.4), "ImagerPixelSpacing"),
-        (
-            {"ImagerPixelSpacing": [0.4, 0.3], "EstimatedRadiographicMagnificationFactor": "2"},
-            (0.15, 0.2),
-            "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
-        ),
-        (
-            {"ImagerPixelSpacing": [0.4, 0.3], "EstimatedRadiographicMagnificationFactor": "0"},
-            (0.3, 0.4),
-            "ImagerPixelSpacing",
-        ),
-        (
-            {"ImagerPixelSpacing": [0.4, 0.3], "EstimatedRadiographicMagnificationFactor": None},
-            (0.3, 0.4),
-            "ImagerPixelSpacing",
-        ),
-        ({"NominalScannedPixelSpacing": [0.6, 0.5]}, (0.5, 0.6), "NominalScannedPixelSpacing"),
-        (
-            {"ImagerPixelSpacing": [0, 0], "NominalScannedPixelSpacing": [0.6, 0.5]},
-            (0.5, 0.6),
-            "NominalScannedPixelSpacing",
-        ),
+        ({**DETECTOR, "PixelSpacing": [0, 0]}, (0.3, 0.4), "ImagerPixelSpacing"),
+        ({**SCANNED, "ImagerPixelSpacing": [0, 0]}, (0.5, 0.6), "NominalScannedPixelSpacing"),
         ({"NominalScannedPixelSpacing": [0, 0]}, None, None),
+        (magnified("1"), (0.3, 0.4), MAGNIFIED),
+        *((magnified(factor), (0.3, 0.4), "ImagerPixelSpacing") for factor in ("0", "-2", "0.5", "11", None)),
     ],
 )
 def test_spacing_rules(tmp_path, stored, elements, spacing, source):
     radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", stored, **elements))
     assert radiograph.spacing == (pytest.approx(spacing) if spacing else None)
     assert radiograph.spacing_source == source
+
+
+def test_every_spacing_rule_is_in_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text(encoding="utf-8")
+    sources = [case[2] for case in test_spacing_rules.pytestmark[0].args[1] if case[2]]
+    for source in set(sources):
+        assert f"| `{source}` |" in text
 
 
 @pytest.mark.parametrize("value", [b"abc\\0.1 ", b"nan\\nan ", b"inf\\0.1 ", b"0,2\\0,1 "])
@@ -158,9 +183,85 @@ def test_malformed_modality_lut_is_refused(tmp_path, stored):
         read_radiograph(write_dicom(tmp_path / "a.dcm", stored, ModalityLUTSequence=[item]))
 
 
-def test_window_is_not_applied(tmp_path, stored):
-    path = write_dicom(tmp_path / "a.dcm", stored, WindowCenter=100, WindowWidth=10)
+def test_window_is_applied_on_demand(tmp_path, stored):
+    window = {"WindowCenter": [2000, 100], "WindowWidth": [1000, 10]}
+    path = write_dicom(tmp_path / "a.dcm", stored, RescaleSlope=1, RescaleIntercept=-500, **window)
     np.testing.assert_allclose(read_radiograph(path).pixels, expected(stored), atol=1e-6)
+    clipped = np.clip((stored - 500.0 - 1999.5) / 999 + 0.5, 0, 1)
+    np.testing.assert_allclose(read_radiograph(path, voi_lut=True).pixels, expected(clipped), atol=1e-6)
+
+
+def test_sigmoid_window(tmp_path, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored, WindowCenter=2000, WindowWidth=1000, VOILUTFunction="SIGMOID")
+    wanted = 1 / (1 + np.exp(-4 * (stored - 2000.0) / 1000))
+    np.testing.assert_allclose(read_radiograph(path, voi_lut=True).pixels, expected(wanted), atol=1e-5)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_voi_lut_goes_before_the_window(tmp_path, photometric):
+    stored = picture(top=255, dtype=np.uint8)
+    table = np.round(60000 * (np.arange(256) / 255) ** 2).astype(np.uint16)
+    item = Dataset()
+    item.LUTDescriptor = [256, 0, 16]
+    item.LUTData = table.tobytes()
+    item["LUTData"].VR = "OW"
+    path = write_dicom(
+        tmp_path / "a.dcm",
+        stored,
+        8,
+        VOILUTSequence=[item],
+        WindowCenter=10,
+        WindowWidth=2,
+        PhotometricInterpretation=photometric,
+    )
+    wanted = expected(table[stored])
+    wanted = 1 - wanted if photometric == "MONOCHROME1" else wanted
+    np.testing.assert_allclose(read_radiograph(path, voi_lut=True).pixels, wanted, atol=1e-6)
+
+
+def test_a_file_without_voi_transformation_stays_as_it_is(tmp_path, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored)
+    np.testing.assert_array_equal(read_radiograph(path, voi_lut=True).pixels, read_radiograph(path).pixels)
+
+
+def test_malformed_voi_transformation_is_refused_only_on_demand(tmp_path, stored):
+    path = write_dicom(tmp_path / "a.dcm", stored, WindowCenter=2000, WindowWidth=0)
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected(stored), atol=1e-6)
+    with pytest.raises(ImageError, match=r"malformed VOI transformation .* set voi_lut to false\.$"):
+        read_radiograph(path, voi_lut=True)
+
+
+def test_incomplete_voi_table_leaves_the_window(tmp_path, stored):
+    item = Dataset()
+    item.LUTDescriptor = [256, 0, 16]
+    window = {"WindowCenter": 2000, "WindowWidth": 1000}
+    paths = [
+        write_dicom(tmp_path / "a.dcm", stored, VOILUTSequence=[item], **window),
+        write_dicom(tmp_path / "b.dcm", stored, **window),
+    ]
+    np.testing.assert_array_equal(*(read_radiograph(path, voi_lut=True).pixels for path in paths))
+
+
+@pytest.mark.parametrize(
+    ("elements", "laterality", "rows_towards"),
+    [
+        ({}, None, None),
+        ({"ImageLaterality": "L", "Laterality": "R"}, "L", None),
+        ({"Laterality": "R"}, "R", None),
+        ({"ImageLaterality": "U"}, "U", None),
+        ({"ImageLaterality": None, "Laterality": "B"}, "B", None),
+        ({"Laterality": "X"}, None, None),
+        ({"PatientOrientation": ["A", "F"]}, None, "A"),
+        ({"PatientOrientation": ["PR", "F"]}, None, "PR"),
+        ({"PatientOrientation": ""}, None, None),
+        ({"PatientOrientation": "A"}, None, None),
+        ({"PatientOrientation": ["", "F"]}, None, None),
+        ({"PatientOrientation": ["Q", "F"]}, None, None),
+    ],
+)
+def test_side_and_orientation(tmp_path, stored, elements, laterality, rows_towards):
+    radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", stored, **elements))
+    assert (radiograph.laterality, radiograph.rows_towards) == (laterality, rows_towards)
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import itertools
 
+import pydicom
 import pytest
-from image_files import picture, write_dicom
+from image_files import dicom_dataset, picture, write_dicom
 
 from bundle.errors import ImageError
 from bundle.io.folders import find_images, image_ids
@@ -31,6 +32,17 @@ def test_images_are_found_by_name_and_by_preamble(tmp_path):
         *("1.2.840.10008", "a.nii.gz", "b/10.jpeg", "b/2.PNG", "b/IM000001"),
         *("c.nhdr", "d.mhd", "e.tif", "f.bmp", "g.dcm"),
     ]
+
+
+def test_dicom_without_preamble_and_ending(tmp_path):
+    dataset = dicom_dataset(picture())
+    del dataset.file_meta
+    dataset.preamble = None
+    for name in ("IM0001", "1.2.840.7", "image.raw", "image.bin"):
+        pydicom.dcmwrite(tmp_path / name, dataset, write_like_original=True)
+    touch(tmp_path, "empty")
+    (tmp_path / "README").write_text("hello")
+    assert names_of(tmp_path) == ["1.2.840.7", "IM0001"]
 
 
 def test_links(tmp_path):

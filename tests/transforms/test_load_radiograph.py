@@ -108,6 +108,34 @@ def test_dictionary(png, dicom):
     assert other["image"].meta["pixel_spacing"] == (0.3, 0.3)
 
 
+def test_side_and_flip(png, dicom):
+    meta = LoadRadiograph()(dicom).meta
+    assert (meta["laterality"], meta["rows_towards"], meta["mirror"]) == ("", "", "no")
+    dataset = pydicom.dcmread(dicom)
+    dataset.Laterality, dataset.PatientOrientation = "L", ["A", "F"]
+    dataset.save_as(dicom)
+    load = LoadRadiographd(keys="image", flip={"laterality": "L"})
+    image = load({"image": dicom})["image"]
+    assert (image.meta["laterality"], image.meta["rows_towards"], image.meta["mirror"]) == ("L", "A", "yes")
+    torch.testing.assert_close(image.as_tensor(), LoadRadiograph()(dicom).as_tensor())  # the pixels stay as they are
+    assert load({"image": png})["image"].meta["mirror"] == "no"
+    assert load({"image": dicom, "flip": False})["image"].meta["mirror"] == "no"
+    assert load({"image": png, "flip": True})["image"].meta["mirror"] == "yes"
+    assert load({"image": png, "flip": None})["image"].meta["mirror"] == "no"
+    with pytest.raises(ConfigError, match="flip is 'up'"):
+        load({"image": png, "flip": "up"})
+    with pytest.raises(ConfigError, match="flip is 'up'"):
+        LoadRadiographd(keys="image", flip="up")
+
+
+def test_voi_lut(dicom):
+    dataset = pydicom.dcmread(dicom)
+    dataset.WindowCenter, dataset.WindowWidth = 60, 20
+    dataset.save_as(dicom)
+    plain, windowed = (LoadRadiograph(voi_lut=voi_lut)(dicom).as_tensor() for voi_lut in (False, True))
+    assert (windowed == 0).float().mean() > (plain == 0).float().mean() + 0.1
+
+
 def test_missing_keys(png):
     with pytest.raises(KeyError):
         LoadRadiographd(keys="image")({"other": png})

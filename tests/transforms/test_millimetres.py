@@ -39,9 +39,18 @@ def test_an_unknown_spacing() -> None:
 )
 def test_the_reference_length_is_measured_on_the_first_key(keys: list[str], expected: float) -> None:
     transform = PointsInMillimetresd(keys, ReferenceLength([0, 1], 10))
-    result = transform(item((0.5, 2.0), label=LABEL, pred=PRED))
+    result = transform(item((0.3, 0.3), label=LABEL, pred=PRED))
     torch.testing.assert_close(result["spacing"], torch.tensor([expected, expected]))
     assert result["spacing_source"] == "reference length"
+
+
+@pytest.mark.parametrize(("spacing", "sides"), [((0.5, 2.0), (1.0, 4.0)), ((float("nan"),) * 2, (1.0, 1.0))])
+def test_a_reference_length_keeps_the_shape_of_the_pixels(
+    spacing: tuple[float, float], sides: tuple[float, float]
+) -> None:
+    result = PointsInMillimetresd(["label"], ReferenceLength([0, 1], 10))(item(spacing, label=LABEL))
+    assert result["label_mm"][1].norm().item() == pytest.approx(10)
+    assert (result["spacing"] / result["spacing"][0]).tolist() == pytest.approx(list(sides))
 
 
 @pytest.mark.parametrize("second", [[0.0, 0.0], [float("nan"), float("nan")]])

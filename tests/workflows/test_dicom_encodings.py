@@ -1,0 +1,145 @@
+"""One radiograph in many files: the landmarks are the same whatever the format, the syntax and the kind of grey."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    RLELossless,
+    generate_uid,
+)
+
+from bundle.io.radiographs import read_radiograph
+from tests.conftest import Sample
+from tests.workflows.running import TINY_NETWORK, run
+
+REAL = Path(os.environ.get("OSL_REAL_DATA", "")) / "isbi2015"
+
+
+def write(path: Path, stored: np.ndarray, bits: int, syntax: UID = ExplicitVRLittleEndian, **elements: Any) -> Path:
+    """A computed radiograph in an uncompressed or run-length encoded transfer syntax."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+    little = syntax != ExplicitVRBigEndian
+    dataset = pydicom.FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    dataset.is_little_endian, dataset.is_implicit_VR = little, False
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * stored.dtype.itemsize, bits, bits - 1
+    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    dataset.PixelData = stored.astype(stored.dtype.newbyteorder("<" if little else ">")).tobytes()
+    dataset["PixelData"].VR = "OW"
+    if syntax == RLELossless:
+        dataset.compress(RLELossless)
+    pydicom.dcmwrite(path, dataset, write_like_original=False)
+    return path
+
+
+def compress(source: Path, path: Path, syntax: str) -> Path:
+    """The same file in a syntax that GDCM writes."""
+    gdcm = pytest.importorskip("gdcm")
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return path
+
+
+GDCM_SYNTAXES = {
+    "jpeg_lossless": "JPEGLosslessProcess14_1",
+    "jpeg_lossless_14": "JPEGLosslessProcess14",
+    "jpeg_extended": "JPEGExtendedProcess2_4",
+    "jpeg_ls": "JPEGLSLossless",
+    "jpeg_2000": "JPEG2000Lossless",
+    "jpeg_2000_lossy": "JPEG2000",
+    "deflated": "DeflatedExplicitVRLittleEndian",
+}
+
+
+def write_all(folder: Path, grey: np.ndarray) -> list[str]:
+    """An image of 12 bits, uint16, in every way; the first is the plain one."""
+    folder.mkdir()
+    plain = write(folder / "plain.dcm", grey, 12)
+    write(folder / "big_endian.dcm", grey, 12, ExplicitVRBigEndian)
+    write(folder / "rle.dcm", grey, 12, RLELossless)
+    write(folder / "16_bits.dcm", grey << np.uint16(4), 16)
+    write(folder / "12_of_16_bits.dcm", grey | np.uint16(0xF000), 12)  # what is above BitsStored is no grey value
+    write(folder / "monochrome1.dcm", np.uint16(4095) - grey, 12, PhotometricInterpretation="MONOCHROME1")
+    write(folder / "signed.dcm", grey.astype(np.int16) - np.int16(2000), 16, RescaleSlope=1, RescaleIntercept=2000)
+    write(folder / "windowed.dcm", grey, 12, WindowCenter=300, WindowWidth=50)
+    for name, syntax in GDCM_SYNTAXES.items():
+        compress(plain, folder / f"{name}.dcm", syntax)
+    Image.fromarray(grey << np.uint16(4)).save(folder / "png.png")
+    Image.fromarray((grey >> np.uint16(4)).astype(np.uint8)).save(folder / "png_8_bits.png")
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(grey.T), np.diag([-0.1, -0.1, 1, 1])), folder / "nifti.nii.gz")
+    return ["plain", *sorted({path.name.split(".")[0] for path in folder.iterdir()} - {"plain"})]
+
+
+def compare(folder: Path, results: Path, names: list[str]) -> None:
+    points = {name: found_points(results / f"{name}.json") for name in names}
+    assert len(points) == len(list(folder.iterdir())) >= 18
+    furthest = {name: np.linalg.norm(found - points["plain"], axis=1).max() for name, found in points.items()}
+    print({name: round(float(distance), 3) for name, distance in furthest.items()})
+    assert max(furthest.values()) < 0.5, furthest
+
+
+def found_points(path: Path) -> np.ndarray:
+    landmarks = json.loads(path.read_text(encoding="utf-8"))["landmarks"]
+    return np.array([[landmark["x"], landmark["y"]] for landmark in landmarks])
+
+
+def as_12_bits(pixels: np.ndarray) -> np.ndarray:
+    return np.round(pixels * 3000 + 500).astype(np.uint16)
+
+
+def test_a_phantom(small: Sample, tmp_path: Path) -> None:
+    grey = as_12_bits(read_radiograph(sorted(small.images.iterdir())[0]).pixels)
+    names = write_all(tmp_path / "images", grey)
+    run(
+        "inference",
+        **small.template,
+        dataset_dir=tmp_path / "images",
+        output_dir=tmp_path / "out",
+        network=TINY_NETWORK,
+        writers=["json"],
+    )
+    compare(tmp_path / "images", tmp_path / "out", names)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL.is_dir(), reason="OSL_REAL_DATA does not name the cephalograms")
+@pytest.mark.timeout(1800)
+def test_a_cephalogram(tmp_path: Path) -> None:
+    names = write_all(tmp_path / "images", as_12_bits(read_radiograph(REAL / "images" / "001.jpg").pixels))
+    template = {
+        "template_image": REAL / "images" / "125.jpg",
+        "template_landmarks": REAL / "landmarks_mean.csv",
+    }
+    run("inference", **template, dataset_dir=tmp_path / "images", output_dir=tmp_path / "out", writers=["json"])
+    compare(tmp_path / "images", tmp_path / "out", names)
