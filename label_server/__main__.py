@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # from any working directory
 
-from bundle.console import report_errors_plainly  # noqa: E402
-from bundle.errors import ConfigError  # noqa: E402
-from label_server.app_folder import ROOT, make_app_folder  # noqa: E402
+from bundle.console import report_errors_plainly
+from bundle.errors import ConfigError
+from label_server.app_folder import ROOT, make_app_folder
 
 #: Names of this machine for itself.
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")

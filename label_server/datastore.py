@@ -104,7 +104,8 @@ class StudyDatastore(LocalDatastore):
             )
         if not image_suffix(image_filename):
             raise ImageError(
-                f"the image {image_id} came without a known ending: name the file with one of {', '.join(IMAGE_SUFFIXES)}."
+                f"the image {image_id} came without a known ending: name the file with one of "
+                f"{', '.join(IMAGE_SUFFIXES)}."
             )
         with _named(image_filename, f"{image_id}{image_suffix(image_filename)}") as path:
             read_radiograph(path)

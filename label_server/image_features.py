@@ -1,4 +1,4 @@
-"""What an image looks like to the bundle's encoder, in one vector: for finding the image that is most like the others."""
+"""What an image looks like to the bundle's encoder, in one vector, to find the image that is most like the others."""
 
 from __future__ import annotations
 

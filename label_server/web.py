@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -43,9 +43,9 @@ def run_inference(
     model: str,
     image: str = "",
     session_id: str = "",
-    params: str = Form("{}"),
-    file: UploadFile = File(None),
-    label: UploadFile = File(None),
+    params: Annotated[str, Form()] = "{}",
+    file: Annotated[UploadFile | None, File()] = None,
+    label: Annotated[UploadFile | None, File()] = None,
     output: infer.ResultType | None = None,
     user: User = _USER,
 ) -> Any:
