@@ -40,22 +40,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def settings_of(host: str, port: int, app_dir: Path, tls: bool) -> dict[str, str]:
-    """MONAI Label's settings, as environment variables, where the user has not set them.
+def settings_of(host: str, app_dir: Path) -> dict[str, str]:
+    """Settings as environment variables, where the user has not set them.
 
     Args:
         host: the address to listen on.
-        port: the port.
         app_dir: the folder of the server.
-        tls: whether it speaks https.
     """
-    scheme = "https" if tls else "http"
     values = {
         # Scores cost an inference an annotated image: on demand, not after every training and every proposal.
         "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
         "MONAI_LABEL_SESSION_PATH": str(app_dir / "sessions"),
-        # The default lets the pages of every site talk to the server from a user's browser.
-        "MONAI_LABEL_CORS_ORIGINS": f'["{scheme}://{"127.0.0.1" if host in LOOPBACK else host}:{port}"]',
     }
     if host in LOOPBACK:
         values["LABEL_SERVER_HOSTS"] = ",".join(LOOPBACK[:3])
@@ -85,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     make_app_folder(app_dir)
     _use_own_temporary_folder(app_dir / "tmp")
-    for name, value in settings_of(args.host, args.port, app_dir, bool(tls)).items():
+    for name, value in settings_of(args.host, app_dir).items():
         os.environ.setdefault(name, value)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     os.chdir(app_dir)

@@ -18,6 +18,7 @@ from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.utils import tasks
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bundle.errors import BundleError, ConfigError, find_bundle_error
@@ -136,6 +137,8 @@ app.router.routes[:0] = router.routes  # before those of the same path
 for kind in (BundleError, MONAILabelException, json.JSONDecodeError, Exception):
     app.add_exception_handler(kind, refuse)
 app.add_exception_handler(RequestValidationError, refuse_shape)
+# MONAI Label lets the pages of every site talk to the server from a user's browser; here none may read an answer.
+app.user_middleware[:] = [entry for entry in app.user_middleware if entry.cls is not CORSMiddleware]
 if os.environ.get(HOSTS_VARIABLE):
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=os.environ[HOSTS_VARIABLE].split(","))
 

@@ -32,11 +32,13 @@ class Answer:
         status: the HTTP status.
         content: the body.
         kind: its content type.
+        allowed_origin: whose pages a browser lets read it.
     """
 
     status: int
     content: bytes
     kind: str
+    allowed_origin: str | None = None
 
     @property
     def json(self) -> Any:
@@ -91,7 +93,8 @@ class Client:
         request = urllib.request.Request(url, data=data, method=method, headers=sent)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
-                return Answer(answer.status, answer.read(), answer.headers.get("Content-Type", ""))
+                origin = answer.headers.get("Access-Control-Allow-Origin")
+                return Answer(answer.status, answer.read(), answer.headers.get("Content-Type", ""), origin)
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read(), error.headers.get("Content-Type", ""))
 
