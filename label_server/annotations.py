@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from bundle.errors import BundleError, LandmarkError
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.landmarks import LandmarkSet
+from bundle.prediction import LandmarkPrediction
+from bundle.radiograph import Radiograph
+from bundle.writers.slicer_markups import markups_document
 
 #: Far more than a point list of thousands of landmarks needs.
 MAX_BYTES = 20_000_000
@@ -54,7 +58,9 @@ def file_state(path: Path) -> tuple[Any, ...]:
     return str(path), found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def check_annotation(label: Path, image: Path, expected: Mapping[str, tuple[str, ...]]) -> LandmarkSet:
+def check_annotation(
+    label: Path, image: Path, expected: Mapping[str, tuple[str, ...]]
+) -> tuple[LandmarkSet, Radiograph]:
     """Read an annotation before it is saved, and refuse what could not be trained on or measured with.
 
     Args:
@@ -62,8 +68,11 @@ def check_annotation(label: Path, image: Path, expected: Mapping[str, tuple[str,
         image: the image that it is said to belong to.
         expected: who has which landmark names already, in words for the message; empty where nobody has.
 
+    Returns:
+        The landmarks, ``(x, y)`` in pixels, NaN where missing, and the image.
+
     Raises:
-        LandmarkError: when the file is no point list, its names are not those expected, no landmark is placed, or one
+        LandmarkError: when the file holds no landmarks of one image, its names are not those expected, no landmark is placed, or one
             lies outside the image.
         ImageError: when the image cannot be read.
     """
@@ -80,11 +89,42 @@ def check_annotation(label: Path, image: Path, expected: Mapping[str, tuple[str,
     LandmarkSet(tuple(np.array(found.names)[present]), found.points[present]).require_inside(
         radiograph.width, radiograph.height, "the annotation"
     )
-    return found
+    return found, radiograph
+
+
+def is_point_list(label: Path) -> bool:
+    """Whether an annotation that was checked is a point list of 3D Slicer."""
+    return label.name.lower().endswith(".json") and "markups" in json.loads(label.read_text(encoding="utf-8-sig"))
+
+
+def point_list(found: LandmarkSet, image: Radiograph, image_id: str) -> dict[str, Any]:
+    """Landmarks in pixels as a point list of 3D Slicer."""
+    unknown = np.full(len(found), np.nan)
+    return markups_document(
+        LandmarkPrediction(
+            image_id=image_id,
+            path=image.path,
+            names=found.names,
+            points=found.points,
+            similarity=unknown,
+            back_match_error=unknown,
+            spread=unknown,
+            confidence=unknown,
+            expected_error=unknown,
+            width=image.width,
+            height=image.height,
+            spacing=image.spacing,
+            spacing_source=image.spacing_source,
+            pixel_to_lps=image.pixel_to_lps,
+        )
+    )
 
 
 def _different(found: tuple[str, ...], expected: tuple[str, ...], owner: str) -> str:
-    missing, strange = [n for n in expected if n not in found], [n for n in found if n not in expected]
+    missing, strange = (
+        [n for n in expected if n not in found],
+        [n for n in found if n not in expected],
+    )
     parts = [
         f"{what} {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
         for what, names in (("without", missing), ("with the unknown", strange))

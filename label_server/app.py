@@ -31,18 +31,20 @@ class OneShotLandmarksApp(MONAILabelApp):
     Args:
         app_dir: the folder that MONAI Label works in.
         studies: the study folder; remote data stores are not supported.
-        conf: settings of the server's command line; none is read here.
+        conf: settings of the server's command line: ``overlays``, paths of configurations over the bundle's own,
+            separated by commas.
 
     Raises:
-        BundleError: when the study is no local folder, or a folder cannot be made.
+        BundleError: when the study is no local folder, an overlay is no file, or a folder cannot be made.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str] | None) -> None:
         if studies.startswith(("http://", "https://")):
             raise BundleError(f"studies is {studies}, expected a local folder: remote data stores are not supported.")
         self.bundle_dir = make_app_folder(app_dir)
-        self.predictor = Predictor(self.bundle_dir, self._annotated_as_it_is)
-        features = ImageFeatures(self.bundle_dir, Path(app_dir) / "features")
+        self.overlays = read_overlays((conf or {}).get("overlays", ""))
+        self.predictor = Predictor(self.bundle_dir, self.overlays, self._annotated_as_it_is)
+        features = ImageFeatures(self.bundle_dir, self.overlays, Path(app_dir) / "features")
         self._representative = Representative(self.predictor, features)
         metadata = json.loads((self.bundle_dir / "configs" / "metadata.json").read_text(encoding="utf-8"))
         self._metadata: dict[str, Any] = metadata
@@ -71,7 +73,7 @@ class OneShotLandmarksApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, LandmarkTrainTask]:
         """One training: the bundle's."""
-        return {BUNDLE_NAME: LandmarkTrainTask(str(self.bundle_dir), self._representative.choose)}
+        return {BUNDLE_NAME: LandmarkTrainTask(str(self.bundle_dir), self.overlays, self._representative.choose)}
 
     def init_strategies(self) -> dict[str, Any]:
         """What proposes the next image."""
@@ -160,7 +162,10 @@ class OneShotLandmarksApp(MONAILabelApp):
 
     def _annotated_as_it_is(self) -> AnnotatedImage | None:
         """The first image whose annotation has every landmark placed."""
-        return next((case for case in self._datastore.annotated() if all_placed(case.label)), None)
+        return next(
+            (case for case in self._datastore.annotated() if all_placed(case.label)),
+            None,
+        )
 
     def _annotated_names(self) -> tuple[str, ...] | None:
         for case in self._datastore.annotated():
@@ -175,3 +180,16 @@ class OneShotLandmarksApp(MONAILabelApp):
             return self.predictor.in_turn(lambda: self.predictor.opened().names)
         except BundleError:
             return None
+
+
+def read_overlays(text: str) -> list[Path]:
+    """The overlays of a command line, separated by commas.
+
+    Raises:
+        BundleError: when one is no file.
+    """
+    paths = [Path(part.strip()) for part in text.split(",") if part.strip()]
+    for path in paths:
+        if not path.is_file():
+            raise BundleError(f"the overlay {path} is no file: give configurations such as configs/head.json.")
+    return paths

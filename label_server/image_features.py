@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from torch.nn import functional as F
 
 from bundle.io.radiographs import read_radiograph
 from bundle.networks.encoders import FrozenEncoder, create_encoder
 from bundle.networks.resampling import resize, working_size
 from label_server.annotations import file_state
+from label_server.predictor import read_configuration
 
 #: Long side in pixels at which an image is looked at: what is where matters, not the detail.
 SIDE = 320
@@ -27,11 +28,13 @@ class ImageFeatures:
 
     Args:
         bundle: the bundle's folder, whose configuration names the encoder.
+        overlays: configurations over it.
         folder: where the vectors are kept.
     """
 
-    def __init__(self, bundle: Path, folder: Path) -> None:
+    def __init__(self, bundle: Path, overlays: Sequence[Path], folder: Path) -> None:
         self.bundle = bundle
+        self.overlays = tuple(overlays)
         self.folder = folder
         self._encoder: FrozenEncoder | None = None
 
@@ -59,9 +62,11 @@ class ImageFeatures:
 
     def _frozen_encoder(self) -> FrozenEncoder:
         if self._encoder is None:
-            parser = ConfigParser()
-            parser.read_config(str(self.bundle / "configs" / "train.json"))
-            network, weights = parser.get_parsed_content("network"), parser.get_parsed_content("encoder_weights")
+            parser = read_configuration(self.bundle, "train", self.overlays)
+            network, weights = (
+                parser.get_parsed_content("network"),
+                parser.get_parsed_content("encoder_weights"),
+            )
             self._encoder = create_encoder(**network.get("encoder", {"name": "xfeat"}), weights=weights)
         return self._encoder
 

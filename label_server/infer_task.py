@@ -84,12 +84,22 @@ class LandmarkInferTask(BasicInferTask):
         self.labels = {name: index for index, name in enumerate(opened.names)}
         path = Path(data["image_path"])
         image_id = safe_image_id(path.name[: len(path.name) - len(image_suffix(path.name))])
-        prediction = as_prediction({**data, "image_id": image_id}, opened.names)
+        prediction = opened.measure(as_prediction({**data, "image_id": image_id}, opened.names))
         self.predictor.remember(path, prediction)
         with tempfile.NamedTemporaryFile(
-            "w", prefix=f"{image_id}-", suffix=".mrk.json", delete=False, encoding="utf-8"
+            "w",
+            prefix=f"{image_id}-",
+            suffix=".mrk.json",
+            delete=False,
+            encoding="utf-8",
         ) as file:
-            json.dump(markups_document(prediction), file, indent=2, ensure_ascii=False, allow_nan=False)
+            json.dump(
+                markups_document(prediction),
+                file,
+                indent=2,
+                ensure_ascii=False,
+                allow_nan=False,
+            )
         return file.name, {"result": result_document(prediction)}
 
     def _opened(self, data: Any) -> OpenedBundle:

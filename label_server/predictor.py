@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ class OpenedBundle:
         postprocessing: transforms of an item with image and prediction.
         names: names of the landmarks, in the prediction's order.
         template_digests: SHA-256 of the image files that the landmarks come from.
-        fingerprint: SHA-256 of all that the results depend on.
+        measure: adds what is measured between the landmarks, where the configuration says what.
     """
 
     network: Any
@@ -44,7 +44,7 @@ class OpenedBundle:
     postprocessing: Sequence[Callable[..., Any]]
     names: tuple[str, ...]
     template_digests: frozenset[str]
-    fingerprint: str
+    measure: Callable[[LandmarkPrediction], LandmarkPrediction]
 
 
 class Predictor:
@@ -55,11 +55,18 @@ class Predictor:
 
     Args:
         bundle: the bundle's folder.
+        overlays: configurations over the bundle's own, as on the command line of the bundle.
         find_template: the annotated image to match to while there is no trained model; None where there is none.
     """
 
-    def __init__(self, bundle: Path, find_template: Callable[[], AnnotatedImage | None]) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        overlays: Sequence[Path],
+        find_template: Callable[[], AnnotatedImage | None],
+    ) -> None:
         self.bundle = bundle
+        self.overlays = tuple(overlays)
         self.find_template = find_template
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="landmarks")
         self._worker_id: int | None = None
@@ -100,7 +107,10 @@ class Predictor:
         return self._opened[1]
 
     def _source(self, device: str | None) -> tuple[_Source, dict[str, Any]]:
-        settings: dict[str, Any] = {"bundle_root": str(self.bundle), "model_path": str(self.checkpoint)}
+        settings: dict[str, Any] = {
+            "bundle_root": str(self.bundle),
+            "model_path": str(self.checkpoint),
+        }
         if device is not None:
             settings["device"] = device
         if self.checkpoint.is_file():
@@ -111,12 +121,19 @@ class Predictor:
                 "there is no trained model and no annotated image yet: annotate one image, save its landmarks with "
                 "PUT /datastore/label, and ask again, or train on it."
             )
-        settings |= {"template_image": str(template.image), "template_landmarks": str(template.label)}
-        return (device, None, file_state(template.image), file_state(template.label)), settings
+        settings |= {
+            "template_image": str(template.image),
+            "template_landmarks": str(template.label),
+        }
+        return (
+            device,
+            None,
+            file_state(template.image),
+            file_state(template.label),
+        ), settings
 
     def _open(self, settings: dict[str, Any]) -> OpenedBundle:
-        parser = ConfigParser()
-        parser.read_config(str(self.bundle / "configs" / "inference.json"))
+        parser = read_configuration(self.bundle, "inference", self.overlays)
         parser.update(settings)
         model = parser.get_parsed_content("model")
         return OpenedBundle(
@@ -126,7 +143,9 @@ class Predictor:
             postprocessing=parser.get_parsed_content("postprocessing").transforms,
             names=tuple(model.template.landmarks.names),
             template_digests=frozenset({model.template.digest}),
-            fingerprint=model.fingerprint,
+            measure=_measure_by(
+                parser.get_parsed_content("measurement_plan") if "measurement_plan" in parser else None
+            ),
         )
 
     def predict(self, image: Path, image_id: str) -> LandmarkPrediction:
@@ -152,7 +171,7 @@ class Predictor:
         item["pred"] = infer_one(opened, item["image"])
         for transform in opened.postprocessing:
             item = transform(item)
-        prediction = as_prediction(item, opened.names)
+        prediction = opened.measure(as_prediction(item, opened.names))
         self.remember(image, prediction)
         return prediction
 
@@ -164,6 +183,19 @@ class Predictor:
         """The mean confidence of an image, if the newest model has seen it. Only in the working thread."""
         self.opened()
         return self._confidence.get(file_state(image))
+
+
+def read_configuration(bundle: Path, name: str, overlays: Sequence[Path]) -> ConfigParser:
+    """One of the bundle's configurations with the overlays over it."""
+    parser = ConfigParser()
+    parser.read_config([str(bundle / "configs" / f"{name}.json"), *map(str, overlays)])
+    return parser
+
+
+def _measure_by(plan: Any) -> Callable[[LandmarkPrediction], LandmarkPrediction]:
+    if plan is None:
+        return lambda prediction: prediction
+    return lambda prediction: replace(prediction, measurements=plan.measure(prediction))
 
 
 def infer_one(opened: OpenedBundle, image: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from bundle.errors import BundleError
 from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
 from label_server.parameters import read_training
+from label_server.predictor import read_configuration
 
 #: How a client names a parameter, and what the configuration calls it.
 _CONFIG_NAMES = {"max_epochs": "local_epochs", "warps": "warps", "seed": "seed"}
@@ -28,11 +29,19 @@ class LandmarkTrainTask(BundleTrainTask):
 
     Args:
         path: the bundle's folder.
+        overlays: configurations over the bundle's own.
         choose: picks the template among several annotated images.
     """
 
-    def __init__(self, path: str, choose: Callable[[Sequence[AnnotatedImage]], AnnotatedImage]) -> None:
+    def __init__(
+        self,
+        path: str,
+        overlays: Sequence[Path],
+        choose: Callable[[Sequence[AnnotatedImage]], AnnotatedImage],
+    ) -> None:
         super().__init__(path, conf={})
+        self.bundle_config = read_configuration(Path(path), "train", overlays)
+        self.bundle_config_path = [self.bundle_config_path, *map(str, overlays)]
         self.choose = choose
         self._settings: dict[str, Any] = {}
 
@@ -70,8 +79,19 @@ class LandmarkTrainTask(BundleTrainTask):
         print(f"training on {template.image.name}", flush=True)
         started = time.time()
         self._settings = {_CONFIG_NAMES[name]: value for name, value in parameters.items() if name in _CONFIG_NAMES}
-        self._settings |= {"template_image": str(template.image), "template_landmarks": str(template.label)}
-        super().__call__({**request, "device": parameters["device"], "multi_gpu": False, "gpus": "all"}, datastore)
+        self._settings |= {
+            "template_image": str(template.image),
+            "template_landmarks": str(template.label),
+        }
+        super().__call__(
+            {
+                **request,
+                "device": parameters["device"],
+                "multi_gpu": False,
+                "gpus": "all",
+            },
+            datastore,
+        )
         record = {
             "template": template.image_id,
             "epoch": self._settings.get("local_epochs", self.bundle_config["local_epochs"]),
@@ -103,7 +123,10 @@ class LandmarkTrainTask(BundleTrainTask):
 
     def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
         """The bundle trains on a template, not on lists of images."""
-        for key in (self.const.key_train_dataset_data(), self.const.key_train_handlers()):
+        for key in (
+            self.const.key_train_dataset_data(),
+            self.const.key_train_handlers(),
+        ):
             overrides.pop(key)
         overrides.pop(self.const.key_train_trainer_max_epochs())
         overrides |= self._settings
