@@ -27,21 +27,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser("label_server", description="Start the MONAI Label server on a study folder.")
+    parser.add_argument("--studies", type=Path, required=True, help="folder with the images; annotations go there too")
     parser.add_argument(
-        "--studies",
-        type=Path,
-        required=True,
-        help="folder with the images; annotations go there too",
+        "--app_dir", type=Path, help="where the server keeps model and logs (default STUDIES/monailabel)"
     )
     parser.add_argument(
-        "--app_dir",
-        type=Path,
-        help="where the server keeps model and logs (default STUDIES/monailabel)",
-    )
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on (default 127.0.0.1: this machine only)",
+        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
     )
     parser.add_argument("--port", type=int, default=8000, help="port (default 8000)")
     parser.add_argument("--ssl_keyfile", type=Path, help="key for TLS")
@@ -88,12 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     studies = args.studies.resolve()
     app_dir = (args.app_dir or studies / "monailabel").resolve()
     tls = (
-        [
-            "--ssl_keyfile",
-            str(args.ssl_keyfile.resolve()),
-            "--ssl_certfile",
-            str(args.ssl_certfile.resolve()),
-        ]
+        ["--ssl_keyfile", str(args.ssl_keyfile.resolve()), "--ssl_certfile", str(args.ssl_certfile.resolve())]
         if args.ssl_keyfile
         else []
     )
@@ -107,29 +93,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from monailabel.main import Main  # reads the settings when it is imported
 
-    print(
-        f"One-Shot Landmarks for MONAI Label: http{'s' if tls else ''}://{args.host}:{args.port}",
-        flush=True,
-    )
-    sys.argv = [
-        "monailabel",
-        "start_server",
-        "--app",
-        str(app_dir),
-        "--studies",
-        str(studies),
-    ]
+    print(f"One-Shot Landmarks for MONAI Label: http{'s' if tls else ''}://{args.host}:{args.port}", flush=True)
+    sys.argv = ["monailabel", "start_server", "--app", str(app_dir), "--studies", str(studies)]
     if args.overlay:
         sys.argv += ["--conf", "overlays", ",".join(overlays)]
-    sys.argv += [
-        "--host",
-        args.host,
-        "--port",
-        str(args.port),
-        "--uvicorn_app",
-        "label_server.web:app",
-        *tls,
-    ]
+    sys.argv += ["--host", args.host, "--port", str(args.port), "--uvicorn_app", "label_server.web:app", *tls]
     Main().run()
 
 

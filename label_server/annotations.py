@@ -72,8 +72,8 @@ def check_annotation(
         The landmarks, ``(x, y)`` in pixels, NaN where missing, and the image.
 
     Raises:
-        LandmarkError: when the file holds no landmarks of one image, its names are not those expected, no landmark is placed, or one
-            lies outside the image.
+        LandmarkError: when the file holds no landmarks of one image, its names are not those expected, no landmark is
+            placed, or one lies outside the image.
         ImageError: when the image cannot be read.
     """
     if label.stat().st_size > MAX_BYTES:
@@ -121,10 +121,7 @@ def point_list(found: LandmarkSet, image: Radiograph, image_id: str) -> dict[str
 
 
 def _different(found: tuple[str, ...], expected: tuple[str, ...], owner: str) -> str:
-    missing, strange = (
-        [n for n in expected if n not in found],
-        [n for n in found if n not in expected],
-    )
+    missing, strange = ([n for n in expected if n not in found], [n for n in found if n not in expected])
     parts = [
         f"{what} {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
         for what, names in (("without", missing), ("with the unknown", strange))

@@ -162,10 +162,7 @@ class OneShotLandmarksApp(MONAILabelApp):
 
     def _annotated_as_it_is(self) -> AnnotatedImage | None:
         """The first image whose annotation has every landmark placed."""
-        return next(
-            (case for case in self._datastore.annotated() if all_placed(case.label)),
-            None,
-        )
+        return next((case for case in self._datastore.annotated() if all_placed(case.label)), None)
 
     def _annotated_names(self) -> tuple[str, ...] | None:
         for case in self._datastore.annotated():

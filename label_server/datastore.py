@@ -20,12 +20,7 @@ from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError
 from bundle.io.formats import IMAGE_SUFFIXES, image_suffix
 from bundle.io.radiographs import read_radiograph
 from bundle.writers.naming import safe_image_id
-from label_server.annotations import (
-    AnnotatedImage,
-    check_annotation,
-    is_point_list,
-    point_list,
-)
+from label_server.annotations import AnnotatedImage, check_annotation, is_point_list, point_list
 
 #: The ending under which every annotation is kept, as a point list of 3D Slicer.
 LABEL_SUFFIX = ".mrk.json"
@@ -58,10 +53,7 @@ class StudyDatastore(LocalDatastore):
         self.model_names = model_names
         endings = [f"*{case}" for suffix in IMAGE_SUFFIXES for case in (suffix, suffix.upper())]
         super().__init__(
-            folder,
-            extensions=[*endings, f"*{LABEL_SUFFIX}"],
-            auto_reload=auto_reload,
-            read_only=read_only,
+            folder, extensions=[*endings, f"*{LABEL_SUFFIX}"], auto_reload=auto_reload, read_only=read_only
         )
 
     def _to_id(self, file: str) -> tuple[str, str]:
@@ -97,11 +89,7 @@ class StudyDatastore(LocalDatastore):
             if label is not None:
                 found.append((label.info.get("ts", 0), image_id))
         return [
-            AnnotatedImage(
-                image_id,
-                Path(self.get_image_uri(image_id)),
-                Path(self.get_label_uri(image_id, FINAL)),
-            )
+            AnnotatedImage(image_id, Path(self.get_image_uri(image_id)), Path(self.get_label_uri(image_id, FINAL)))
             for _, image_id in sorted(found)
         ]
 
@@ -129,13 +117,7 @@ class StudyDatastore(LocalDatastore):
             raise ConfigError(f"the study has an image {image_id!r} of another format: choose another id.")
         return super().add_image(image_id, image_filename, image_info)
 
-    def save_label(
-        self,
-        image_id: str,
-        label_filename: str,
-        label_tag: str,
-        label_info: dict[str, Any],
-    ) -> str:
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Save an annotation, once it is known to fit the image and the other annotations.
 
         A point list of 3D Slicer is kept as it came; landmarks in pixels become one.
@@ -151,10 +133,7 @@ class StudyDatastore(LocalDatastore):
             raise ConfigError(
                 f"tag is {label_tag!r}, expected up to 64 letters, digits, - and _: leave it out for final."
             )
-        suffix = next(
-            (known for known in LABEL_SUFFIXES if label_filename.lower().endswith(known)),
-            None,
-        )
+        suffix = next((known for known in LABEL_SUFFIXES if label_filename.lower().endswith(known)), None)
         if suffix is None:
             raise LandmarkError(
                 f"the annotation came as {''.join(Path(label_filename).suffixes) or 'a file without an ending'}, but a "
@@ -166,10 +145,7 @@ class StudyDatastore(LocalDatastore):
             if is_point_list(path):
                 shutil.copy(path, kept)
             else:
-                kept.write_text(
-                    json.dumps(point_list(found, radiograph, image_id), indent=2),
-                    encoding="utf-8",
-                )
+                kept.write_text(json.dumps(point_list(found, radiograph, image_id), indent=2), encoding="utf-8")
             return super().save_label(image_id, str(kept), label_tag, label_info)
 
     def _expected_names(self, image_id: str) -> dict[str, tuple[str, ...]]:

@@ -63,10 +63,7 @@ class ImageFeatures:
     def _frozen_encoder(self) -> FrozenEncoder:
         if self._encoder is None:
             parser = read_configuration(self.bundle, "train", self.overlays)
-            network, weights = (
-                parser.get_parsed_content("network"),
-                parser.get_parsed_content("encoder_weights"),
-            )
+            network, weights = (parser.get_parsed_content("network"), parser.get_parsed_content("encoder_weights"))
             self._encoder = create_encoder(**network.get("encoder", {"name": "xfeat"}), weights=weights)
         return self._encoder
 

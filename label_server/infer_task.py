@@ -87,19 +87,9 @@ class LandmarkInferTask(BasicInferTask):
         prediction = opened.measure(as_prediction({**data, "image_id": image_id}, opened.names))
         self.predictor.remember(path, prediction)
         with tempfile.NamedTemporaryFile(
-            "w",
-            prefix=f"{image_id}-",
-            suffix=".mrk.json",
-            delete=False,
-            encoding="utf-8",
+            "w", prefix=f"{image_id}-", suffix=".mrk.json", delete=False, encoding="utf-8"
         ) as file:
-            json.dump(
-                markups_document(prediction),
-                file,
-                indent=2,
-                ensure_ascii=False,
-                allow_nan=False,
-            )
+            json.dump(markups_document(prediction), file, indent=2, ensure_ascii=False, allow_nan=False)
         return file.name, {"result": result_document(prediction)}
 
     def _opened(self, data: Any) -> OpenedBundle:

@@ -10,33 +10,12 @@ from monailabel.utils.others.generic import device_map, name_to_device, strtoboo
 from bundle.errors import ConfigError
 
 #: The whole numbers of a training: their smallest and largest values.
-TRAINING_NUMBERS = {
-    "max_epochs": (1, 10_000),
-    "warps": (2, 100_000),
-    "seed": (0, 2**31 - 1),
-}
+TRAINING_NUMBERS = {"max_epochs": (1, 10_000), "warps": (2, 100_000), "seed": (0, 2**31 - 1)}
 
 #: What MONAI Label and its clients send along for other kinds of models: it means nothing here.
 IGNORED = {
-    *(
-        "model",
-        "name",
-        "client_id",
-        "gpus",
-        "multi_gpu",
-        "pretrained",
-        "val_split",
-        "run_id",
-        "model_filename",
-    ),
-    *(
-        "tracking",
-        "tracking_uri",
-        "tracking_experiment_name",
-        "tracking_run_name",
-        "bundle_path",
-        "local_rank",
-    ),
+    *("model", "name", "client_id", "gpus", "multi_gpu", "pretrained", "val_split", "run_id", "model_filename"),
+    *("tracking", "tracking_uri", "tracking_experiment_name", "tracking_run_name", "bundle_path", "local_rank"),
     *("enqueue", "user"),
 }
 

@@ -60,10 +60,7 @@ class Predictor:
     """
 
     def __init__(
-        self,
-        bundle: Path,
-        overlays: Sequence[Path],
-        find_template: Callable[[], AnnotatedImage | None],
+        self, bundle: Path, overlays: Sequence[Path], find_template: Callable[[], AnnotatedImage | None]
     ) -> None:
         self.bundle = bundle
         self.overlays = tuple(overlays)
@@ -107,10 +104,7 @@ class Predictor:
         return self._opened[1]
 
     def _source(self, device: str | None) -> tuple[_Source, dict[str, Any]]:
-        settings: dict[str, Any] = {
-            "bundle_root": str(self.bundle),
-            "model_path": str(self.checkpoint),
-        }
+        settings: dict[str, Any] = {"bundle_root": str(self.bundle), "model_path": str(self.checkpoint)}
         if device is not None:
             settings["device"] = device
         if self.checkpoint.is_file():
@@ -121,16 +115,8 @@ class Predictor:
                 "there is no trained model and no annotated image yet: annotate one image, save its landmarks with "
                 "PUT /datastore/label, and ask again, or train on it."
             )
-        settings |= {
-            "template_image": str(template.image),
-            "template_landmarks": str(template.label),
-        }
-        return (
-            device,
-            None,
-            file_state(template.image),
-            file_state(template.label),
-        ), settings
+        settings |= {"template_image": str(template.image), "template_landmarks": str(template.label)}
+        return (device, None, file_state(template.image), file_state(template.label)), settings
 
     def _open(self, settings: dict[str, Any]) -> OpenedBundle:
         parser = read_configuration(self.bundle, "inference", self.overlays)

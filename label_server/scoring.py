@@ -11,10 +11,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from bundle.errors import BundleError, ConfigError
 from bundle.io.digest import file_digest
-from bundle.metrics.detection_rate import (
-    CEPHALOMETRIC_RADII,
-    SuccessfulDetectionRateMetric,
-)
+from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import radial_error
 from label_server.annotations import AnnotatedImage
@@ -65,21 +62,10 @@ class RadialErrorScoring(ScoringMethod):
                 left_out[case.image_id] = str(error)
         report: dict[str, Any] = {"images": len(rows), "left_out": left_out}
         if not rows:
-            return {
-                **report,
-                "mre_px": None,
-                "mre_mm": None,
-                "sdr": None,
-                "landmarks": {},
-                "cases": {},
-            }
+            return {**report, "mre_px": None, "mre_mm": None, "sdr": None, "landmarks": {}, "cases": {}}
         px = torch.stack([row["px"] for row in rows.values()])
         mm = torch.stack([row["mm"] for row in rows.values()])
-        report |= {
-            "mre_px": _number(_mean(px)),
-            "mre_mm": _number(_mean(mm)),
-            "sdr": _rates(mm, radii),
-        }
+        report |= {"mre_px": _number(_mean(px)), "mre_mm": _number(_mean(mm)), "sdr": _rates(mm, radii)}
         by_name = zip(opened.names, _mean(px, "mean_batch"), _mean(mm, "mean_batch"))
         report["landmarks"] = {name: {"mre_px": _number(p), "mre_mm": _number(m)} for name, p, m in by_name}
         by_case = zip(rows, _mean(px, "mean_channel"), _mean(mm, "mean_channel"))
@@ -95,15 +81,9 @@ class RadialErrorScoring(ScoringMethod):
             raise BundleError("its landmarks are not those of the model: train again, or correct its names.")
         found = self.predictor.predict(case.image, case.image_id)
         order = [truth.names.index(name) for name in names]
-        y_pred, y = (
-            torch.from_numpy(found.points)[None],
-            torch.from_numpy(truth.points[order])[None],
-        )
+        y_pred, y = (torch.from_numpy(found.points)[None], torch.from_numpy(truth.points[order])[None])
         spacing = torch.tensor([found.spacing or (math.nan, math.nan)], dtype=torch.float64)
-        return {
-            "px": radial_error(y_pred, y)[0],
-            "mm": radial_error(y_pred, y, spacing)[0],
-        }
+        return {"px": radial_error(y_pred, y)[0], "mm": radial_error(y_pred, y, spacing)[0]}
 
 
 def _read_radii(value: Any) -> tuple[float, ...]:

@@ -42,11 +42,7 @@ class Representative(Strategy):
         if not candidates:
             return None
         if len(found) == 1:
-            return {
-                "id": candidates[0],
-                "reason": "it is the only image",
-                "unreadable": unreadable,
-            }
+            return {"id": candidates[0], "reason": "it is the only image", "unreadable": unreadable}
         similarity = dict(zip(found, mean_similarity(np.stack(list(found.values())))))
         best = max(candidates, key=lambda name: similarity[name])
         reason = f"it is most like the others: mean similarity {similarity[best]:.3f} to {len(found) - 1} images"
@@ -58,10 +54,7 @@ class Representative(Strategy):
         if len(found) < 2:
             return annotated[0]
         similarity = dict(zip(found, mean_similarity(np.stack(list(found.values())))))
-        return max(
-            (case for case in annotated if case.image_id in found),
-            key=lambda case: similarity[case.image_id],
-        )
+        return max((case for case in annotated if case.image_id in found), key=lambda case: similarity[case.image_id])
 
     def _vectors(self, images: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], list[str]]:
         """The vectors of the images that can be read, and the ids of the others."""
@@ -120,12 +113,7 @@ class LeastConfident(Strategy):
         reason = (
             f"the model is least sure of it: mean confidence {confidence[least]:.2f} among {len(confidence)} images"
         )
-        return {
-            "id": least,
-            "reason": reason,
-            "unreadable": unreadable,
-            "unseen": unseen,
-        }
+        return {"id": least, "reason": reason, "unreadable": unreadable, "unseen": unseen}
 
 
 class HelpsMost(Strategy):

@@ -34,10 +34,7 @@ class LandmarkTrainTask(BundleTrainTask):
     """
 
     def __init__(
-        self,
-        path: str,
-        overlays: Sequence[Path],
-        choose: Callable[[Sequence[AnnotatedImage]], AnnotatedImage],
+        self, path: str, overlays: Sequence[Path], choose: Callable[[Sequence[AnnotatedImage]], AnnotatedImage]
     ) -> None:
         super().__init__(path, conf={})
         self.bundle_config = read_configuration(Path(path), "train", overlays)
@@ -79,19 +76,8 @@ class LandmarkTrainTask(BundleTrainTask):
         print(f"training on {template.image.name}", flush=True)
         started = time.time()
         self._settings = {_CONFIG_NAMES[name]: value for name, value in parameters.items() if name in _CONFIG_NAMES}
-        self._settings |= {
-            "template_image": str(template.image),
-            "template_landmarks": str(template.label),
-        }
-        super().__call__(
-            {
-                **request,
-                "device": parameters["device"],
-                "multi_gpu": False,
-                "gpus": "all",
-            },
-            datastore,
-        )
+        self._settings |= {"template_image": str(template.image), "template_landmarks": str(template.label)}
+        super().__call__({**request, "device": parameters["device"], "multi_gpu": False, "gpus": "all"}, datastore)
         record = {
             "template": template.image_id,
             "epoch": self._settings.get("local_epochs", self.bundle_config["local_epochs"]),
@@ -123,10 +109,7 @@ class LandmarkTrainTask(BundleTrainTask):
 
     def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
         """The bundle trains on a template, not on lists of images."""
-        for key in (
-            self.const.key_train_dataset_data(),
-            self.const.key_train_handlers(),
-        ):
+        for key in (self.const.key_train_dataset_data(), self.const.key_train_handlers()):
             overrides.pop(key)
         overrides.pop(self.const.key_train_trainer_max_epochs())
         overrides |= self._settings

@@ -8,27 +8,14 @@ import os
 import threading
 from typing import Annotated, Any
 
-from fastapi import (
-    APIRouter,
-    BackgroundTasks,
-    Depends,
-    File,
-    Form,
-    HTTPException,
-    Request,
-    UploadFile,
-)
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from monailabel.app import app
 from monailabel.config import settings
 from monailabel.endpoints import activelearning, infer, scoring, train
 from monailabel.endpoints.user.auth import RBAC, User
-from monailabel.interfaces.exception import (
-    ImageNotFoundException,
-    LabelNotFoundException,
-    MONAILabelException,
-)
+from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.utils import tasks
 from starlette.middleware.cors import CORSMiddleware
@@ -76,11 +63,7 @@ def run_inference(
 
 @router.post("/train/{model}", tags=["Train"])
 def start_training(
-    model: str,
-    params: dict[str, Any] | None = None,
-    run_sync: bool = False,
-    enqueue: bool = False,
-    user: User = _ADMIN,
+    model: str, params: dict[str, Any] | None = None, run_sync: bool = False, enqueue: bool = False, user: User = _ADMIN
 ) -> Any:
     """Start a training."""
     if run_sync:
@@ -89,8 +72,7 @@ def start_training(
         app_instance().check_training(model, params or {})
         if not enqueue and any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("train")):
             raise HTTPException(
-                429,
-                "a training is running already: wait until GET /train/ says DONE, or stop it with DELETE /train/.",
+                429, "a training is running already: wait until GET /train/ says DONE, or stop it with DELETE /train/."
             )
         return train.run_model(model, params, run_sync, enqueue)
 
@@ -102,12 +84,7 @@ def propose(strategy: str, params: dict[str, Any] | None = None, user: User = _U
 
 
 @router.post("/scoring/{method}", tags=["Scoring"])
-def score(
-    method: str,
-    params: dict[str, Any] | None = None,
-    run_sync: bool = False,
-    user: User = _ANNOTATOR,
-) -> Any:
+def score(method: str, params: dict[str, Any] | None = None, run_sync: bool = False, user: User = _ANNOTATOR) -> Any:
     """Compare annotations with predictions."""
     instance = app_instance()
     instance.require("method", method, instance.info()["scoring"])
@@ -142,10 +119,7 @@ def refuse(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": f"a field of the request is no valid JSON ({error.msg})."}, 400)
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     kind = type(error).__name__
-    return JSONResponse(
-        {"detail": f"the server failed at this request ({kind}): its log, GET /logs/, says more."},
-        500,
-    )
+    return JSONResponse({"detail": f"the server failed at this request ({kind}): its log, GET /logs/, says more."}, 500)
 
 
 def refuse_shape(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -158,11 +158,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_server(studies: Path, log: Path, cwd: Path, seconds: float = 300) -> Iterator[Server]:
+def running_server(studies: Path, log: Path, cwd: Path, seconds: float = 300, *options: str) -> Iterator[Server]:
     """Start the server as a user does, from ``cwd``; stop it at the end."""
     port = free_port()
     client = Client(f"http://127.0.0.1:{port}")
-    line = [sys.executable, str(ROOT / "label_server"), "--studies", str(studies), "--port", str(port)]
+    line = [sys.executable, str(ROOT / "label_server"), "--studies", str(studies), "--port", str(port), *options]
     with log.open("wb") as file:
         process = subprocess.Popen(line, cwd=cwd, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
     try:
