@@ -32,6 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--app_dir", type=Path, help="where the server keeps model and logs (default STUDIES/monailabel)"
     )
     parser.add_argument(
+        "--overlay", type=Path, action="append", default=[], help="configuration over the bundle's own; may be repeated"
+    )
+    parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine only)"
     )
     parser.add_argument("--port", type=int, default=8000, help="port (default 8000)")
