@@ -13,7 +13,7 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.tasks.activelearning.random import Random
 
 from bundle.errors import BundleError
-from label_server.annotations import AnnotatedImage
+from label_server.annotations import AnnotatedImage, file_state
 from label_server.app_folder import BUNDLE_NAME, make_app_folder
 from label_server.datastore import StudyDatastore, all_placed, point_names
 from label_server.image_features import ImageFeatures
@@ -48,6 +48,7 @@ class OneShotLandmarksApp(MONAILabelApp):
         self._representative = Representative(self.predictor, features)
         metadata = json.loads((self.bundle_dir / "configs" / "metadata.json").read_text(encoding="utf-8"))
         self._metadata: dict[str, Any] = metadata
+        self._names_of: tuple[Any, tuple[str, ...]] | None = None
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -114,6 +115,22 @@ class OneShotLandmarksApp(MONAILabelApp):
         self.require("model", request.get("model"), self._trainers)
         return super().train(request)
 
+    def check_model(self, model: str) -> None:
+        """Refuse a model that there is not.
+
+        Raises:
+            HTTPException: with status 404.
+        """
+        self.require("model", model, self._infers)
+
+    def check_scoring(self, method: str) -> None:
+        """Refuse a scoring method that there is not.
+
+        Raises:
+            HTTPException: with status 404.
+        """
+        self.require("method", method, self._scoring_methods)
+
     def check_training(self, model: str, request: dict[str, Any]) -> None:
         """Say what is wrong with a training before it is started.
 
@@ -171,12 +188,16 @@ class OneShotLandmarksApp(MONAILabelApp):
 
     def _model_names(self) -> tuple[str, ...] | None:
         """The landmark names of the trained model; None where there is none that can be used."""
-        if not self.predictor.checkpoint.is_file():
+        checkpoint = self.predictor.checkpoint
+        if not checkpoint.is_file():
             return None
         try:
-            return self.predictor.in_turn(lambda: self.predictor.opened().names)
+            state = file_state(checkpoint)
+            if self._names_of is None or self._names_of[0] != state:  # no waiting in line for what is known
+                self._names_of = (state, self.predictor.in_turn(lambda: self.predictor.opened().names))
         except BundleError:
             return None
+        return self._names_of[1]
 
 
 def read_overlays(text: str) -> list[Path]:

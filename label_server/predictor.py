@@ -20,7 +20,7 @@ from label_server.annotations import AnnotatedImage, file_state
 
 Result = TypeVar("Result")
 
-#: A file of a model that was opened: its state, or None where there is no checkpoint; and the template's two files.
+#: What was opened: the device, and the states of the checkpoint or else of the template's two files.
 _Source = tuple[Any, ...]
 
 
@@ -67,6 +67,7 @@ class Predictor:
         self.find_template = find_template
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="landmarks")
         self._worker_id: int | None = None
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._opened: tuple[_Source, OpenedBundle] | None = None
         self._confidence: dict[tuple[Any, ...], float] = {}
 
@@ -90,23 +91,22 @@ class Predictor:
         """The bundle with the newest model, opened again only when that has changed. Only in the working thread.
 
         Args:
-            device: PyTorch's name of a device; None leaves it to the configuration.
+            device: PyTorch's name of a device; None takes the one that was used last.
 
         Raises:
             ConfigError: when there is neither a model nor an annotated image.
             BundleError: when one of them cannot be used.
         """
-        source, settings = self._source(device)
+        self._device = device or self._device
+        source, settings = self._source(self._device)
         if self._opened is None or self._opened[0] != source:
             self._opened = None  # before the new one is made, so that there are never two in memory
             self._confidence.clear()
             self._opened = (source, self._open(settings))
         return self._opened[1]
 
-    def _source(self, device: str | None) -> tuple[_Source, dict[str, Any]]:
-        settings: dict[str, Any] = {"bundle_root": str(self.bundle), "model_path": str(self.checkpoint)}
-        if device is not None:
-            settings["device"] = device
+    def _source(self, device: str) -> tuple[_Source, dict[str, Any]]:
+        settings = {"bundle_root": str(self.bundle), "model_path": str(self.checkpoint), "device": device}
         if self.checkpoint.is_file():
             return (device, file_state(self.checkpoint)), settings
         template = self.find_template()

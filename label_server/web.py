@@ -51,8 +51,7 @@ def run_inference(
     user: User = _USER,
 ) -> Any:
     """Find the landmarks of an image."""
-    instance = app_instance()
-    instance.require("model", model, instance.info()["models"])
+    app_instance().check_model(model)
     read_object("params", params)
     if not file and not image and not session_id:
         raise ConfigError("no image was named: give image=ID, or send a file.")
@@ -86,8 +85,7 @@ def propose(strategy: str, params: dict[str, Any] | None = None, user: User = _U
 @router.post("/scoring/{method}", tags=["Scoring"])
 def score(method: str, params: dict[str, Any] | None = None, run_sync: bool = False, user: User = _ANNOTATOR) -> Any:
     """Compare annotations with predictions."""
-    instance = app_instance()
-    instance.require("method", method, instance.info()["scoring"])
+    app_instance().check_scoring(method)
     return scoring.run_method(method, params, run_sync)
 
 
