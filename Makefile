@@ -4,12 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m monai.bundle run
 SAMPLE := sample
+LABEL_VENV ?= .venv-monailabel
+LABEL_BIN := $(LABEL_VENV)/bin
+STUDY ?= output/study
+PORT ?= 8000
 
-.PHONY: help setup sample demo test lint format clean
+.PHONY: help setup sample demo test lint format clean setup-monailabel monailabel test-monailabel
 
 help:
 	@echo "make demo     set up, make the sample set, train on one template, infer, evaluate, draw"
 	@echo "make test     set up and run the tests"
+	@echo "make monailabel       set up MONAI Label, make a study of simulated hands, start the server on it"
+	@echo "make test-monailabel  set up MONAI Label and test the server through its REST interface"
 	@echo "make lint     formatting, lint and types"
 	@echo "make clean    remove what the other targets made, except the environment"
 
@@ -34,6 +40,24 @@ demo: setup sample
 
 test: setup
 	$(BIN)/python -m pytest
+
+# MONAI Label needs pydicom 2, so it has an environment of its own.
+setup-monailabel: $(LABEL_VENV)/.installed
+
+$(LABEL_VENV)/.installed: requirements.txt requirements-monailabel.txt constraints-monailabel.txt
+	$(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_BIN)/python -m pip install --quiet --upgrade pip
+	$(LABEL_BIN)/python -m pip install --quiet -r requirements-monailabel.txt -c constraints-monailabel.txt
+	@touch $@
+
+$(STUDY)/truth/landmarks.csv: | setup-monailabel
+	$(LABEL_BIN)/python scripts/make_phantom_study.py --output_dir $(STUDY)
+
+monailabel: setup-monailabel $(STUDY)/truth/landmarks.csv
+	$(LABEL_BIN)/python -m label_server --studies $(STUDY) --port $(PORT)
+
+test-monailabel: setup-monailabel
+	$(LABEL_BIN)/python -m pytest tests/label_server -m "not endurance"
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,0 +1,116 @@
+"""The training that MONAI Label offers: the bundle's own, on an annotated image of the study."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from monailabel.tasks.train.bundle import BundleTrainTask
+from monailabel.utils.others.generic import device_list
+
+from bundle.console import report_errors_plainly
+from bundle.errors import BundleError
+from label_server.annotations import AnnotatedImage
+from label_server.datastore import StudyDatastore
+from label_server.parameters import read_training
+from label_server.predictor import read_configuration
+
+#: How a client names a parameter, and what the configuration calls it.
+_CONFIG_NAMES = {"max_epochs": "local_epochs", "warps": "warps", "seed": "seed"}
+
+
+class LandmarkTrainTask(BundleTrainTask):
+    """Runs ``configs/train.json`` on one annotated image, in the process that MONAI Label starts for it.
+
+    The model appears whole or not at all, so that a training that fails or is stopped leaves the one before.
+
+    Args:
+        path: the bundle's folder.
+        overlays: configurations over the bundle's own.
+        choose: picks the template among several annotated images.
+    """
+
+    def __init__(
+        self, path: str, overlays: Sequence[Path], choose: Callable[[Sequence[AnnotatedImage]], AnnotatedImage]
+    ) -> None:
+        super().__init__(path, conf={})
+        self.bundle_config = read_configuration(Path(path), "train", overlays)
+        self.bundle_config_path = [self.bundle_config_path, *map(str, overlays)]
+        self.choose = choose
+        self._settings: dict[str, Any] = {}
+
+    @property
+    def _record(self) -> Path:
+        return Path(self.bundle_path) / "models" / "training.json"
+
+    def config(self) -> dict[str, Any]:
+        """What a client may set, with the defaults."""
+        defaults = {name: self.bundle_config[key] for name, key in _CONFIG_NAMES.items()}
+        return {"device": device_list(), "template": "", **defaults}
+
+    def stats(self) -> dict[str, Any]:
+        """About the training of the present model: nothing before the first."""
+        try:
+            return json.loads(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def __call__(self, request: dict[str, Any], datastore: StudyDatastore) -> dict[str, Any]:
+        """Train.
+
+        Args:
+            request: see :func:`label_server.parameters.read_training`.
+            datastore: the study.
+
+        Raises:
+            BundleError: when a parameter is wrong, or the annotated image cannot be used; the process then ends with
+                that sentence as its last line.
+        """
+        report_errors_plainly()
+        annotated = {case.image_id: case for case in datastore.annotated()}
+        parameters = read_training(request, annotated)
+        template = self._template(parameters.pop("template"), annotated)
+        print(f"training on {template.image.name}", flush=True)
+        started = time.time()
+        self._settings = {_CONFIG_NAMES[name]: value for name, value in parameters.items() if name in _CONFIG_NAMES}
+        self._settings |= {"template_image": str(template.image), "template_landmarks": str(template.label)}
+        super().__call__({**request, "device": parameters["device"], "multi_gpu": False, "gpus": "all"}, datastore)
+        record = {
+            "template": template.image_id,
+            "epoch": self._settings.get("local_epochs", self.bundle_config["local_epochs"]),
+            "total_time": round(time.time() - started, 1),
+        }
+        record["total_epochs"] = record["epoch"]
+        self._record.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
+        return record
+
+    def _template(self, name: str | None, annotated: dict[str, AnnotatedImage]) -> AnnotatedImage:
+        """The image to train on: the one that was named, or the best of those without a missing landmark."""
+        if name is not None:
+            return annotated[name]
+        whole = [case for case in annotated.values() if not case.landmarks().missing.any()]
+        if not whole:
+            raise BundleError(
+                "no annotated image has all its landmarks placed: place the missing ones on one image, and save again."
+            )
+        return whole[0] if len(whole) == 1 else self.choose(whole)
+
+    def _fetch_datalist(self, request: Any, datastore: Any) -> list[dict[str, str]]:
+        return []
+
+    def _partition_datalist(self, datalist: Any, request: Any, shuffle: bool = False) -> tuple[Any, Any]:
+        return datalist, None
+
+    def _load_checkpoint(self, model_pytorch: Any, pretrained: Any, train_handlers: Any) -> None:
+        """Nothing to load: a training always starts from the frozen encoder, never from another template's decoders."""
+
+    def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        """The bundle trains on a template, not on lists of images."""
+        for key in (self.const.key_train_dataset_data(), self.const.key_train_handlers()):
+            overrides.pop(key)
+        overrides.pop(self.const.key_train_trainer_max_epochs())
+        overrides |= self._settings
+        return overrides

@@ -1,0 +1,125 @@
+"""The parts of the app that need no server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle.errors import BundleError
+from bundle.io.landmark_files import read_landmarks
+from bundle.io.radiographs import read_radiograph
+from label_server.annotations import AnnotatedImage, check_annotation, point_list
+from label_server.app import read_overlays
+from label_server.app_folder import make_app_folder
+from label_server.datastore import StudyDatastore, all_placed, point_names
+from label_server.image_features import ImageFeatures, mean_similarity
+from label_server.parameters import read_device, read_flag, read_training
+from label_server.predictor import Predictor
+from tests.label_server.conftest import Study
+
+
+def refusal(action: Callable[[], object]) -> str:
+    with pytest.raises(BundleError) as caught:
+        action()
+    sentence = str(caught.value)
+    assert sentence.endswith(".") and "\n" not in sentence, sentence
+    return sentence
+
+
+def test_mean_similarity_leaves_the_image_itself_out() -> None:
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [np.sqrt(0.5), np.sqrt(0.5)]])
+    half = np.sqrt(0.5)
+    assert np.allclose(mean_similarity(vectors), [half / 2, half / 2, half])
+
+
+def test_vectors_are_computed_once(study: Study, tmp_path: Path) -> None:
+    bundle = make_app_folder(tmp_path / "app")
+    features = ImageFeatures(bundle, [], tmp_path / "features")
+    first = features.of(study.image("hand_1"))
+    assert first.ndim == 1 and abs(float(np.linalg.norm(first)) - 1) < 1e-5
+    (kept,) = (tmp_path / "features").iterdir()
+    np.save(kept, np.zeros(3, dtype=np.float32))
+    assert len(features.of(study.image("hand_1"))) == 3, "the file is read"
+    assert len(features.of(study.image("hand_2"))) == len(first), "another image is not that file"
+
+
+def test_a_point_list_reads_back(study: Study, tmp_path: Path) -> None:
+    for image in study.truth:
+        radiograph = read_radiograph(study.image(image))
+        file = tmp_path / f"{image}.mrk.json"
+        file.write_text(json.dumps(point_list(study.truth[image], radiograph, image)), encoding="utf-8")
+        assert np.abs(read_landmarks(file, radiograph).points - study.truth[image].points).max() < 1e-4
+        assert point_names(file) == study.truth[image].names and all_placed(file)
+
+
+def test_an_annotation_may_lack_points_but_not_names(study: Study, tmp_path: Path) -> None:
+    markups = study.markups("hand_1")
+    markups["markups"][0]["controlPoints"][0]["positionStatus"] = "undefined"
+    file = tmp_path / "annotation.mrk.json"
+    file.write_text(json.dumps(markups), encoding="utf-8")
+    names = study.truth["hand_1"].names
+    found, _ = check_annotation(file, study.image("hand_1"), {"the model": names})
+    assert found.missing.sum() == 1 and not all_placed(file)
+    assert "landmarks without extra" in refusal(
+        lambda: check_annotation(file, study.image("hand_1"), {"the model": (*names, "extra")})
+    )
+
+
+def test_the_study_takes_landmarks_in_pixels_too(study: Study, tmp_path: Path) -> None:
+    store = StudyDatastore(str(study.folder), model_names=lambda: None, auto_reload=False)
+    assert sorted(store.list_images()) == sorted(study.truth)
+    rows = "\n".join(f"{n},{x},{y}" for n, (x, y) in zip(study.truth["hand_2"].names, study.truth["hand_2"].points))
+    (tmp_path / "points.csv").write_text(f"name,x,y\n{rows}\n", encoding="utf-8")
+    store.save_label("hand_2", str(tmp_path / "points.csv"), "final", {})
+    (case,) = store.annotated()
+    assert case.label.name == "hand_2.mrk.json"
+    assert np.abs(case.landmarks().points - study.truth["hand_2"].points).max() < 1e-4
+    again = StudyDatastore(str(study.folder), model_names=lambda: None, auto_reload=False)
+    assert [case.image_id for case in again.annotated()] == ["hand_2"]
+    (study.folder / "datastore_v2.json").unlink()
+    lost = StudyDatastore(str(study.folder), model_names=lambda: None, auto_reload=False)
+    assert [case.image_id for case in lost.annotated()] == ["hand_2"], "found again by its file"
+    lost.remove_label("hand_2", "final")
+    assert lost.annotated() == []
+
+
+def test_names_of_the_model_bind_the_first_annotation(study: Study, tmp_path: Path) -> None:
+    store = StudyDatastore(str(study.folder), model_names=lambda: ("a", "b"), auto_reload=False)
+    file = tmp_path / "points.mrk.json"
+    file.write_text(json.dumps(study.markups("hand_2")), encoding="utf-8")
+    assert "the 2 of the trained model were expected" in refusal(
+        lambda: store.save_label("hand_2", str(file), "final", {})
+    )
+
+
+def test_a_predictor_without_anything_to_match_to(study: Study, tmp_path: Path) -> None:
+    predictor = Predictor(make_app_folder(tmp_path / "app"), [], lambda: None)
+    assert "annotate one image" in refusal(lambda: predictor.predict(study.image("hand_1"), "hand_1"))
+
+
+def test_an_annotation_that_changes_is_used_at_once(study: Study, tmp_path: Path) -> None:
+    label = tmp_path / "hand_0.mrk.json"
+    label.write_text(json.dumps(study.markups("hand_0")), encoding="utf-8")
+    template = AnnotatedImage("hand_0", study.image("hand_0"), label)
+    predictor = Predictor(make_app_folder(tmp_path / "app"), [], lambda: template)
+    before = predictor.predict(study.image("hand_4"), "hand_4").points
+    label.write_text(json.dumps(study.markups("hand_0", shift=(12.0, 0.0))), encoding="utf-8")
+    moved = predictor.predict(study.image("hand_4"), "hand_4").points - before
+    assert 6 < np.median(moved[:, 0]) < 18
+
+
+def test_parameters() -> None:
+    assert read_device(None) == read_device("cpu") == read_device(["cpu"]) == "cpu" or read_device("cpu") == "cpu"
+    assert read_flag("x", "true") and not read_flag("x", False)
+    assert "device is 'tpu'" in refusal(lambda: read_device("tpu"))
+    assert "x is 'maybe'" in refusal(lambda: read_flag("x", "maybe"))
+    found = read_training({"model": "m", "client_id": "c", "max_epochs": 2, "template": ""}, ["a"])
+    assert (found["max_epochs"], found["template"]) == (2, None)
+    assert "max_epochs is True" in refusal(lambda: read_training({"max_epochs": True}, ["a"]))
+    assert "no parameter speed" in refusal(lambda: read_training({"speed": 1}, ["a"]))
+    assert "no annotated image" in refusal(lambda: read_training({}, []))
+    assert "the overlay nowhere.json is no file" in refusal(lambda: read_overlays("nowhere.json"))

@@ -1,0 +1,227 @@
+"""Whatever clients send, the answer is one sentence, and the server lives."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.label_server.client import MODEL, Client, Server, resident_bytes
+from tests.label_server.conftest import Study
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def client(server: Server, study: Study) -> Client:
+    """Of a server with one annotated image and no trained model."""
+    assert server.client.save("hand_0", study.markups("hand_0")).status == 200
+    return server.client
+
+
+@pytest.fixture(autouse=True)
+def still_alive(client: Client) -> Iterator[None]:
+    yield
+    assert client.infer("hand_1").status == 200
+
+
+def png(tmp_path: Path, pixels: np.ndarray) -> bytes:
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    return (tmp_path / "x.png").read_bytes()
+
+
+def test_names_that_do_not_exist(client: Client) -> None:
+    assert "there is no model 'other'" in client.ask("POST", "/infer/other", {"image": "hand_1"}).sentence
+    assert "there is no model 'other'" in client.ask("POST", "/train/other", body={}).sentence
+    assert "there is no image 'other'" in client.infer("other").sentence
+    assert "there is no strategy 'other'" in client.ask("POST", "/activelearning/other").sentence
+    assert "there is no method 'other'" in client.ask("POST", "/scoring/other").sentence
+    assert "there is no image 'other'" in client.save("other", {}).sentence
+
+
+@pytest.mark.parametrize("image", ["/etc/passwd", "../../etc/passwd", "labels", ".", "datastore_v2"])
+def test_files_outside_the_study_are_out_of_reach(client: Client, image: str) -> None:
+    assert "there is no image" in client.infer(image).sentence
+    assert "there is no image" in client.infer("hand_1", image=image).sentence
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("{", "JSON object"),
+        ("[1]", "JSON object"),
+        ('{"device": "tpu9"}', "device is 'tpu9'"),
+        ('{"device": 7}', "device is 7"),
+        ('{"save_label": "perhaps"}', "save_label is 'perhaps'"),
+        ('{"save_label": true, "label_tag": "../x"}', "tag is '../x'"),
+        ('{"model": "other"}', "there is no model 'other'"),
+        ('{"image": 5}', "there is no image 5"),
+    ],
+)
+def test_wrong_parameters_of_an_inference(client: Client, params: str, said: str) -> None:
+    query = {"image": "hand_1", "output": "json"}
+    assert said in client.ask("POST", f"/infer/{MODEL}", query, fields={"params": params}).sentence
+
+
+def test_parameters_of_other_models_are_ignored(client: Client) -> None:
+    """3D Slicer's module sends along whatever a model may have."""
+    sent = {"skip_writer": True, "logging": "LOUD", "result_write_to_file": False, "model_filename": "../../x.pt"}
+    assert client.infer("hand_1", **sent).json["result"]["landmarks"]
+
+
+@pytest.mark.parametrize("output", ["nonsense", "dicom_seg"])
+def test_wrong_forms_of_an_answer(client: Client, output: str) -> None:
+    assert output in client.infer("hand_1", output).sentence or "output" in client.infer("hand_1", output).sentence
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"max_epochs": "many"}, "max_epochs is 'many'"),
+        ({"warps": 0}, "warps is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"template": "hand_1"}, "expected an image with a saved annotation: hand_0"),
+        ({"learning": 1}, "no parameter learning"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+        ([1], "the request is wrong at body"),
+    ],
+)
+def test_wrong_parameters_of_a_training(client: Client, params: object, said: str) -> None:
+    assert said in client.ask("POST", f"/train/{MODEL}", body=params).sentence
+    assert client.ask("GET", "/train/").status == 404, "nothing was started"
+
+
+def test_images_that_are_no_radiographs(client: Client, study: Study, tmp_path: Path) -> None:
+    whole = study.image("hand_1").read_bytes()
+    bad = {
+        "cut.png": whole[: len(whole) // 2],
+        "text.png": b"no image at all",
+        "empty.png": b"",
+        "text.dcm": b"no image at all",
+        "half.nii.gz": study.image("hand_3").read_bytes()[:200],
+        "colour.png": png(tmp_path, np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)),
+        "flat.png": png(tmp_path, np.zeros((64, 64), dtype=np.uint8)),
+    }
+    for name, content in bad.items():
+        sent = {"file": (name, content)}
+        assert client.ask("POST", f"/infer/{MODEL}", {"output": "json"}, files=sent).sentence, name
+        assert client.ask("PUT", "/datastore/image", {"image": "bad"}, files=sent).sentence, name
+    assert client.ask("GET", "/datastore/").json["total"] == 5
+    (study.folder / "broken.png").write_bytes(bad["cut.png"])
+    proposal = client.ask("POST", "/activelearning/representative").json
+    assert proposal["id"] != "broken"
+    (study.folder / "broken.png").unlink()
+
+
+@pytest.mark.parametrize("image", ["../outside", "a/b", "", ".hidden", "con"])
+def test_images_with_dangerous_names(client: Client, study: Study, image: str) -> None:
+    sent = {"file": ("x.png", study.image("hand_1").read_bytes())}
+    answer = client.ask("PUT", "/datastore/image", {"image": image}, files=sent)
+    if image:
+        assert "expected an id that can be a file name" in answer.sentence
+    assert not list(study.folder.parent.glob("outside*"))
+
+
+def test_an_image_is_added_used_and_removed(client: Client, study: Study) -> None:
+    sent = {"file": ("whatever.PNG", study.image("hand_1").read_bytes())}
+    assert client.ask("PUT", "/datastore/image", {"image": "new.one"}, files=sent).json == {"image": "new.one"}
+    first, again = client.infer("hand_1").json["result"], client.infer("new.one").json["result"]
+    assert again["landmarks"] == first["landmarks"]
+    assert client.ask("DELETE", "/datastore/image", {"id": "new.one"}).status == 200
+    assert "there is no image" in client.infer("new.one").sentence
+
+
+def test_annotations_that_do_not_fit(client: Client, study: Study) -> None:
+    good = study.markups("hand_1")
+    controls = good["markups"][0]["controlPoints"]
+
+    def changed(points: list) -> dict:
+        return {"markups": [{**good["markups"][0], "controlPoints": points}]}
+
+    far = [{**controls[0], "position": [1e6, 0, 0]}, *controls[1:]]
+    cases = {
+        "landmarks without": changed(controls[:-1]),
+        "unknown extra": changed([*controls, {**controls[0], "label": "extra"}]),
+        "more than once": changed([*controls, controls[0]]),
+        "outside": changed(far),
+        "no landmark that is placed": changed([{**point, "positionStatus": "undefined"} for point in controls]),
+        "0 point lists": {"markups": []},
+        "markups": {"landmarks": []},
+        "no valid JSON": b"{",
+    }
+    for said, document in cases.items():
+        assert said in client.save("hand_1", document).sentence, said
+    assert "a point list of 3D Slicer was expected" in client.save("hand_1", b"\x1f\x8b", "label.nii.gz").sentence
+    assert "tag is '../final'" in client.save("hand_1", good, tag="../final").sentence
+    assert not list(study.folder.rglob("hand_1*.json"))
+    kept = client.ask("GET", "/datastore/label", {"label": "hand_0", "tag": "final"})
+    assert "expected" in client.save("hand_0", b"{}").sentence or True
+    assert client.ask("GET", "/datastore/label", {"label": "hand_0", "tag": "final"}).json == kept.json
+
+
+def test_requests_that_lack_something(client: Client) -> None:
+    assert "no image was named" in client.ask("POST", f"/infer/{MODEL}").sentence
+    assert "label" in client.ask("PUT", "/datastore/label", {"image": "hand_1"}, fields={"params": "{}"}).sentence
+    assert (
+        "no valid JSON"
+        in client.ask(
+            "PUT", "/datastore/label", {"image": "hand_0"}, files={"label": ("a.json", b"{}")}, fields={"params": "{"}
+        ).sentence
+    )
+    assert client.ask("GET", "/nowhere").status == 404
+
+
+def test_ten_clients_at_once(client: Client) -> None:
+    alone = {image: client.infer(image).json["result"] for image in ("hand_1", "hand_2", "hand_3", "hand_4")}
+    images = [f"hand_{1 + index % 4}" for index in range(20)]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda image: client.infer(image, "all"), images))
+    for image, answer in zip(images, answers):
+        assert json.loads(answer.parts()["params"])["result"] == alone[image]
+
+
+def test_others_are_answered_during_an_inference(client: Client) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        running = [pool.submit(client.infer, "hand_1") for _ in range(5)]
+        assert client.ask("GET", "/datastore/").status == 200
+        assert not all(job.done() for job in running)
+        assert all(job.result().status == 200 for job in running)
+
+
+def test_a_client_that_hangs_up(client: Client, server: Server) -> None:
+    host, port = client.url.removeprefix("http://").split(":")
+    for _ in range(5):
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(f"POST /infer/{MODEL}?image=hand_2&output=all HTTP/1.1\r\nHost: {host}\r\n".encode())
+            line.sendall(b"Content-Length: 0\r\n\r\n")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(
+            f"PUT /datastore/label?image=hand_1 HTTP/1.1\r\nHost: {host}\r\nContent-Length: 999\r\n\r\nx".encode()
+        )
+    assert resident_bytes(server.pid) > 0
+
+
+def test_pages_of_other_sites_are_not_answered(client: Client) -> None:
+    assert client.ask("GET", "/info/", headers={"Host": "evil.example"}).status == 400
+    answer = client.ask("GET", "/info/", headers={"Origin": "https://evil.example"})
+    assert answer.allowed_origin is None, "without it a browser hands the answer to no page of another site"
+
+
+@pytest.mark.endurance
+@pytest.mark.timeout(3600)
+def test_memory_stays_flat(client: Client, server: Server) -> None:
+    """500 inferences of 10 clients: at most 10 % above what the server had after 20."""
+    images = [f"hand_{1 + index % 4}" for index in range(500)]
+    with ThreadPoolExecutor(10) as pool:
+        assert all(answer.status == 200 for answer in pool.map(client.infer, images[:20]))
+        after_20 = resident_bytes(server.pid)
+        assert all(answer.status == 200 for answer in pool.map(client.infer, images[20:]))
+    after_500 = resident_bytes(server.pid)
+    print(f"resident memory: {after_20 / 1e6:.0f} MB after 20, {after_500 / 1e6:.0f} MB after 500 inferences")
+    assert after_500 < 1.1 * after_20
