@@ -1,7 +1,7 @@
 """One-Shot Landmarks in 3D Slicer: load an image of a MONAI Label server, find, correct and send points, and train.
 
-Requests block the window, under a wait cursor, for as long as their time limits allow; a training runs at the server and
-is asked about by a timer.
+Requests block the window, under a wait cursor, for as long as their time limits allow; a training runs at the server
+and is asked about by a timer.
 """
 
 from __future__ import annotations
@@ -456,7 +456,7 @@ class OneShotLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._say("Select a landmark in the table, press Place and click on the image.")
             else:
                 self._say(
-                    "The server knows no landmarks yet: place points with the Markups toolbar and give each a name there."
+                    "The server knows no landmarks yet: place points with the Markups toolbar and name each of them."
                 )
                 slicer.modules.markups.logic().SetActiveList(node)
 
@@ -557,7 +557,7 @@ class OneShotLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Do something under a wait cursor; what goes wrong is shown as a sentence, and the panel is brought up to date."""
+        """Do something under a wait cursor, show what goes wrong as a sentence, and bring the panel up to date."""
         qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
         problem = ""
         try:

@@ -148,8 +148,8 @@ def _check_place(point: Point, plane: ImagePlane) -> None:
     if max(abs(x - point.pixel[0]), abs(y - point.pixel[1])) > _AGREE:
         raise PointsError(
             f"3D Slicer places the pixels of this image elsewhere than the server (the landmark {point.name!r} would "
-            f"lie at column {x:.1f} and row {y:.1f} rather than {point.pixel[0]:.1f} and {point.pixel[1]:.1f}): load the "
-            "image from the server's list."
+            f"lie at column {x:.1f} and row {y:.1f}, not {point.pixel[0]:.1f} and {point.pixel[1]:.1f}): load it "
+            "from the server's list."
         )
 
 
