@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urljoin
 
-from .address import check_token, parse_address
+from .address import Address, check_token, parse_address
 from .errors import AddressError, ConnectionFailed, Refused
 from .form import FormFile, encode_form
 
@@ -42,10 +42,7 @@ class _SameServerOnly(urllib.request.HTTPRedirectHandler):
         except AddressError:
             same = False
         if not same:
-            raise ConnectionFailed(
-                f"The server at {self.origin} sends the client on to another address, which is not followed: give the "
-                "address of the server itself."
-            )
+            raise _sent_on(self.origin)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -67,7 +64,7 @@ class Connection:
         self.address = parse_address(url)
         self.timeout = timeout
         self._token = check_token(token, self.address)
-        self._opener = _opener(self.address.origin, self.address.is_loopback)
+        self._opener = _opener(self.address)
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
         """Ask for JSON.
@@ -242,6 +239,8 @@ class Connection:
         with contextlib.suppress(OSError, http.client.HTTPException, ConnectionFailed):
             self._read(error, content.extend, MAX_ANSWER, deadline, seconds)
         words = _server_words(bytes(content))
+        if 300 <= error.code < 400:
+            return _sent_on(self.address.origin)
         if error.code == 401:
             return Refused(f"The server at {self.address.url} wants a token: give one that is valid.", 401)
         if error.code == 403:
@@ -281,6 +280,13 @@ class Connection:
         )
 
 
+def _sent_on(origin: str) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"The server at {origin} sends the client on to another address, which is not followed: give the address of the "
+        "server itself."
+    )
+
+
 def _writer(file: BinaryIO, target: Path) -> Callable[[bytes], None]:
     """Writes to a file; a full disk is not taken for a broken connection."""
 
@@ -302,20 +308,22 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _opener(origin: str, is_loopback: bool) -> urllib.request.OpenerDirector:
-    """What opens URLs: HTTP and HTTPS alone, certificates checked, and no proxy on the way to this computer."""
+def _opener(address: Address) -> urllib.request.OpenerDirector:
+    """What opens URLs of one scheme: certificates are checked, and no proxy stands on the way to this computer."""
+    if address.scheme == "https":
+        handler: urllib.request.BaseHandler = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+    else:
+        handler = urllib.request.HTTPHandler()
     opener = urllib.request.OpenerDirector()
-    proxies: dict[str, str] | None = {} if is_loopback else None
-    for handler in (
-        urllib.request.ProxyHandler(proxies),
+    for part in (
+        urllib.request.ProxyHandler({} if address.is_loopback else None),
         urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        handler,
         urllib.request.HTTPDefaultErrorHandler(),
-        _SameServerOnly(origin),
+        _SameServerOnly(address.origin),
         urllib.request.HTTPErrorProcessor(),
     ):
-        opener.add_handler(handler)
+        opener.add_handler(part)
     return opener
 
 
