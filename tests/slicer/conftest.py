@@ -15,7 +15,7 @@ from tests.slicer.application import MODULE, Application, start
 # Slicer and the script put the module's folder on the path as well.
 sys.path.insert(0, str(MODULE))
 
-from OneShotLandmarksLib.stub_server import StubServer  # noqa: E402
+from OneShotLandmarksLib.stub_server import StubServer
 
 _REAL = pytest.mark.skipif(importlib.util.find_spec("slicer_core") is None, reason="slicer-core is not installed")
 

@@ -1,4 +1,4 @@
-"""Just enough of qt and ctk, as PythonQt shows them, for the panel: properties are attributes, signals have signatures."""
+"""Just enough of qt and ctk for the panel, as PythonQt shows them: properties are attributes."""
 
 from __future__ import annotations
 

@@ -233,7 +233,9 @@ def load_nrrd(scene: Scene, file: str) -> VolumeNode:
         raise RuntimeError(f"Failed to load node from file: {file}")
     fields = dict(line.split(": ", 1) for line in content.split(b"\n\n")[0].decode().splitlines()[1:])
     assert fields["space"] == "left-posterior-superior"
-    directions = [[float(number) for number in part.strip("()").split(",")] for part in fields["space directions"].split()]
+    directions = [
+        [float(number) for number in part.strip("()").split(",")] for part in fields["space directions"].split()
+    ]
     origin = [float(number) for number in fields["space origin"].strip("()").split(",")]
     ijk_to_lps = np.eye(4)
     ijk_to_lps[:3, :3], ijk_to_lps[:3, 3] = np.array(directions).T, origin

@@ -92,7 +92,9 @@ def test_points_follow_a_transform_of_the_image(application: Application, logic:
     if application.real:
         pytest.skip("the transform is put on otherwise there")
     volume = logic.load("flat")
-    volume.transform = np.array([[0.0, -1.0, 0.0, 7.0], [1.0, 0.0, 0.0, -2.0], [0.0, 0.0, 1.0, 4.0], [0.0, 0.0, 0.0, 1.0]])
+    volume.transform = np.array(
+        [[0.0, -1.0, 0.0, 7.0], [1.0, 0.0, 0.0, -2.0], [0.0, 0.0, 1.0, 4.0], [0.0, 0.0, 0.0, 1.0]]
+    )
     node = logic.find("flat", "oneshot_landmarks")
     left, posterior, superior = to_lps("flat", 10.25, 12.5)
     assert position(node, 0) == pytest.approx([posterior + 7.0, -left - 2.0, superior + 4.0])
@@ -162,7 +164,10 @@ def test_only_the_points_of_the_image_are_shown(logic: Any) -> None:
         logic.load(image)
         nodes.append(logic.find(image, "oneshot_landmarks"))
     logic.load("flat")
-    assert [bool(node.GetDisplayNode().GetVisibility()) for node in nodes if node.GetDisplayNode()] in ([True, False], [])
+    assert [bool(node.GetDisplayNode().GetVisibility()) for node in nodes if node.GetDisplayNode()] in (
+        [True, False],
+        [],
+    )
 
 
 def test_finding_again_takes_the_same_node(logic: Any) -> None:
@@ -251,7 +256,8 @@ def test_points_of_another_size_or_place_are_refused(
         (b'"landmarks": [', b'"landmarks": [], "x": [', "no landmarks"),
     ):
         assert old in answer
-        monkeypatch.setattr(stub, "_infer", lambda query, text=answer.replace(old, new): (200, text, "application/json"))
+        changed = (200, answer.replace(old, new), "application/json")
+        monkeypatch.setattr(stub, "_infer", lambda query, changed=changed: changed)
         with pytest.raises(PointsError, match=words):
             logic.find("flat", "oneshot_landmarks")
     assert [position(node, number) for number in range(3)] == before, "the points of before are still there"
@@ -273,7 +279,13 @@ def test_a_new_list_is_not_left_behind_when_points_do_not_fit(
     [(b"NRRD", b"JUNK", "cannot read the image 'flat'"), (b"sizes: 40 50 1", b"sizes: 40 25 2", "40 x 25 x 2 voxels")],
 )
 def test_an_image_that_is_no_radiograph_leaves_nothing_behind(
-    application: Application, logic: Any, stub: StubServer, monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes, words: str
+    application: Application,
+    logic: Any,
+    stub: StubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    old: bytes,
+    new: bytes,
+    words: str,
 ) -> None:
     content = stub._image({"image": "flat"})[1].replace(old, new)
     monkeypatch.setattr(stub, "_image", lambda query: (200, content, "application/octet-stream"))

@@ -100,7 +100,12 @@ def test_from_the_proposed_image_to_the_annotation(application: Application, con
     panel.table.widget.select(1)
     assert application.calls[-1] == ("jump", node.GetID(), 1, True)
     panel.missing.click()
-    assert [row[3] for row in panel.table.widget.texts()] == ["corrected", "marked as missing", "as found", "not placed"]
+    assert [row[3] for row in panel.table.widget.texts()] == [
+        "corrected",
+        "marked as missing",
+        "as found",
+        "not placed",
+    ]
     assert panel.table.widget.texts()[0][1:3] == ["", ""]
 
     panel.submit.click()

@@ -153,7 +153,12 @@ def test_lps_and_ras() -> None:
 
 @pytest.mark.parametrize(
     ("dimensions", "axes", "size"),
-    [((4, 5, 1), (0, 1), (4, 5)), ((4, 1, 5), (0, 2), (4, 5)), ((1, 4, 5), (1, 2), (4, 5)), ((1, 5, 1), (1, 0), (5, 1))],
+    [
+        ((4, 5, 1), (0, 1), (4, 5)),
+        ((4, 1, 5), (0, 2), (4, 5)),
+        ((1, 4, 5), (1, 2), (4, 5)),
+        ((1, 5, 1), (1, 0), (5, 1)),
+    ],
 )
 def test_the_plane_of_a_volume(dimensions: tuple[int, ...], axes: tuple[int, int], size: tuple[int, int]) -> None:
     forth = np.array([[0.0, -2.0, 0.0, 5.0], [0.5, 0.0, 0.0, 6.0], [0.0, 0.0, 3.0, 7.0], [0.0, 0.0, 0.0, 1.0]])

@@ -151,7 +151,11 @@ def test_an_answer_that_is_cut_short(odd: Odd, tmp_path: Path) -> None:
     [
         (404, b'{"detail": "There is no image 7."}', r"^There is no image 7\.$"),
         (400, b'{"detail": "two\\nlines \\u001b[31m"}', r"^two lines \[31m\.$"),
-        (422, b'{"detail": [{"loc": ["query", "image"], "msg": "Field required"}]}', r"^query.image: Field required\.$"),
+        (
+            422,
+            b'{"detail": [{"loc": ["query", "image"], "msg": "Field required"}]}',
+            r"^query.image: Field required\.$",
+        ),
         (404, b"not json", r"HTTP 404"),
         (500, b"Internal Server Error", r"The server failed \(HTTP 500\): its log says why"),
         (500, b'{"detail": "The image is damaged."}', r"^The image is damaged\.$"),
@@ -192,9 +196,7 @@ def test_certificates_are_checked() -> None:
     assert context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
 
 
-def test_the_proxy_of_the_environment_is_not_asked_for_this_computer(
-    odd: Odd, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_proxy_of_the_environment_is_not_asked_for_this_computer(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert Connection(odd.url).get("/") == {}
 

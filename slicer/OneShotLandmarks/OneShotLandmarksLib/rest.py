@@ -282,8 +282,8 @@ class Connection:
 
 def _sent_on(origin: str) -> ConnectionFailed:
     return ConnectionFailed(
-        f"The server at {origin} sends the client on to another address, which is not followed: give the address of the "
-        "server itself."
+        f"The server at {origin} sends the client on to another address, which is not followed: give the address of "
+        "the server itself."
     )
 
 
