@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 
 from bundle import __version__
 from bundle.errors import BundleError, ConfigError, NothingToWrite
 from bundle.io.landmark_codes import LandmarkCode
-from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, MISSING, PRESENCE
+from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE
 from bundle.measured_value import MeasuredValue
 from bundle.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
@@ -36,7 +38,7 @@ class StructuredReportWriter:
 
     Args:
         folder: the folder of the results.
-        codes: codes of the landmarks' anatomy by name, written as their Finding Site.
+        landmark_codes: codes of the landmarks' anatomy by name, written as their Finding Site.
         include_identifiers: whether patient and examination are taken over from the image, or left empty.
         model: what the model is known by, such as its fingerprint; a parameter of the algorithm in the report.
 
@@ -47,12 +49,12 @@ class StructuredReportWriter:
     def __init__(
         self,
         folder: Path | str,
-        codes: Mapping[str, LandmarkCode] | None = None,
+        landmark_codes: Mapping[str, LandmarkCode] | None = None,
         include_identifiers: bool = False,
         model: str = "",
     ) -> None:
         self.folder = Path(folder)
-        self.codes = dict(codes or {})
+        self.landmark_codes = dict(landmark_codes or {})
         self.include_identifiers = include_identifiers
         self.model = model
         self._highdicom = _import_highdicom()
@@ -78,7 +80,7 @@ class StructuredReportWriter:
                 report.save_as(file, enforce_file_format=True)
         except BundleError:
             raise
-        except Exception as error:  # highdicom and pydicom raise many types for values that break the standard
+        except (ValueError, OverflowError) as error:  # what highdicom and pydicom raise for values against the standard
             raise NothingToWrite(
                 f"{prediction.path.name} has a value in its header that no report can carry ({_first_line(error)})."
             ) from error
@@ -86,7 +88,7 @@ class StructuredReportWriter:
 
     def _report(self, prediction: LandmarkPrediction, source: Dataset) -> Any:
         """The report as a dataset of highdicom."""
-        hd, codes = self._highdicom, self._highdicom.sr.codes
+        hd = self._highdicom
         groups = [
             self._landmark(prediction, i, source)
             if np.isfinite(prediction.points[i]).all()
@@ -103,7 +105,7 @@ class StructuredReportWriter:
             observation_context=hd.sr.ObservationContext(
                 observer_device_context=hd.sr.ObserverContext(codes.DCM.Device, device)
             ),
-            procedure_reported=codes.SCT.PlainRadiography,
+            procedure_reported=codes.LN.XRUnspecifiedBodyRegion,
             imaging_measurements=groups,
             title=codes.DCM.ImagingMeasurementReport,
         )
@@ -120,7 +122,7 @@ class StructuredReportWriter:
             series_description="Landmarks",
             manufacturer_model_name=PRODUCT,
             software_versions=__version__,
-            coding_schemes=[hd.sr.CodingSchemeIdentificationItem(designator=CODING_SCHEME, name=PRODUCT)],
+            coding_schemes=[hd.coding_schemes.CodingSchemeIdentificationItem(designator=CODING_SCHEME, name=PRODUCT)],
         )
 
     def _landmark(self, prediction: LandmarkPrediction, i: int, source: Dataset) -> Any:
@@ -129,7 +131,7 @@ class StructuredReportWriter:
         # In SCOORD the upper left corner of the first pixel is 0\\0 (PS3.3, C.18.6.1.2), so its centre is 0.5\\0.5.
         region = hd.sr.ImageRegion(
             graphic_type=hd.sr.GraphicTypeValues.POINT,
-            graphic_data=prediction.points[i][None] + 0.5,
+            graphic_data=np.round(prediction.points[i][None], DECIMALS) + 0.5,
             source_image=hd.sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID),
         )
         measurements = []
@@ -141,7 +143,7 @@ class StructuredReportWriter:
         return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=self._tracking(prediction.names[i], source),
             referenced_region=region,
-            finding_type=hd.sr.codes.SCT.AnatomicalStructure,
+            finding_type=codes.SCT.AnatomicalStructure,
             algorithm_id=self._algorithm(),
             finding_sites=self._site(prediction.names[i]),
             measurements=measurements,
@@ -152,7 +154,7 @@ class StructuredReportWriter:
         hd = self._highdicom
         return hd.sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=self._tracking(name, source),
-            finding_type=hd.sr.codes.SCT.AnatomicalStructure,
+            finding_type=codes.SCT.AnatomicalStructure,
             algorithm_id=self._algorithm(),
             finding_sites=self._site(name),
             qualitative_evaluations=[
@@ -172,7 +174,7 @@ class StructuredReportWriter:
             numbers.append(self._number(*concept, value.value, value.unit, self._normal_range(value)))
             if math.isfinite(value.uncertainty):
                 numbers.append(
-                    self._number(*concept, value.uncertainty, value.unit, derivation=hd.sr.codes.SCT.StandardDeviation)
+                    self._number(*concept, value.uncertainty, value.unit, derivation=codes.SCT.StandardDeviation)
                 )
             if value.category is not None:
                 classes.append(
@@ -203,7 +205,7 @@ class StructuredReportWriter:
     def _normal_range(self, value: MeasuredValue) -> Any:
         """The normal range by TID 312, with its open ends left out; None where there is none."""
         hd = self._highdicom
-        names = (hd.sr.codes.SCT.NormalRangeLowerLimit, hd.sr.codes.SCT.NormalRangeUpperLimit)
+        names = (codes.SCT.NormalRangeLowerLimit, codes.SCT.NormalRangeUpperLimit)
         ends = [
             hd.sr.NumContentItem(
                 name=name,
@@ -231,15 +233,17 @@ class StructuredReportWriter:
         )
 
     def _site(self, name: str) -> Any:
-        code = self.codes.get(name)
+        code = self.landmark_codes.get(name)
         if code is None:
             return None
         hd = self._highdicom
         return [hd.sr.FindingSite(hd.sr.CodedConcept(code.value, code.scheme, code.meaning))]
 
     def _own(self, value: str, meaning: str) -> Any:
-        """A concept that no published scheme has a code for."""
-        return self._highdicom.sr.CodedConcept(printable(value), CODING_SCHEME, printable(meaning)[:64])
+        """A concept that no published scheme has a code for; a text too long for a Code Value is told by its digest."""
+        text = printable(value)
+        code = text if len(text) <= 16 else hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._highdicom.sr.CodedConcept(code, CODING_SCHEME, printable(meaning)[:64])
 
     def _unit(self, unit: str) -> Any:
         value, meaning = _UNITS[unit]

@@ -20,6 +20,9 @@ CODING_SCHEME = "99OSL"
 #: In that scheme: whether the landmark of a group was found, and the answer that it was not.
 PRESENCE, MISSING = "presence", "missing"
 
+#: Decimals of a pixel: reports hold single precision, of which more would be noise on an image of thousands of pixels.
+DECIMALS = 3
+
 # Concept names by (value, scheme): PS3.16, TID 1500, 1410 and 1501.
 _MEASUREMENT_GROUP = ("125007", "DCM")
 _TRACKING_IDENTIFIER = ("112039", "DCM")
@@ -36,9 +39,9 @@ def landmarks_from_report(path: Path, image: Path | None = None) -> LandmarkSet:
 
     Returns:
         A landmark for each measurement group with a point, named by the group's Tracking Identifier: ``(x, y)`` in
-        pixels, 0-based, pixel centres at integers (the report counts from the upper left corner of the first pixel,
-        PS3.3, C.18.6.1.2). A group in which the product wrote that the landmark was not found is a missing one; other
-        groups are passed over.
+        pixels, 0-based, pixel centres at integers, with 3 decimals (the report counts from the upper left corner of
+        the first pixel, PS3.3, C.18.6.1.2). A group in which the product wrote that the landmark was not found is a
+        missing one; other groups are passed over.
 
     Raises:
         LandmarkError: when the file is no report, a group has several points or no name, or the points belong to
@@ -128,7 +131,7 @@ def _point(path: Path, name: str, region: Dataset) -> list[float]:
         raise LandmarkError(
             f"{path}: the group {shown(name)} has the point {shown(data)}, but two numbers were expected: correct it."
         ) from None
-    return [column - 0.5, row - 0.5]
+    return [round(column - 0.5, DECIMALS), round(row - 0.5, DECIMALS)]
 
 
 def _image_uids(regions: list[Dataset]) -> Iterator[str]:
