@@ -215,7 +215,7 @@ class _Definitions:
         dimensions = {self.kinds[part].dimension for part in kind.parts()}
         if len(dimensions) > 1:
             raise ConfigError(
-                f"{where}: it is computed from {' and '.join(sorted(dimensions))}s, which cannot be compared: use "
+                f"{where}: it is computed from values of different sorts ({', '.join(sorted(dimensions))}): use "
                 "measurements of one unit."
             )
         unit = entry.get("unit", UNITS[kind.dimension])
