@@ -267,7 +267,7 @@ def _import_highdicom() -> Any:
         import highdicom  # takes a second, so only where reports are written
     except ImportError as error:
         raise ConfigError(
-            "the writer 'sr' needs the package highdicom, which is not installed: pip install highdicom, or leave 'sr' "
-            "out of writers."
+            "the writer 'sr' needs the package highdicom, which is not installed: pip install -r "
+            "requirements-sr.txt, or leave 'sr' out of writers."
         ) from error
     return highdicom
