@@ -35,6 +35,10 @@ class ExportError(BundleError):
     """A model that cannot be exported, or whose export gives something else."""
 
 
+class NothingToWrite(BundleError):
+    """A file of one image that is not written, for a reason that is no failure: the run goes on without it."""
+
+
 def find_bundle_error(error: BaseException | None) -> BundleError | None:
     """The error of ours behind an exception, if any: MONAI's config parser wraps what a component raises."""
     seen: set[int] = set()

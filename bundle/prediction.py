@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bundle.measured_value import MeasuredValue
+
 #: Columns of the prediction tensor (B, N, 7) that the inferer returns, in this order.
 PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
 
@@ -33,6 +35,7 @@ class LandmarkPrediction:
         spacing: millimetres a pixel as ``(x, y)``, or None where unknown.
         spacing_source: the rule that gave the spacing; None where unknown.
         pixel_to_lps: (3, 3), ``(x, y, 1)`` in pixels to LPS in mm (see :class:`bundle.radiograph.Radiograph`).
+        measurements: what was measured between the landmarks; none where no definitions were given.
     """
 
     image_id: str
@@ -49,6 +52,7 @@ class LandmarkPrediction:
     spacing: tuple[float, float] | None
     spacing_source: str | None
     pixel_to_lps: np.ndarray
+    measurements: tuple[MeasuredValue, ...] = ()
 
     @property
     def points_mm(self) -> np.ndarray | None:

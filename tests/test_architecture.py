@@ -17,7 +17,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bundle"
 
 #: The modules that the rooms speak to each other in.
-RECORDS = {"errors", "landmarks", "radiograph", "template", "prediction"}
+RECORDS = {"errors", "landmarks", "radiograph", "template", "measured_value", "prediction"}
 
 #: Each room with the rooms that it may import besides itself, from the lowest to the highest.
 ALLOWED: dict[str, set[str]] = {
@@ -27,11 +27,13 @@ ALLOWED: dict[str, set[str]] = {
     "landmarks": {"errors"},
     "radiograph": {"errors", "landmarks"},
     "template": {"errors", "landmarks", "radiograph"},
-    "prediction": {"errors", "landmarks"},
+    "measured_value": set(),
+    "prediction": {"errors", "landmarks", "measured_value"},
     "geometry": {"errors", "landmarks"},
     "ranks": {"errors"},
     "io": {"errors", "landmarks", "radiograph", "template"},
-    "writers": {"errors", "landmarks", "radiograph", "prediction", "io"},
+    "measurements": {"errors", "measured_value", "prediction"},
+    "writers": {"errors", "landmarks", "radiograph", "measured_value", "prediction", "io"},
     "transforms": {"errors", "landmarks", "radiograph", "template", "geometry", "io"},
     "data": {*RECORDS, "geometry", "ranks", "io", "transforms"},
     "losses": {"errors", "prediction", "geometry"},
@@ -39,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"errors", "geometry"},
     "metrics": {"errors", "ranks"},
     "inferers": {*RECORDS, "geometry", "matching", "networks"},
-    "handlers": {*RECORDS, "geometry", "ranks", "io", "writers", "metrics", "data"},
+    "handlers": {*RECORDS, "geometry", "ranks", "io", "measurements", "writers", "metrics", "data"},
     "selection": {"networks"},
     "calibration": set(),
     "checkpoint": set(RECORDS),
@@ -55,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
 #: Rooms that other programs can use without the weight of deep learning, and what they must do without.
 DEEP_LEARNING = {"torch", "torchvision", "timm", "monai", "monailabel", "ignite"}
 FORBIDDEN: dict[str, set[str]] = {
-    **dict.fromkeys([*RECORDS, "__init__", "console", "io", "writers", "calibration"], DEEP_LEARNING),
+    **dict.fromkeys([*RECORDS, "__init__", "console", "io", "measurements", "writers", "calibration"], DEEP_LEARNING),
     "geometry": DEEP_LEARNING - {"torch"},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,54 @@ from ignite.engine import Engine, Events
 
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.errors import ConfigError
+from bundle.errors import ConfigError, NothingToWrite
 from bundle.handlers.items import decollated_items
 from bundle.handlers.stopwatch import Stopwatch
+from bundle.io.landmark_codes import LandmarkCode
+from bundle.measurements import MeasurementPlan
 from bundle.prediction import PREDICTION_COLUMNS, LandmarkPrediction
 from bundle.ranks import barrier, is_first
+from bundle.writers.coco_keypoints import CocoKeypointsWriter
 from bundle.writers.error_table import ErrorTableWriter
 from bundle.writers.landmark_table import LandmarkTableWriter
+from bundle.writers.measurement_table import MeasurementTableWriter, measurement_cells
+from bundle.writers.naming import printable
+from bundle.writers.note_table import NoteTableWriter
 from bundle.writers.overlay import OverlayWriter
 from bundle.writers.result_json import ResultJsonWriter
 from bundle.writers.slicer_markups import SlicerMarkupsWriter
+from bundle.writers.structured_report import StructuredReportWriter
 
 PredictionWriter = Callable[[LandmarkPrediction, np.ndarray], Any]
 
-WRITERS: dict[str, Callable[[Path], PredictionWriter]] = {
-    "json": lambda folder: _without_pixels(ResultJsonWriter(folder)),
-    "markups": lambda folder: _without_pixels(SlicerMarkupsWriter(folder)),
-    "overlay": OverlayWriter,
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What some of the writers need to know beside the folder.
+
+    Attributes:
+        landmark_codes: codes of the landmarks' anatomy by name.
+        include_identifiers: whether patient and examination are taken over from DICOM images.
+        model: what the model is known by.
+    """
+
+    landmark_codes: Mapping[str, LandmarkCode] = field(default_factory=dict)
+    include_identifiers: bool = False
+    model: str = ""
+
+
+#: What writes a file for each image.
+WRITERS: dict[str, Callable[[Path, OutputOptions], PredictionWriter]] = {
+    "json": lambda folder, _: _without_pixels(ResultJsonWriter(folder)),
+    "markups": lambda folder, _: _without_pixels(SlicerMarkupsWriter(folder)),
+    "overlay": lambda folder, _: OverlayWriter(folder),
+    "sr": lambda folder, options: _without_pixels(
+        StructuredReportWriter(folder, options.landmark_codes, options.include_identifiers, options.model)
+    ),
 }
+
+#: What writes one file for the whole run.
+RUN_WRITERS = {"coco": CocoKeypointsWriter}
 
 
 def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPrediction:
@@ -71,10 +102,15 @@ class PredictionSaver:
         failures: files that could not be read.
         stopwatch: what measured the seconds an image.
         journal: where each image is noted, so that a killed run goes on.
-        writers: which files each image gets: any of ``"json"``, ``"markups"``, ``"overlay"``.
+        writers: which files are written: any of :data:`WRITERS`, for each image, and of :data:`RUN_WRITERS`, for the
+            run.
+        measurements: what is measured between the landmarks of each image; None for nothing.
+        landmark_codes: codes of the landmarks' anatomy by name, for structured reports.
+        include_identifiers: whether reports say whose image it is.
+        model: what the model is known by, for structured reports.
 
     Raises:
-        ConfigError: when a writer is unknown.
+        ConfigError: when a writer is unknown or named twice, or include_identifiers is not true or false.
     """
 
     def __init__(
@@ -84,17 +120,26 @@ class PredictionSaver:
         failures: Failures,
         stopwatch: Stopwatch,
         journal: Journal,
-        writers: Sequence[str] = tuple(WRITERS),
+        writers: Sequence[str] = ("json", "markups", "overlay"),
+        measurements: MeasurementPlan | None = None,
+        landmark_codes: Mapping[str, LandmarkCode] | None = None,
+        include_identifiers: bool = False,
+        model: str = "",
     ) -> None:
-        unknown = [name for name in writers if name not in WRITERS]
-        if unknown:
-            raise ConfigError(f"writers is {list(writers)!r}, expected names from {', '.join(WRITERS)}.")
+        known = (*WRITERS, *RUN_WRITERS)
+        if isinstance(writers, str) or any(name not in known for name in writers) or len(set(writers)) < len(writers):
+            raise ConfigError(f"writers is {writers!r}, expected a list of different names from {', '.join(known)}.")
+        if not isinstance(include_identifiers, bool):
+            raise ConfigError(f"include_identifiers is {include_identifiers!r}, expected true or false.")
+        options = OutputOptions(landmark_codes or {}, include_identifiers, model)
         self.output_dir = Path(output_dir)
         self.names = tuple(names)
         self.failures = failures
         self.stopwatch = stopwatch
         self.journal = journal
-        self.writers = [WRITERS[name](self.output_dir) for name in writers]
+        self.measurements = measurements
+        self.writers = {name: WRITERS[name](self.output_dir, options) for name in writers if name in WRITERS}
+        self.run_writers = [name for name in writers if name in RUN_WRITERS]
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -104,15 +149,28 @@ class PredictionSaver:
     def _save(self, engine: Engine) -> None:
         for item in decollated_items(engine):
             prediction = as_prediction(item, self.names)
-            pixels = item["image"].detach().cpu().numpy()[0]
-            for write in self.writers:
-                write(prediction, pixels)
+            if self.measurements is not None:
+                prediction = replace(prediction, measurements=self.measurements.measure(prediction))
             row = {
                 "points": prediction.points.tolist(),
                 "confidence": float(np.mean(prediction.confidence)),
                 "seconds": self.stopwatch.last,
+                "file": printable(prediction.path.name),
+                "size": [prediction.width, prediction.height],
+                "measurements": [measurement_cells(value) for value in prediction.measurements],
+                "notes": self._write(prediction, item["image"].detach().cpu().numpy()[0]),
             }
             self.journal.append(prediction.image_id, row)
+
+    def _write(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> list[tuple[str, str]]:
+        """Write the files of one image; the writers that have nothing to write, each with its reason."""
+        notes = []
+        for name, write in self.writers.items():
+            try:
+                write(prediction, pixels)
+            except NothingToWrite as reason:
+                notes.append((name, str(reason)))
+        return notes
 
     def finish(self) -> None:
         """Write the tables, say what was done, and end the program with status 1 where files could not be read.
@@ -128,13 +186,47 @@ class PredictionSaver:
             for row in rows:
                 table.add_points(row["image_id"], np.array(row["points"]))
             table.write()
+            self._write_measurements(rows)
+            self._write_run_files(rows)
             write_error_table(self.output_dir, failures)
+            self._write_notes(rows)
             self.journal.remove()
             print(f"{len(table)} image(s) with {len(self.names)} landmarks each: {self.output_dir}")
             if rows:
                 confidence = np.mean([row["confidence"] for row in rows])
                 print(f"mean confidence {confidence:.2f}, {mean_seconds(rows):.2f} s an image")
         stop_for_failures(failures, self.output_dir)
+
+    def _write_measurements(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.measurements is None:
+            return
+        table = MeasurementTableWriter(self.output_dir)
+        for row in rows:
+            table.add_rows(row["image_id"], row["measurements"])
+        table.write()
+
+    def _write_run_files(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for name in self.run_writers:
+            writer = RUN_WRITERS[name](self.output_dir, self.names)
+            for row in rows:
+                points = np.array(row["points"], dtype=np.float64)
+                score = row["confidence"] if np.isfinite(row["confidence"]) else None
+                writer.add(row["image_id"], row["file"], tuple(row["size"]), points, score)
+            writer.write()
+
+    def _write_notes(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Say which files were not written for a reason that is no failure; only some writers have such reasons."""
+        if "sr" not in self.writers:
+            return
+        table = NoteTableWriter(self.output_dir)
+        for row in rows:
+            for writer, note in row["notes"]:
+                table.add(row["image_id"], writer, note)
+                if len(table) <= 10:
+                    print(f"note: {note}", file=sys.stderr)
+        table.write()
+        if len(table):
+            print(f"{len(table)} file(s) not written: {table.path}", file=sys.stderr)
 
 
 def mean_seconds(rows: Sequence[Mapping[str, Any]]) -> float | None:

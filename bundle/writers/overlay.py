@@ -13,6 +13,7 @@ from bundle.errors import BundleError
 from bundle.landmarks import LandmarkSet
 from bundle.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
+from bundle.writers.measurement_panel import draw_panel, panel_width
 from bundle.writers.naming import output_path
 
 #: The scale of confidence, from 0 to 1 in equal steps: blue to yellow by way of green, brighter step by step, so that
@@ -50,7 +51,8 @@ class OverlayWriter:
 
     A landmark is a disc, or a ring where its confidence is low. True landmarks, where given, are crosses, joined to
     the landmarks found by lines. Below the picture stand a bar of length, where the spacing is known, and the key.
-    Pixels that are not square are shown with their true proportions.
+    Pixels that are not square are shown with their true proportions. Where something was measured, thin lines show
+    what, and a column to the right of the radiograph gives the values.
 
     Args:
         folder: the folder of the results.
@@ -127,7 +129,8 @@ class OverlayWriter:
             truth: the true landmarks, matched by name; None where not known.
 
         Returns:
-            The picture, RGB: the radiograph from the upper left corner on, the key below it.
+            The picture, RGB: the radiograph from the upper left corner on, the key below it, the measurements to the
+            right.
 
         Raises:
             BundleError: when the shape of the pixels is not that of the prediction.
@@ -139,7 +142,8 @@ class OverlayWriter:
             )
         size = self._size(prediction)
         footer = self._footer()
-        picture = Image.new("RGB", (size[0], size[1] + footer), _DARK)
+        panel = self._panel(prediction)
+        picture = Image.new("RGB", (size[0] + panel, size[1] + footer), _DARK)
         picture.paste(_shrink(pixels, size), (0, 0))
         scale = self.scale(prediction)
         points = _to_picture(prediction.points, scale)
@@ -151,6 +155,10 @@ class OverlayWriter:
         radius = self._radius()
         # The radiograph is a picture of its own, so that no mark runs over the key.
         field = picture.crop((0, 0, *size))
+        segments = dict.fromkeys(segment for value in prediction.measurements for segment in value.segments)
+        for start, end in segments:
+            if np.isfinite(points[[start, end]]).all():
+                _line(field, tuple(points[start]), tuple(points[end]), _INK, radius * 0.16, halo=False)
         for (x, y), (true_x, true_y) in zip(points, true_points):
             if np.isfinite([x, y, true_x, true_y]).all():
                 _line(field, (x, y), (true_x, true_y), _TRUE_COLOUR, radius * 0.3)
@@ -183,6 +191,10 @@ class OverlayWriter:
                 stroke_fill=_DARK,
             )
         picture.paste(field, (0, 0))
+        if panel:
+            letters = self._text()
+            line, margin = round(letters * 1.35), round(letters * 0.7)
+            draw_panel(picture, (size[0], 0), size[1], prediction.measurements, _font(letters), line, margin)
         self._key(picture, size, prediction, bool(np.isfinite(true_points).all(axis=1).any()))
         return picture
 
@@ -191,10 +203,15 @@ class OverlayWriter:
         step_x, step_y = prediction.spacing or (1.0, 1.0)
         finest = min(step_x, step_y)
         across, down = prediction.width * step_x / finest, prediction.height * step_y / finest
-        room = self.max_side, self.max_side - self._footer()
+        room = self.max_side - self._panel(prediction), self.max_side - self._footer()
         factor = min(room[0] / across, room[1] / down, max(1.0, self.min_side / max(across, down)))
         columns, rows = round(across * factor), round(down * factor)
         return min(max(1, columns), room[0]), min(max(1, rows), room[1])
+
+    def _panel(self, prediction: LandmarkPrediction) -> int:
+        """Width of the column of measurements, at most a third of the picture."""
+        text = self._text()
+        return min(panel_width(prediction.measurements, _font(text), round(text * 0.7)), self.max_side // 3)
 
     def _radius(self) -> float:
         """Radius of a mark."""

@@ -15,6 +15,7 @@ from bundle.errors import ConfigError
 from bundle.handlers import PredictionSaver, Stopwatch
 from bundle.handlers.prediction_saver import as_prediction
 from bundle.io.landmark_files import read_landmark_table
+from bundle.measurements import read_measurements
 from bundle.prediction import PREDICTION_COLUMNS
 
 NAMES = ("a", "b")
@@ -113,6 +114,68 @@ def test_nothing_found_at_all(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv"}
 
 
-def test_an_unknown_writer(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="pdf"):
-        saver_of(tmp_path, writers=["pdf"])
+@pytest.mark.parametrize("writers", [["pdf"], ["json", "json"], "json"])
+def test_writers_that_cannot_be(tmp_path: Path, writers: Any) -> None:
+    with pytest.raises(ConfigError, match=r"writers is .*expected a list of different names from json, .*sr, coco"):
+        saver_of(tmp_path, writers=writers)
+
+
+def test_identifiers_are_wanted_or_not(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="include_identifiers is 'yes'"):
+        saver_of(tmp_path, include_identifiers="yes")
+
+
+def definitions(folder: Path) -> Path:
+    path = folder / "definitions.json"
+    entries = [
+        {"name": "width", "kind": "distance", "points": ["a", "b"]},
+        {"name": "slope", "kind": "angle_between_lines", "lines": [["a", "b"], ["b", "a"]]},
+    ]
+    document = {"schema": "one-shot-landmarks/measurements/1", "measurements": entries}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def test_measurements_and_run_files(tmp_path: Path) -> None:
+    plan = read_measurements(definitions(tmp_path), NAMES)
+    out = tmp_path / "out"
+    saver = saver_of(out, "one", "two", writers=["json", "coco"], measurements=plan)
+    run(saver, pair("two", (float("nan"), float("nan"))), pair("one"))
+    saver.finish()
+    written = {path.name for path in out.iterdir()}
+    assert written == {"one.json", "two.json", "keypoints.json", "landmarks.csv", "measurements.csv", "errors.csv"}
+    _, *rows = (out / "measurements.csv").read_text(encoding="utf-8").splitlines()
+    length = float(np.hypot(20 * 0.5, 15 * 0.25))
+    assert rows[0].startswith(f"one,width,{length:.4f},mm,") and rows[1].startswith("one,slope,180.0000,deg,")
+    assert rows[2] == "two,width,,mm,,,,,the pixel spacing is unknown" and rows[3].startswith("two,slope,180.0000,deg")
+    values = json.loads((out / "one.json").read_text(encoding="utf-8"))["measurements"]
+    assert [value["name"] for value in values] == ["width", "slope"]
+    assert values[0]["value"] == pytest.approx(length, abs=1e-4) and values[0]["uncertainty"] > 0
+    images = json.loads((out / "keypoints.json").read_text(encoding="utf-8"))["images"]
+    assert [(image["name"], image["width"], image["height"]) for image in images] == [("one", 50, 40), ("two", 50, 40)]
+
+
+def test_a_run_that_goes_on_has_the_measurements_of_both_parts(tmp_path: Path) -> None:
+    plan = read_measurements(definitions(tmp_path), NAMES)
+    for names in (("one",), ("two",)):
+        saver = saver_of(tmp_path / "out", "one", "two", writers=["coco"], measurements=plan)
+        run(saver, *(pair(name) for name in names))
+    saver.finish()
+    rows = (tmp_path / "out" / "measurements.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["one", "one", "two", "two"]
+    document = json.loads((tmp_path / "out" / "keypoints.json").read_text(encoding="utf-8"))
+    assert [image["name"] for image in document["images"]] == ["one", "two"]
+
+
+def test_a_report_that_cannot_be_written_is_a_note_and_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("highdicom")
+    saver = saver_of(tmp_path, "one", writers=["json", "sr"])
+    run(saver, pair("one"))
+    saver.finish()
+    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "landmarks.csv", "errors.csv", "notes.csv"}
+    header, row = (tmp_path / "notes.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "image,writer,note" and row.startswith("one,sr,")
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("note: one.png") and told[1].startswith("1 file(s) not written")

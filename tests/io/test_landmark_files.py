@@ -286,7 +286,7 @@ BAD = {
     "same listed name": ("l.json", {"landmarks": [{"name": n, "x": 1, "y": 2} for n in "aa"]}, "'a' is used more"),
     "empty name": ("l.json", {"": [1, 2]}, "number 1 has no name"),
     "no landmark": ("l.json", {}, "holds no landmark"),
-    "later version": ("l.json", {"schema": "one-shot-landmarks/result/2", "landmarks": []}, "schema .*result/2"),
+    "later version": ("l.json", {"schema": "one-shot-landmarks/result/3", "landmarks": []}, "schema .*result/3"),
     "other size": (
         "l.json",
         {

@@ -21,7 +21,7 @@ from bundle.writers.naming import output_path, safe_image_id
 from bundle.writers.result_json import SCHEMA, ResultJsonWriter
 from bundle.writers.slicer_markups import SlicerMarkupsWriter
 
-SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/result-1.schema.json"
+SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/result-2.schema.json"
 
 
 def prediction(seed=0, count=5, missing=0, **changes):
@@ -191,7 +191,7 @@ def test_schema_refuses_what_a_result_is_not(tmp_path):
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
     good = json.loads(ResultJsonWriter(tmp_path)(prediction()).read_text())
     validator.validate(good)
-    for change in ({"schema": "one-shot-landmarks/result/2"}, {"width": 0}, {"landmarks": []}, {"more": 1}):
+    for change in ({"schema": "one-shot-landmarks/result/1"}, {"width": 0}, {"landmarks": []}, {"more": 1}):
         assert not validator.is_valid({**good, **change})
     for change in ({"confidence": 1.5}, {"x": "1"}, {"lps_mm": [1, 2]}, {"name": ""}, {"spread_px": -1}):
         assert not validator.is_valid({**good, "landmarks": [{**good["landmarks"][0], **change}]})

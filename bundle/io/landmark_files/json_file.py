@@ -12,7 +12,7 @@ from bundle.landmarks import LandmarkSet
 
 _SHAPES = 'expected {"landmarks": [{"name": ..., "x": ..., "y": ...}, ...]} or {"<name>": [x, y], ...}'
 _OWN = "one-shot-landmarks/"
-_OWN_RESULT = "one-shot-landmarks/result/1"
+_OWN_RESULTS = ("one-shot-landmarks/result/2", "one-shot-landmarks/result/1")
 
 
 def load_document(path: Path) -> dict[str, Any]:
@@ -75,9 +75,10 @@ def landmarks_from_document(path: Path, document: dict[str, Any], size: tuple[in
     """
     schema = document.get("schema")
     if isinstance(schema, str) and schema.startswith(_OWN):
-        if schema != _OWN_RESULT:
+        if schema not in _OWN_RESULTS:
             raise LandmarkError(
-                f"{path}: found the schema {shown(schema)}, but {_OWN_RESULT} was expected; write it anew."
+                f"{path}: found the schema {shown(schema)}, but {' or '.join(_OWN_RESULTS)} was expected; write it "
+                "anew."
             )
         own_size = (document.get("width"), document.get("height"))
         if size is not None and own_size != size:

@@ -9,19 +9,20 @@ from bundle.io.landmark_files.csv_file import WideTable, read_csv
 from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
 from bundle.io.landmark_files.rows import match_row, no_row
 from bundle.io.landmark_files.slicer_file import landmarks_from_markups
+from bundle.io.landmark_files.structured_report_file import landmarks_from_report
 from bundle.landmarks import LandmarkSet
 from bundle.radiograph import Radiograph
 
 #: The endings of landmark files, in lower case.
-SUFFIXES = (".mrk.json", ".json", ".csv")
+SUFFIXES = (".mrk.json", ".json", ".csv", ".dcm")
 
 
 def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = None) -> LandmarkSet:
     """Read the landmarks of one image.
 
     Args:
-        path: the file: 3D Slicer's point list (``.mrk.json``), CSV of one image or of many, or JSON; docs/formats.md
-            shows each. Out of a CSV of many images comes the row of this image
+        path: the file: 3D Slicer's point list (``.mrk.json``), CSV of one image or of many, JSON, or a DICOM Structured
+            Report (``.dcm``); docs/formats.md shows each. Out of a CSV of many images comes the row of this image
             (see :func:`bundle.io.landmark_files.match_row`).
         image: the image that the landmarks belong to: its path chooses the row, its geometry turns the millimetres of
             3D Slicer to pixels.
@@ -46,6 +47,8 @@ def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = N
         if row is None:
             raise no_row(content.rows, image.path, str(path))
         return content.landmarks(row)
+    if _suffix(path) == ".dcm":
+        return landmarks_from_report(path, image.path)
     document = load_document(path)
     if "markups" in document:
         return landmarks_from_markups(path, document, image)

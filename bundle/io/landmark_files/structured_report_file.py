@@ -1,0 +1,158 @@
+"""Landmarks in DICOM Structured Reports by template TID 1500: a point of the image in each measurement group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from bundle.errors import LandmarkError
+from bundle.io.landmark_files.checks import MAX_FILE_BYTES, MAX_LANDMARKS, make_set, shown
+from bundle.io.quiet import quiet_decoders
+from bundle.landmarks import LandmarkSet
+
+#: The coding scheme of what the product itself has to name.
+CODING_SCHEME = "99OSL"
+
+#: In that scheme: whether the landmark of a group was found, and the answer that it was not.
+PRESENCE, MISSING = "presence", "missing"
+
+#: Decimals of a pixel: reports hold single precision, of which more would be noise on an image of thousands of pixels.
+DECIMALS = 3
+
+# Concept names by (value, scheme): PS3.16, TID 1500, 1410 and 1501.
+_MEASUREMENT_GROUP = ("125007", "DCM")
+_TRACKING_IDENTIFIER = ("112039", "DCM")
+
+_MAX_DEPTH = 32
+
+
+def landmarks_from_report(path: Path, image: Path | None = None) -> LandmarkSet:
+    """The landmarks of a structured report.
+
+    Args:
+        path: the report.
+        image: the DICOM image that the landmarks must belong to; not compared where the image is none or not given.
+
+    Returns:
+        A landmark for each measurement group with a point, named by the group's Tracking Identifier: ``(x, y)`` in
+        pixels, 0-based, pixel centres at integers, with 3 decimals (the report counts from the upper left corner of
+        the first pixel, PS3.3, C.18.6.1.2). A group in which the product wrote that the landmark was not found is a
+        missing one; other groups are passed over.
+
+    Raises:
+        LandmarkError: when the file is no report, a group has several points or no name, or the points belong to
+            another image.
+    """
+    dataset = _read(path)
+    names: list[str] = []
+    points: list[list[float]] = []
+    images: set[str] = set()
+    for group in _groups(path, dataset, 0):
+        items = [item for item in group.get("ContentSequence") or [] if isinstance(item, Dataset)]
+        regions = [item for item in items if item.get("ValueType") == "SCOORD" and item.get("GraphicType") == "POINT"]
+        missing = any(_concept(item) == (PRESENCE, CODING_SCHEME) and _is_missing(item) for item in items)
+        if not regions and not missing:
+            continue
+        name = next((str(item.get("TextValue", "")) for item in items if _concept(item) == _TRACKING_IDENTIFIER), "")
+        if len(regions) > 1:
+            raise LandmarkError(
+                f"{path}: the group {shown(name)} has {len(regions)} points, but one was expected: give each landmark "
+                "a group of its own."
+            )
+        names.append(name.strip())
+        points.append(_point(path, name, regions[0]) if regions else [float("nan")] * 2)
+        images.update(_image_uids(regions))
+        if len(names) > MAX_LANDMARKS:
+            raise LandmarkError(f"{path} holds more than the {MAX_LANDMARKS} landmarks that are read: check the file.")
+    _check_image(path, images, image)
+    return make_set(str(path), names, points)
+
+
+def _read(path: Path) -> Dataset:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise LandmarkError(
+                f"{path} has {size / 1024**2:.0f} MB, more than the {MAX_FILE_BYTES // 1024**2} MB that a landmark "
+                "file may have: check that it is one."
+            )
+        with quiet_decoders():
+            dataset = pydicom.dcmread(path)
+            if dataset.get("ContentSequence") and str(dataset.get("Modality", "")) == "SR":
+                return dataset
+    except LandmarkError:
+        raise
+    except FileNotFoundError:
+        raise LandmarkError(f"there is no landmark file {path}: check the path.") from None
+    except Exception:  # pydicom raises many types for what is no DICOM file
+        raise LandmarkError(f"{path} is no DICOM file, or a damaged one: copy it again.") from None
+    raise LandmarkError(
+        f"{path} is a DICOM file, but no structured report with content: name the report with the landmarks, or a "
+        "landmark file of another format."
+    )
+
+
+def _groups(path: Path, item: Dataset, depth: int) -> Iterator[Dataset]:
+    """All measurement groups below an item."""
+    if depth > _MAX_DEPTH:
+        raise LandmarkError(f"{path} is nested deeper than the {_MAX_DEPTH} levels that are read: check the file.")
+    for child in item.get("ContentSequence") or []:
+        if _concept(child) == _MEASUREMENT_GROUP:
+            yield child
+        else:
+            yield from _groups(path, child, depth + 1)
+
+
+def _concept(item: Dataset) -> tuple[str, str]:
+    """The concept that an item is about, as (value, scheme)."""
+    return _code(item.get("ConceptNameCodeSequence"))
+
+
+def _code(sequence: Any) -> tuple[str, str]:
+    if not sequence:
+        return "", ""
+    code = sequence[0]
+    return str(code.get("CodeValue") or code.get("LongCodeValue") or ""), str(code.get("CodingSchemeDesignator", ""))
+
+
+def _is_missing(item: Dataset) -> bool:
+    return _code(item.get("ConceptCodeSequence")) == (MISSING, CODING_SCHEME)
+
+
+def _point(path: Path, name: str, region: Dataset) -> list[float]:
+    data = region.get("GraphicData")
+    try:
+        column, row = (float(number) for number in data)
+    except (TypeError, ValueError):
+        raise LandmarkError(
+            f"{path}: the group {shown(name)} has the point {shown(data)}, but two numbers were expected: correct it."
+        ) from None
+    return [round(column - 0.5, DECIMALS), round(row - 0.5, DECIMALS)]
+
+
+def _image_uids(regions: list[Dataset]) -> Iterator[str]:
+    """SOP Instance UIDs of the images that points are selected from."""
+    for region in regions:
+        for item in region.get("ContentSequence") or []:
+            for reference in item.get("ReferencedSOPSequence") or []:
+                yield str(reference.get("ReferencedSOPInstanceUID", ""))
+
+
+def _check_image(path: Path, uids: set[str], image: Path | None) -> None:
+    """Refuse points on another image than the given one, where that one is a DICOM file that says which it is."""
+    if image is None or not uids:
+        return
+    try:
+        with quiet_decoders():
+            own = str(pydicom.dcmread(image, specific_tags=["SOPInstanceUID"], stop_before_pixels=True).SOPInstanceUID)
+    except Exception:  # no DICOM file, or one without an id: nothing to compare with
+        return
+    if uids != {own}:
+        raise LandmarkError(
+            f"{path} belongs to another image than {image.name} (the SOP Instance UIDs differ): choose the report of "
+            "this image."
+        )

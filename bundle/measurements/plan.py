@@ -1,0 +1,166 @@
+"""Measurements of one image from its landmarks, by definitions that were read before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.measured_value import MeasuredValue
+from bundle.measurements.kinds import UNITS, Kind
+from bundle.measurements.quantity import Quantity, Unmeasurable
+from bundle.prediction import LandmarkPrediction
+
+#: Standard deviation along each axis of an error whose mean distance is 1: an isotropic normal distribution of
+#: deviation s has the mean distance s * sqrt(pi / 2).
+DEVIATION_OF_MEAN_DISTANCE = math.sqrt(2 / math.pi)
+
+
+@dataclass(frozen=True)
+class Category:
+    """One class of values.
+
+    Attributes:
+        label: its name.
+        low: the lowest value, itself included; None for no end.
+        high: the highest value, itself included; None for no end.
+    """
+
+    label: str
+    low: float | None
+    high: float | None
+
+    def holds(self, value: float) -> bool:
+        """Whether a value belongs to it."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One measurement as the file defines it.
+
+    Attributes:
+        name: short name, unique in the file.
+        title: name in words.
+        kind: what is measured, with landmarks as indices.
+        normal_range: the lowest and the highest normal value, None for an open end; None where there is none.
+        categories: classes; the first that holds a value counts.
+        decimals: how many decimals people are shown.
+        hidden: whether it is computed for other measurements only, and not reported.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    normal_range: tuple[float | None, float | None] | None
+    categories: tuple[Category, ...]
+    decimals: int
+    hidden: bool
+
+
+@dataclass(frozen=True)
+class MeasurementPlan:
+    """All measurements of a run.
+
+    Attributes:
+        title: what they are about.
+        source: where the definitions come from, such as a paper.
+        definitions: in the order of the file; none is computed from itself, not even by way of others.
+        names: the landmarks that the definitions' indices count, in the template's order.
+        digest: SHA-256 of the file.
+    """
+
+    title: str
+    source: str
+    definitions: tuple[Definition, ...]
+    names: tuple[str, ...]
+    digest: str
+
+    @property
+    def reported(self) -> tuple[Definition, ...]:
+        """The definitions that are not hidden."""
+        return tuple(definition for definition in self.definitions if not definition.hidden)
+
+    def measure(self, prediction: LandmarkPrediction) -> tuple[MeasuredValue, ...]:
+        """Measure one image.
+
+        Points are taken in mm where the spacing is known. Where it is not, pixels are taken to be square: angles and
+        ratios have values, lengths have none.
+
+        Args:
+            prediction: the landmarks of the image, in the order of :attr:`names`.
+
+        Returns:
+            A value for each definition that is reported, in the order of the file; without a number, and with a note
+            that says why, where a landmark is missing, the spacing is unknown, or the points do not allow it.
+        """
+        points, deviations = self._geometry(prediction.points, prediction.expected_error, prediction.spacing)
+        by_name = {definition.name: definition for definition in self.definitions}
+        found: dict[str, Quantity | Unmeasurable] = {}
+
+        def part(name: str) -> Quantity:
+            if name not in found:
+                try:
+                    self._require_landmarks(by_name[name].kind, points)
+                    found[name] = by_name[name].kind.evaluate(points, part)
+                except Unmeasurable as reason:
+                    found[name] = reason
+            outcome = found[name]
+            if isinstance(outcome, Unmeasurable):
+                raise outcome
+            return outcome
+
+        values = []
+        for definition in self.reported:
+            try:
+                quantity, note = part(definition.name), None
+            except Unmeasurable as reason:
+                quantity, note = None, str(reason)
+            if note is None and definition.kind.dimension == "length" and prediction.spacing is None:
+                note = "the pixel spacing is unknown"
+            values.append(self._value(definition, None if note else quantity, deviations, note))
+        return tuple(values)
+
+    @staticmethod
+    def _geometry(
+        points: np.ndarray, expected_error: np.ndarray, spacing: Sequence[float] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points and standard deviations of their coordinates, (N, 2) each, in mm where the spacing is known."""
+        step = np.asarray(spacing or (1.0, 1.0), dtype=np.float64)
+        deviation = np.asarray(expected_error, dtype=np.float64)[:, None] * DEVIATION_OF_MEAN_DISTANCE
+        return np.asarray(points, dtype=np.float64) * step, deviation * step
+
+    def _require_landmarks(self, kind: Kind, points: np.ndarray) -> None:
+        for index in kind.landmarks():
+            if not np.isfinite(points[index]).all():
+                raise Unmeasurable(f"landmark {self.names[index]} is missing")
+
+    def _value(
+        self, definition: Definition, quantity: Quantity | None, deviations: np.ndarray, note: str | None
+    ) -> MeasuredValue:
+        value = uncertainty = math.nan
+        held: list[str] = []
+        if quantity is not None:
+            value, uncertainty = quantity.value, quantity.standard_deviation(deviations)
+            held = [category.label for category in definition.categories if category.holds(value)]
+        return MeasuredValue(
+            name=definition.name,
+            title=definition.title,
+            unit=UNITS[definition.kind.dimension],
+            value=value,
+            uncertainty=uncertainty,
+            normal_range=definition.normal_range,
+            category=held[0] if held else None,
+            note=note,
+            segments=self._segments(definition),
+            decimals=definition.decimals,
+        )
+
+    def _segments(self, definition: Definition) -> tuple[tuple[int, int], ...]:
+        """The lines of a measurement, or else of those that it is computed from."""
+        by_name = {one.name: one for one in self.definitions}
+        own = definition.kind.segments()
+        below = [segment for name in definition.kind.parts() for segment in self._segments(by_name[name])]
+        return tuple(dict.fromkeys((*own, *below)))

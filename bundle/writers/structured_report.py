@@ -1,0 +1,273 @@
+"""The landmarks of one image as a DICOM Structured Report."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from bundle import __version__
+from bundle.errors import BundleError, ConfigError, NothingToWrite
+from bundle.io.landmark_codes import LandmarkCode
+from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE
+from bundle.measured_value import MeasuredValue
+from bundle.prediction import LandmarkPrediction
+from bundle.writers.atomic import atomic_file
+from bundle.writers.dicom_source import new_uid, read_source, steady_uid
+from bundle.writers.naming import output_path, printable
+
+PRODUCT = "One-Shot Landmarks"
+
+_SERIES_NUMBER = 9001  # far from the numbers that scanners give
+_UNITS = {"mm": ("mm", "millimeter"), "deg": ("deg", "degree"), "1": ("1", "no units"), "px": ("{pixels}", "pixels")}
+
+
+class StructuredReportWriter:
+    """Writes ``<image_id>.sr.dcm``: a Comprehensive SR by template TID 1500, for an image that is a DICOM file.
+
+    Each landmark is a measurement group by TID 1410 with a point in the image: its name is the Tracking Identifier,
+    its Tracking UID is the same in every report on the same image; its measurements are the confidence and, where
+    the model is calibrated, the expected error. A missing landmark is a group by TID 1501, without a point, that says
+    so. What was measured between landmarks is one more group by TID 1501.
+
+    Args:
+        folder: the folder of the results.
+        landmark_codes: codes of the landmarks' anatomy by name, written as their Finding Site.
+        include_identifiers: whether patient and examination are taken over from the image, or left empty.
+        model: what the model is known by, such as its fingerprint; a parameter of the algorithm in the report.
+
+    Raises:
+        ConfigError: when highdicom is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        landmark_codes: Mapping[str, LandmarkCode] | None = None,
+        include_identifiers: bool = False,
+        model: str = "",
+    ) -> None:
+        self.folder = Path(folder)
+        self.landmark_codes = dict(landmark_codes or {})
+        self.include_identifiers = include_identifiers
+        self.model = model
+        self._highdicom = _import_highdicom()
+
+    def __call__(self, prediction: LandmarkPrediction) -> Path:
+        """Write the report of one image.
+
+        Args:
+            prediction: the landmarks of one image.
+
+        Returns:
+            The file.
+
+        Raises:
+            NothingToWrite: when the image is no DICOM file or lacks what a reference to it needs.
+            BundleError: when the image id cannot be a file name, or the file cannot be written.
+        """
+        path = output_path(self.folder, prediction.image_id, ".sr.dcm")
+        source = read_source(prediction.path, self.include_identifiers)
+        try:
+            report = self._report(prediction, source)
+            with atomic_file(path, binary=True) as file:
+                report.save_as(file, enforce_file_format=True)
+        except BundleError:
+            raise
+        except (ValueError, OverflowError) as error:  # what highdicom and pydicom raise for values against the standard
+            raise NothingToWrite(
+                f"{prediction.path.name} has a value in its header that no report can carry ({_first_line(error)})."
+            ) from error
+        return path
+
+    def _report(self, prediction: LandmarkPrediction, source: Dataset) -> Any:
+        """The report as a dataset of highdicom."""
+        hd = self._highdicom
+        groups = [
+            self._landmark(prediction, i, source)
+            if np.isfinite(prediction.points[i]).all()
+            else self._missing_landmark(prediction.names[i], source)
+            for i in range(len(prediction.names))
+        ]
+        values = [value for value in prediction.measurements if math.isfinite(value.value)]
+        if values:
+            groups.append(self._measurements(values, source))
+        device = hd.sr.DeviceObserverIdentifyingAttributes(
+            uid=steady_uid(PRODUCT), name=PRODUCT, manufacturer_name=PRODUCT, model_name=__version__
+        )
+        content = hd.sr.MeasurementReport(
+            observation_context=hd.sr.ObservationContext(
+                observer_device_context=hd.sr.ObserverContext(codes.DCM.Device, device)
+            ),
+            procedure_reported=codes.LN.XRUnspecifiedBodyRegion,
+            imaging_measurements=groups,
+            title=codes.DCM.ImagingMeasurementReport,
+        )
+        return hd.sr.ComprehensiveSR(
+            evidence=[source],
+            content=content,
+            series_instance_uid=new_uid(),
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=new_uid(),
+            instance_number=1,
+            manufacturer=PRODUCT,
+            is_complete=True,
+            specific_character_set="ISO_IR 192",
+            series_description="Landmarks",
+            manufacturer_model_name=PRODUCT,
+            software_versions=__version__,
+            coding_schemes=[hd.coding_schemes.CodingSchemeIdentificationItem(designator=CODING_SCHEME, name=PRODUCT)],
+        )
+
+    def _landmark(self, prediction: LandmarkPrediction, i: int, source: Dataset) -> Any:
+        """The group of one landmark that was found."""
+        hd = self._highdicom
+        # In SCOORD the upper left corner of the first pixel is 0\\0 (PS3.3, C.18.6.1.2), so its centre is 0.5\\0.5.
+        region = hd.sr.ImageRegion(
+            graphic_type=hd.sr.GraphicTypeValues.POINT,
+            graphic_data=np.round(prediction.points[i][None], DECIMALS) + 0.5,
+            source_image=hd.sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID),
+        )
+        measurements = []
+        if math.isfinite(prediction.confidence[i]):
+            measurements.append(self._number("confidence", "Confidence", float(prediction.confidence[i]), "1"))
+        error = float(prediction.expected_error[i])
+        if math.isfinite(error):
+            measurements.append(self._number("expected-error", "Expected error", error, "px"))
+        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=self._tracking(prediction.names[i], source),
+            referenced_region=region,
+            finding_type=codes.SCT.AnatomicalStructure,
+            algorithm_id=self._algorithm(),
+            finding_sites=self._site(prediction.names[i]),
+            measurements=measurements,
+        )
+
+    def _missing_landmark(self, name: str, source: Dataset) -> Any:
+        """The group of one landmark that was not found."""
+        hd = self._highdicom
+        return hd.sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=self._tracking(name, source),
+            finding_type=codes.SCT.AnatomicalStructure,
+            algorithm_id=self._algorithm(),
+            finding_sites=self._site(name),
+            qualitative_evaluations=[
+                hd.sr.QualitativeEvaluation(
+                    name=self._own(PRESENCE, "Presence of the landmark"), value=self._own(MISSING, "Landmark not found")
+                )
+            ],
+            source_images=[hd.sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
+        )
+
+    def _measurements(self, values: list[MeasuredValue], source: Dataset) -> Any:
+        """The group of what was measured between the landmarks."""
+        hd = self._highdicom
+        numbers, classes = [], []
+        for value in values:
+            concept = (value.name, _meaning(value))
+            numbers.append(self._number(*concept, value.value, value.unit, self._normal_range(value)))
+            if math.isfinite(value.uncertainty):
+                numbers.append(
+                    self._number(*concept, value.uncertainty, value.unit, derivation=codes.SCT.StandardDeviation)
+                )
+            if value.category is not None:
+                classes.append(
+                    hd.sr.QualitativeEvaluation(
+                        name=self._own(f"class-{value.name}", f"Class of {value.name}"),
+                        value=self._own(value.category.replace(" ", "-"), value.category),
+                    )
+                )
+        return hd.sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=self._tracking("measurements", source, prefix="group"),
+            algorithm_id=self._algorithm(),
+            measurements=numbers,
+            qualitative_evaluations=classes or None,
+            source_images=[hd.sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
+        )
+
+    def _number(
+        self, code: str, meaning: str, value: float, unit: str, properties: Any = None, derivation: Any = None
+    ) -> Any:
+        return self._highdicom.sr.Measurement(
+            name=self._own(code, meaning),
+            value=float(f"{value:.8g}"),
+            unit=self._unit(unit),
+            properties=properties,
+            derivation=derivation,
+        )
+
+    def _normal_range(self, value: MeasuredValue) -> Any:
+        """The normal range by TID 312, with its open ends left out; None where there is none."""
+        hd = self._highdicom
+        names = (codes.SCT.NormalRangeLowerLimit, codes.SCT.NormalRangeUpperLimit)
+        ends = [
+            hd.sr.NumContentItem(
+                name=name,
+                value=end,
+                unit=self._unit(value.unit),
+                relationship_type=hd.sr.RelationshipTypeValues.HAS_PROPERTIES,
+            )
+            for name, end in zip(names, value.normal_range or (None, None))
+            if end is not None
+        ]
+        if not ends:
+            return None
+        return hd.sr.MeasurementProperties(normal_range_properties=hd.sr.NormalRangeProperties(values=ends))
+
+    def _tracking(self, name: str, source: Dataset, prefix: str = "landmark") -> Any:
+        return self._highdicom.sr.TrackingIdentifier(
+            uid=steady_uid(PRODUCT, prefix, str(source.SOPInstanceUID), name), identifier=printable(name)
+        )
+
+    def _algorithm(self) -> Any:
+        return self._highdicom.sr.AlgorithmIdentification(
+            name=PRODUCT,
+            version=__version__,
+            parameters=[f"model {self.model}"] if self.model else None,
+        )
+
+    def _site(self, name: str) -> Any:
+        code = self.landmark_codes.get(name)
+        if code is None:
+            return None
+        hd = self._highdicom
+        return [hd.sr.FindingSite(hd.sr.CodedConcept(code.value, code.scheme, code.meaning))]
+
+    def _own(self, value: str, meaning: str) -> Any:
+        """A concept that no published scheme has a code for; a text too long for a Code Value is told by its digest."""
+        text = printable(value)
+        code = text if len(text) <= 16 else hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._highdicom.sr.CodedConcept(code, CODING_SCHEME, printable(meaning)[:64])
+
+    def _unit(self, unit: str) -> Any:
+        value, meaning = _UNITS[unit]
+        return self._highdicom.sr.CodedConcept(value, "UCUM", meaning)
+
+
+def _meaning(value: MeasuredValue) -> str:
+    """What a measurement is called, within the 64 characters that DICOM allows: its title, or the title's beginning."""
+    for text in (value.title, value.title.partition(":")[0]):
+        if len(text) <= 64:
+            return text
+    return value.name
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
+
+
+def _import_highdicom() -> Any:
+    try:
+        import highdicom  # takes a second, so only where reports are written
+    except ImportError as error:
+        raise ConfigError(
+            "the writer 'sr' needs the package highdicom, which is not installed: pip install -r "
+            "requirements-sr.txt, or leave 'sr' out of writers."
+        ) from error
+    return highdicom

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.errors import LandmarkError
+from bundle.io.landmark_codes import SCHEMA, LandmarkCode, codes_fingerprint, read_landmark_codes
+
+GOOD = {"value": "42575006", "scheme": "SCT", "meaning": "Sella turcica"}
+
+
+def read(folder: Path, codes: Any, **more: Any) -> dict[str, LandmarkCode]:
+    path = folder / "codes.json"
+    path.write_text(json.dumps({"schema": SCHEMA, "codes": codes, **more}), encoding="utf-8")
+    return read_landmark_codes(path, ["sella", "nasion"])
+
+
+def test_codes_by_name(tmp_path: Path) -> None:
+    codes = read(tmp_path, {"sella": GOOD})
+    assert codes == {"sella": LandmarkCode("42575006", "SCT", "Sella turcica")}
+    assert codes_fingerprint(codes) != codes_fingerprint({})
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([], "as codes where an object"),
+        ({"orbitale": GOOD}, "no landmark of this name"),
+        ({"sella": {"value": "1"}}, "value, scheme and meaning"),
+        ({"sella": {**GOOD, "more": "1"}}, "value, scheme and meaning"),
+        ({"sella": {**GOOD, "value": 42575006}}, "has the value 42575006"),
+        ({"sella": {**GOOD, "value": "1" * 17}}, "1 to 16"),
+        ({"sella": {**GOOD, "value": "4 2"}}, "plain ASCII"),
+        ({"sella": {**GOOD, "meaning": ""}}, "1 to 64"),
+        ({"sella": {**GOOD, "meaning": "a\\b"}}, "backslash"),
+        ({"sella": {**GOOD, "scheme": "S\n"}}, "1 to 16"),
+    ],
+)
+def test_bad_codes_are_refused(tmp_path: Path, codes: Any, message: str) -> None:
+    with pytest.raises(LandmarkError, match=message) as caught:
+        read(tmp_path, codes)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+def test_another_schema(tmp_path: Path) -> None:
+    with pytest.raises(LandmarkError, match="landmark codes need"):
+        read(tmp_path, {}, schema="one-shot-landmarks/codes/2")

@@ -1,0 +1,75 @@
+"""The files that a run writes once: COCO keypoints, the table of measurements, the table of notes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle.errors import BundleError
+from bundle.measured_value import MeasuredValue
+from bundle.writers.coco_keypoints import CocoKeypointsWriter
+from bundle.writers.measurement_table import MeasurementTableWriter
+from bundle.writers.note_table import NoteTableWriter
+
+VALUES = (
+    MeasuredValue("ANB", "t", "deg", 3.21234, 0.71, (3.2, None), "class I"),
+    MeasuredValue("=1+1", "t", "mm", math.nan, note="=cmd"),
+    MeasuredValue("FHI", "t", "1", -0.00001, math.nan, (0.65, 0.75)),
+)
+
+
+def cells(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_coco_keypoints(tmp_path: Path) -> None:
+    write = CocoKeypointsWriter(tmp_path, ["a", "ä\n"])
+    write.add("one", "one.dcm", (100, 80), np.array([[10.12345, 20.0], [30.0, 5.0]]), 0.75)
+    write.add("two", "two.png", (10, 8), np.array([[np.nan, np.nan], [3.0, 4.0]]), None)
+    write.add("three", "x.png", (10, 8), np.full((2, 2), np.nan), 0.0)
+    assert len(write) == 3
+    document = json.loads(write.write().read_text("utf-8"), parse_constant=pytest.fail)
+    (category,) = document["categories"]
+    assert (category["keypoints"], category["id"]) == (["a", "ä\n"], 1)
+    assert [image["file_name"] for image in document["images"]] == ["one.dcm", "two.png", "x.png"]
+    assert [(image["width"], image["height"]) for image in document["images"]] == [(100, 80), (10, 8), (10, 8)]
+    first, second, third = document["annotations"]
+    assert [annotation["image_id"] for annotation in document["annotations"]] == [1, 2, 3]
+    assert first["keypoints"] == [10.123, 20.0, 2, 30.0, 5.0, 2] and first["num_keypoints"] == 2
+    assert first["bbox"] == [10.123, 5.0, 19.877, 15.0] and first["score"] == 0.75
+    assert first["area"] == pytest.approx(298.155)
+    assert second["keypoints"] == [0, 0, 0, 3.0, 4.0, 2] and "score" not in second
+    assert (third["num_keypoints"], third["bbox"]) == (0, [0, 0, 0, 0])
+
+
+def test_coco_of_no_image_and_of_too_few_points(tmp_path: Path) -> None:
+    write = CocoKeypointsWriter(tmp_path, ["a"])
+    with pytest.raises(BundleError, match="has 2 landmarks, but the template has 1"):
+        write.add("x", "x", (1, 1), np.zeros((2, 2)), None)
+    document = json.loads(write.write().read_text("utf-8"))
+    assert document["images"] == document["annotations"] == []
+
+
+def test_measurement_table(tmp_path: Path) -> None:
+    table = MeasurementTableWriter(tmp_path)
+    table.add("-1", VALUES)
+    header, *rows = cells(table.write())
+    assert ",".join(header) == "image,measurement,value,unit,uncertainty,normal_low,normal_high,class,note"
+    assert rows == [
+        ["'-1", "ANB", "3.2123", "deg", "0.7100", "3.2", "", "class I", ""],
+        ["'-1", "'=1+1", "", "mm", "", "", "", "", "'=cmd"],
+        ["'-1", "FHI", "0.0000", "1", "", "0.65", "0.75", "", ""],
+    ]
+
+
+def test_note_table(tmp_path: Path) -> None:
+    table = NoteTableWriter(tmp_path)
+    table.add("a", "sr", "two\nlines.")
+    assert len(table) == 1
+    assert cells(table.write()) == [["image", "writer", "note"], ["a", "sr", "two lines."]]
