@@ -66,6 +66,8 @@ def _decode(path: Path, max_pixels: int) -> DecodedImage:
     try:
         if not path.exists():
             raise ImageError(f"{path} does not exist: check the path of the image.")
+        if path.is_dir():
+            next(path.iterdir(), None)  # a folder that may not be opened says so
         if not path.is_file():
             raise ImageError(f"{path} is not a file: give the path of one image.")
         if path.stat().st_size == 0:
