@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"errors", "geometry"},
     "metrics": {"errors", "ranks"},
     "inferers": {*RECORDS, "geometry", "matching", "networks"},
-    "handlers": {*RECORDS, "geometry", "ranks", "io", "writers", "metrics", "data"},
+    "handlers": {*RECORDS, "console", "geometry", "ranks", "io", "writers", "metrics", "data"},
     "checkpoint": set(RECORDS),
     "model": {*RECORDS, "checkpoint", "matching", "networks"},
     "export": {*RECORDS, "io", "writers", "matching", "networks", "checkpoint", "model"},

@@ -105,7 +105,9 @@ def image_ids(paths: Sequence[str | Path], root: str | Path) -> list[str]:
         raised = [index for index in clashing if level[index] < len(candidates[index]) - 1]
         if not raised:
             same = " and ".join(str(paths[index]) for index in clashing if ids[index] == ids[clashing[0]])
-            raise ImageError(f"{same} would have the same name {ids[clashing[0]]} in the results: name each image once.")
+            raise ImageError(
+                f"{same} would have the same name {ids[clashing[0]]} in the results: name each image once."
+            )
         for index in raised:
             level[index] += 1
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from bundle.errors import ConfigError, ImageError
 
-DEFAULT_MAX_PIXELS = 200_000_000
+#: Five times a large detector: full spines and legs, and scanned films, are below it. Reading such an image takes up to
+#: 1.6 GB for a moment.
+DEFAULT_MAX_PIXELS = 100_000_000
 MIN_SIDE = 32
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import unicodedata
 
