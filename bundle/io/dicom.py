@@ -13,6 +13,7 @@ from bundle.errors import ImageError
 from bundle.io.colour import is_grey
 from bundle.io.decoded import DecodedImage
 from bundle.io.dicom_geometry import element, pixel_spacing, slicer_pixel_to_lps
+from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
 
@@ -66,6 +67,7 @@ def read_dicom(path: Path, max_pixels: int) -> DecodedImage:
             a transfer syntax that no installed package decodes.
     """
     with quiet_decoders():
+        check_inflated_size(path)
         header = _read_dataset(path, header_only=True)
         _check_header(header, path, max_pixels)
         dataset = _read_dataset(path, header_only=False)
@@ -73,6 +75,7 @@ def read_dicom(path: Path, max_pixels: int) -> DecodedImage:
             raise ImageError(
                 f"{path} has a DICOM header but no complete pixel data: it may be cut short, copy or export it again."
             )
+        check_compressed_frame(dataset, _transfer_syntax(dataset), path)
         stored = _stored_values(dataset, path)
         values = _modality_values(stored, dataset, path)
         spacing, source = pixel_spacing(dataset)
