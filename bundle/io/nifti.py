@@ -85,8 +85,8 @@ def _check_offset(path: Path) -> None:
             )
             if not 0 <= offset[0] <= _MAX_OFFSET:
                 raise ImageError(
-                    f"{path} states that its pixels start at byte {offset[0]:g}, at most {_MAX_OFFSET} was expected: save "
-                    "it anew."
+                    f"{path} states that its pixels start at byte {offset[0]:g}, but at most {_MAX_OFFSET} was "
+                    "expected: save it anew."
                 )
 
 
