@@ -16,7 +16,7 @@ from bundle.errors import CheckpointError
 #: The largest file that is opened, in bytes: the weights of the largest encoders have a tenth of it.
 MAX_FILE_BYTES = 16 * 1024**3
 
-#: A file may unpack to this many bytes in any case, and beyond that to so many times its size; torch.save packs nothing.
+#: A file, which torch.save does not pack, may unpack to this many bytes, and beyond that to so many times its size.
 _UNPACKED_BYTES = 64 * 1024 * 1024
 _UNPACKED_TIMES = 2
 
