@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,12 @@ from torch import Tensor
 from bundle.errors import CheckpointError
 from bundle.landmarks import LandmarkSet
 from bundle.template import Template
+from bundle.weights_only import load_weights_only
 
 FORMAT = "one-shot-landmarks/checkpoint/1"
+
+#: The largest template that is read back, in pixels.
+MAX_TEMPLATE_PIXELS = 1_000_000_000
 
 #: Grey values are stored as 16-bit integers, shifted so that they fit a signed type.
 _GREY_LEVELS = 65535
@@ -128,14 +131,15 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "--template_landmarks to match without training."
         )
     try:
-        with warnings.catch_warnings():  # about the protocol of a file that is no pickle at all
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_weights_only(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is not opened, {error}: train again.") from error
     except Exception as error:  # a damaged file can make the unpickler raise anything
         raise CheckpointError(f"{path} is no checkpoint, or a damaged one: train again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of the format {FORMAT}: it was not written by this project's training.")
     try:
+        _check_shapes(content["template"], content["model"])
         return Checkpoint(
             dict(content["model"]),
             _restored(content["template"]),
@@ -146,3 +150,22 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         )
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise CheckpointError(f"{path} lacks a part that a checkpoint must have ({error}): train again.") from error
+
+
+def _check_shapes(template: Mapping[str, Any], decoders: Mapping[str, Any]) -> None:
+    """Refuse parts of other kinds or sizes than a training writes, before anything is computed with them.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    pixels, points, names = template["pixels"], template["points"], template["names"]
+    if pixels.dtype is not torch.int16 or pixels.ndim != 2 or pixels.numel() > MAX_TEMPLATE_PIXELS:
+        raise ValueError(f"its template has pixels of shape {tuple(pixels.shape)} and type {pixels.dtype}")
+    if points.dtype is not torch.float64 or tuple(points.shape) != (len(names), 2):
+        raise ValueError(f"its template has points of shape {tuple(points.shape)} for {len(names)} names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("the names of its landmarks are no text")
+    if not isinstance(template["name"], str) or not isinstance(template["digest"], str | None):
+        raise ValueError("the name of its template is no text")
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in decoders.items()):
+        raise ValueError("its decoders are no named tensors")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+#: Spaces and what moves a cursor, ends a line, or turns the direction of writing.
+_NOT_PLAIN = re.compile(r"[\x00-\x20\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+
 
 class BundleError(ValueError):
     """Base of every error that the user's input can cause.
@@ -48,3 +53,12 @@ def find_bundle_error(error: BaseException | None) -> BundleError | None:
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
+
+
+def one_line(text: str) -> str:
+    """A message as one line that every terminal and log can show, whatever file names it holds.
+
+    Args:
+        text: any text; runs of spaces and control characters become one space, what is no character ``?``.
+    """
+    return _NOT_PLAIN.sub(" ", text.encode("utf-8", "replace").decode("utf-8")).strip()

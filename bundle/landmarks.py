@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,37 @@ from dataclasses import dataclass
 import numpy as np
 
 from bundle.errors import LandmarkError
+
+#: The longest name of a landmark, in characters.
+MAX_NAME = 200
+
+#: The largest coordinate, in pixels or mm: no image is that large, and squares of it are exact enough.
+MAX_COORDINATE = 1e9
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+#: What a spreadsheet could run: a formula by its first sign, or by a sum with a call or a reference to a program in it.
+_FORMULA = re.compile(r"[=@\uff1d\uff20]|[+\-\uff0b\uff0d].*[(|!]")
+
+
+def name_problem(name: str) -> str | None:
+    """Why a landmark cannot have a name: names come out of strangers' files and go into tables, pictures and logs.
+
+    Args:
+        name: the name.
+
+    Returns:
+        What is wrong with it, to follow "the landmark name ...", or None.
+    """
+    if len(name) > MAX_NAME:
+        return f"has {len(name)} characters, more than {MAX_NAME}"
+    if _CONTROL.search(name):
+        return "holds control characters"
+    if _FORMULA.match(name):
+        return "reads like a formula of a spreadsheet"
+    if ".." in re.split(r"[/\\]", name):
+        return "leads out of a folder"
+    return None
 
 
 @dataclass(frozen=True)
@@ -21,8 +53,8 @@ class LandmarkSet:
             a row of NaN is a missing landmark.
 
     Raises:
-        LandmarkError: when there is no landmark, the counts differ, a name is empty or used twice, or a point is
-            neither finite nor wholly NaN.
+        LandmarkError: when there is no landmark, the counts differ, a name is empty, used twice or not safe to write
+            (see :func:`name_problem`), or a point is neither wholly NaN nor within :data:`MAX_COORDINATE`.
     """
 
     names: tuple[str, ...]
@@ -39,14 +71,18 @@ class LandmarkSet:
             raise LandmarkError("there is no landmark: at least one is needed.")
         if any(not name.strip() for name in names):
             raise LandmarkError(f"landmark number {[not n.strip() for n in names].index(True) + 1} has no name.")
+        for name in names:
+            if problem := name_problem(name):
+                raise LandmarkError(f"the landmark name {name[:60]!r} {problem}: choose a plain one.")
         duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
         if duplicates:
             raise LandmarkError(f"landmark names must be unique, but {', '.join(duplicates)} occur(s) more than once.")
         missing = np.isnan(points)
         for name, point, gone in zip(names, points, missing):
-            if not (np.isfinite(point).all() or gone.all()):
+            if not (gone.all() or (np.abs(point) <= MAX_COORDINATE).all()):
                 raise LandmarkError(
-                    f"landmark {name} has the coordinates {point.tolist()}: two finite numbers expected."
+                    f"landmark {name} has the coordinates {point.tolist()}: two finite numbers up to "
+                    f"{MAX_COORDINATE:g} expected."
                 )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "points", points)

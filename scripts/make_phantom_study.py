@@ -63,9 +63,7 @@ def make_study(output_dir: Path, count: int, height: int, seed: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; bad arguments end with exit status 2 and a message that names argument and value."""
-    parser = argparse.ArgumentParser(
-        description="Make a study folder of simulated hands for the MONAI Label server."
-    )
+    parser = argparse.ArgumentParser(description="Make a study folder of simulated hands for the MONAI Label server.")
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write the study to")
     parser.add_argument("--count", type=int, default=5, help="number of images (default 5)")
     parser.add_argument("--height", type=int, default=1200, help="image height in pixels (default 1200)")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,31 @@ class Trained:
     model: Path
     output: Path
     settings: dict[str, Any]
+
+
+def as_nobody(action: Callable[[], None], folder: Path) -> None:
+    """Run an action without the rights of root, to whom every file is open; root does it in a process of its own.
+
+    Args:
+        action: what is done; a failed assertion in it fails the test.
+        folder: the folder of the test, which the other user must be able to reach.
+    """
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        action()
+        return
+    for above in (folder, *folder.parents):
+        if above.name.startswith("pytest-") or above == folder:
+            above.chmod(above.stat().st_mode | 0o055)
+
+    def act() -> None:
+        os.setgid(65534)
+        os.setuid(65534)
+        action()
+
+    process = multiprocessing.get_context("fork").Process(target=act)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0, "the assertion stands above, on standard error"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from bundle.io.folders import find_images, image_ids
 from bundle.io.landmark_files import match_row, read_landmark_table
 from bundle.landmarks import LandmarkSet
 from bundle.template import Template
+
+#: The largest data list that is read, in bytes: some million images.
+_MAX_LIST_BYTES = 512 * 1024 * 1024
 
 
 @dataclass
@@ -127,10 +131,16 @@ def _in_template_order(truth: LandmarkSet, names: Sequence[str], key: str, file:
 def _read_data_list(file: Path) -> list[dict[str, Any]]:
     """The entries of a data list: ``image``, a path, and ``pixel_spacing`` and ``flip`` where they are given."""
     try:
+        if file.stat().st_size > _MAX_LIST_BYTES:
+            raise ConfigError(
+                f"the data list {file} has more than {_MAX_LIST_BYTES // 1024**2} MB: check the file, or split it."
+            )
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ImageError(f"dataset_dir is {file}: {error.strerror}; give a folder, an image or a data list.") from None
-    except ValueError:
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError):
         raise ConfigError(f"the data list {file} is no valid JSON: expected a list of image paths.") from None
     listed = content.get("testing", content.get("images")) if isinstance(content, dict) else content
     if not isinstance(listed, list) or not listed:
@@ -141,8 +151,9 @@ def _read_data_list(file: Path) -> list[dict[str, Any]]:
     for entry in listed:
         given = entry if isinstance(entry, dict) else {"image": entry}
         name = given.get("image")
-        if not isinstance(name, str):
-            raise ConfigError(f"the data list {file} has the entry {entry!r}: expected a path or {{'image': path}}.")
+        if not isinstance(name, str) or not name or "\0" in name:
+            shown = reprlib.repr(entry)
+            raise ConfigError(f"the data list {file} has the entry {shown}: expected a path or {{'image': path}}.")
         own = {key: given[key] for key in ("pixel_spacing", "flip") if given.get(key) is not None}
         entries.append({"image": file.parent / name, **own})
     return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,19 +11,24 @@ from typing import Any
 
 from monai.data import list_data_collate
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
-from bundle.errors import find_bundle_error
+from bundle.errors import find_bundle_error, one_line
 
 
 @dataclass
 class Failures:
-    """Files that a run could not use, with the reason, in the order in which they were met."""
+    """Files that a run could not use, with the reason, in the order in which they were met.
+
+    Each is one line on standard error when it is met.
+    """
 
     rows: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, file: str, reason: str) -> None:
-        """Record one file."""
+        """Record one file, and say so."""
         self.rows.append((file, reason))
+        tqdm.write(f"error: {one_line(reason)}", file=sys.stderr)  # above the progress bar
 
     def __len__(self) -> int:
         return len(self.rows)

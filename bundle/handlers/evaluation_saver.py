@@ -11,8 +11,9 @@ from ignite.engine import Engine, Events
 from bundle.data.cases import Cases
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
+from bundle.errors import one_line
 from bundle.handlers.items import decollated_items
-from bundle.handlers.prediction_saver import mean_seconds, stop_for_failures, write_error_table
+from bundle.handlers.prediction_saver import mean_seconds, open_results, stop_for_failures, write_error_table
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.metrics.radial_error import radial_error
 from bundle.ranks import is_first
@@ -52,7 +53,7 @@ class EvaluationSaver:
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
-        engine.add_event_handler(Events.STARTED, self.journal.open)
+        engine.add_event_handler(Events.STARTED, open_results, self.journal)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
 
     def _note(self, engine: Engine) -> None:
@@ -64,12 +65,12 @@ class EvaluationSaver:
             self.journal.append(str(item["image_id"]), row)
 
     def finish(self) -> None:
-        """Write the files and say what was measured; end with status 1 where files could not be read.
+        """Write the files and say what was measured; end the program where files could not be used.
 
         Every rank has to come here; rank 0 writes and speaks.
 
         Raises:
-            SystemExit: with status 1, when there are failures.
+            SystemExit: see :func:`bundle.handlers.prediction_saver.stop_for_failures`.
         """
         rows, failures = self.journal.merge(self.failures)
         if is_first():
@@ -92,5 +93,5 @@ class EvaluationSaver:
             write_error_table(self.output_dir, failures)
             self.journal.remove()
             print(format_summary(report))
-            print(f"written to {self.output_dir}")
-        stop_for_failures(failures, self.output_dir)
+            print(f"written to {one_line(str(self.output_dir))}")
+        stop_for_failures(failures, len(rows), self.output_dir)

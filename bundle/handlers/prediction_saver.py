@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
+from bundle.console import NOT_DONE, SOME_FAILED
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.errors import ConfigError, NothingToWrite
+from bundle.errors import ConfigError, NothingToWrite, one_line
 from bundle.handlers.items import decollated_items
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
 from bundle.prediction import PREDICTION_COLUMNS, LandmarkPrediction
-from bundle.ranks import barrier, is_first
+from bundle.ranks import barrier, from_first, is_first
+from bundle.writers.atomic import remove_leftovers
 from bundle.writers.coco_keypoints import CocoKeypointsWriter
 from bundle.writers.error_table import ErrorTableWriter
 from bundle.writers.landmark_table import LandmarkTableWriter
@@ -143,7 +145,7 @@ class PredictionSaver:
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
-        engine.add_event_handler(Events.STARTED, self.journal.open)
+        engine.add_event_handler(Events.STARTED, open_results, self.journal)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._save)
 
     def _save(self, engine: Engine) -> None:
@@ -173,29 +175,27 @@ class PredictionSaver:
         return notes
 
     def finish(self) -> None:
-        """Write the tables, say what was done, and end the program with status 1 where files could not be read.
+        """Write the tables, say what was done, and end the program where files could not be used.
 
         Every rank has to come here; rank 0 writes and speaks.
 
         Raises:
-            SystemExit: with status 1, when there are failures.
+            SystemExit: see :func:`stop_for_failures`.
         """
         rows, failures = self.journal.merge(self.failures)
         if is_first():
             table = LandmarkTableWriter(self.output_dir)
-            for row in rows:
-                table.add_points(row["image_id"], np.array(row["points"]))
-            table.write()
+            table.write((row["image_id"], np.array(row["points"])) for row in rows)
             self._write_measurements(rows)
             self._write_run_files(rows)
             write_error_table(self.output_dir, failures)
             self._write_notes(rows)
-            self.journal.remove()
-            print(f"{len(table)} image(s) with {len(self.names)} landmarks each: {self.output_dir}")
+            print(f"{len(table)} image(s) with {len(self.names)} landmarks each: {one_line(str(self.output_dir))}")
             if rows:
-                confidence = np.mean([row["confidence"] for row in rows])
+                confidence = sum(row["confidence"] for row in rows) / len(rows)
                 print(f"mean confidence {confidence:.2f}, {mean_seconds(rows):.2f} s an image")
-        stop_for_failures(failures, self.output_dir)
+            self.journal.remove()
+        stop_for_failures(failures, len(rows), self.output_dir)
 
     def _write_measurements(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self.measurements is None:
@@ -242,18 +242,34 @@ def write_error_table(output_dir: Path, failures: Failures) -> Path:
     return table.write()
 
 
-def stop_for_failures(failures: Failures, output_dir: Path) -> None:
-    """Name the files that could not be read and end the program with status 1; return where there are none.
+def open_results(journal: Journal) -> None:
+    """Open the journal of a run, after removing what a killed run left half written in the folder of the results."""
+    journal.claim()
+    if is_first():
+        remove_leftovers(journal.folder)
+    journal.open()
 
-    Rank 0 names them. The others wait until it has, for a launcher ends all ranks when the first one fails.
+
+def stop_for_failures(failures: Failures, done: int, output_dir: Path) -> None:
+    """End the program where there are files that could not be used; return where there are none.
+
+    Rank 0 says how many. The others wait until it has, for a launcher ends all ranks when the first one fails.
+
+    Args:
+        failures: these files.
+        done: how many images were done; that of rank 0 counts.
+        output_dir: where ``errors.csv`` is.
+
+    Raises:
+        SystemExit: with status 1 where other images were done, with 2 where none was.
     """
     if len(failures) and is_first():
-        for _, reason in failures.rows[:10]:
-            print(f"error: {reason}", file=sys.stderr)
-        print(f"{len(failures)} file(s) could not be used: {output_dir / 'errors.csv'}", file=sys.stderr, flush=True)
+        table = one_line(str(output_dir / "errors.csv"))
+        print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
+    done = from_first(done)
     barrier()
     if len(failures):
-        raise SystemExit(1)
+        raise SystemExit(SOME_FAILED if done else NOT_DONE)
 
 
 def _without_pixels(writer: Callable[[LandmarkPrediction], Any]) -> PredictionWriter:

@@ -12,11 +12,11 @@ class Stopwatch:
     """Measures the seconds from asking for an image to having its result, without what writes files afterwards.
 
     Attributes:
-        seconds: one figure an image.
+        last: seconds that the last image took; NaN before the first.
     """
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
+        self.last = float("nan")
         self._start = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -24,15 +24,10 @@ class Stopwatch:
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
-    @property
-    def last(self) -> float:
-        """Seconds that the last image took; NaN before the first."""
-        return self.seconds[-1] if self.seconds else float("nan")
-
     def _begin(self, engine: Engine) -> None:
         self._start = time.perf_counter()
 
     def _end(self, engine: Engine) -> None:
         if torch.cuda.is_available():  # what was launched has not yet happened
             torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - self._start)
+        self.last = time.perf_counter() - self._start

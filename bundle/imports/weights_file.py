@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bundle.errors import CheckpointError
+from bundle.weights_only import load_weights_only
 
 #: Keys under which programs put the state of a network, beside what else they save.
 WRAPPERS = ("state_dict", "model", "net")
@@ -48,9 +47,9 @@ def read_weights(path: str | Path, what: str) -> dict[str, Tensor]:
 
 def _load(path: Path, what: str) -> Any:
     try:
-        with warnings.catch_warnings():  # about the protocol of a file that is no pickle at all
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return load_weights_only(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is not opened, {error}: expected {what}.") from error
     except Exception as error:  # a damaged file can make the unpickler raise anything
         if "GLOBAL" in str(error):  # the unpickler's word for a class or function that it will not run
             raise CheckpointError(

@@ -16,6 +16,7 @@ from bundle.io.dicom_geometry import element, pixel_spacing, slicer_pixel_to_lps
 from bundle.io.dicom_shutter import hidden_pixels
 from bundle.io.dicom_side import laterality, rows_towards
 from bundle.io.jpeg_extended import decode_extended_jpeg, decodes_extended_jpeg
+from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
 
@@ -75,6 +76,7 @@ def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> Decoded
             a transfer syntax that no installed package decodes.
     """
     with quiet_decoders():
+        check_inflated_size(path)
         header = _read_dataset(path, header_only=True)
         _check_header(header, path, max_pixels)
         dataset = _read_dataset(path, header_only=False)
@@ -82,6 +84,7 @@ def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> Decoded
             raise ImageError(
                 f"{path} has a DICOM header but no complete pixel data: it may be cut short, copy or export it again."
             )
+        check_compressed_frame(dataset, _transfer_syntax(dataset), path)
         stored = _stored_values(dataset, path)
         values = _modality_values(stored, dataset, path)
         if voi_lut and stored.ndim == 2:

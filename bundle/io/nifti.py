@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from bundle.io.decoded import DecodedImage
 from bundle.io.planes import check_single_plane, stated_spacing
 from bundle.io.quiet import quiet_decoders
 
+#: Where the pixels may start: extensions of the header, such as a copied DICOM header, come before them.
+_MAX_OFFSET = 16 * 1024 * 1024
 _MM_OF_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # of the length code in xyzt_units: metre, millimetre, micrometre
 
 
@@ -37,6 +40,7 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
     """
     with quiet_decoders():
         try:
+            _check_offset(path)
             image: Any = nib.load(path)
             with ImageOpener(str(path)) as file:
                 header = type(image.header).from_fileobj(file, check=False)  # as stored: nib.load mends the zeros
@@ -47,7 +51,7 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
             zooms = np.abs(header["pixdim"][1:4].astype(np.float64)) * scale
             affine = _slicer_affine(image.header, zooms, scale)
             plane = np.squeeze(np.asanyarray(image.dataobj))
-        except ImageError:
+        except (ImageError, MemoryError):
             raise
         except Exception as error:  # nibabel, gzip and numpy raise many types for a damaged file
             raise ImageError(
@@ -61,6 +65,29 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
             spacing_source="NIfTI pixdim" if spacing else None,
             pixel_to_lps=affine[:3][:, [x, y, 3]],
         )
+
+
+def _check_offset(path: Path) -> None:
+    """Refuse a file whose pixels start absurdly far behind the header: a compressed one would be unpacked up to there.
+
+    The offset is a float32 at byte 108 of NIfTI-1 and an int64 at byte 168 of NIfTI-2; the size of the header, at byte
+    0, tells both kinds and both byte orders apart.
+    """
+    with ImageOpener(str(path)) as file:
+        head = file.read(176)
+    for order in "<>":
+        size = struct.unpack(f"{order}i", head[:4])[0]
+        if size in (348, 540):
+            offset = (
+                struct.unpack_from(f"{order}f", head, 108)
+                if size == 348
+                else struct.unpack_from(f"{order}q", head, 168)
+            )
+            if not 0 <= offset[0] <= _MAX_OFFSET:
+                raise ImageError(
+                    f"{path} states that its pixels start at byte {offset[0]:g}, but at most {_MAX_OFFSET} was "
+                    "expected: save it anew."
+                )
 
 
 def _slicer_affine(header: Any, zooms: np.ndarray, scale: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
 from bundle.io.intensity import scale_to_unit
 from bundle.io.nifti import read_nifti
 from bundle.io.raster import read_raster
-from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
+from bundle.io.size import DEFAULT_MAX_PIXELS, check_file_size, check_max_pixels
 from bundle.io.spacing import parse_spacing
 from bundle.io.volumes import read_itk
 from bundle.radiograph import Radiograph
@@ -71,10 +71,13 @@ def _decode(path: Path, max_pixels: int, voi_lut: bool) -> DecodedImage:
     try:
         if not path.exists():
             raise ImageError(f"{path} does not exist: check the path of the image.")
+        if path.is_dir():
+            next(path.iterdir(), None)  # a folder that may not be opened says so
         if not path.is_file():
             raise ImageError(f"{path} is not a file: give the path of one image.")
         if path.stat().st_size == 0:
             raise ImageError(f"{path} is an empty file: copy it again or remove it.")
+        check_file_size(path, max_pixels)
         kind = sniff_kind(path)
         if kind is None:
             suffix = image_suffix(path.name)
@@ -89,6 +92,10 @@ def _decode(path: Path, max_pixels: int, voi_lut: bool) -> DecodedImage:
         if kind in ("MetaImage", "NRRD"):
             return read_itk(path, kind, max_pixels)
         return read_raster(path, kind, max_pixels)
+    except MemoryError as error:
+        raise ImageError(
+            f"{path} needs more memory than there is: make the image smaller, or lower max_pixels."
+        ) from error
     except OSError as error:
         reason = error.strerror or "it cannot be read"
         raise ImageError(f"{path} cannot be opened ({reason}): check its path and permissions.") from error

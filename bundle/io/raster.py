@@ -55,12 +55,14 @@ def read_raster(path: Path, kind: str, max_pixels: int) -> DecodedImage:
     Raises:
         ImageError: when the file is damaged, has several pages, colour, transparency, one bit a pixel, or is turned.
     """
-    content = path.read_bytes()
     with quiet_decoders():
         try:
+            with path.open("rb") as file, _OPENERS[kind](file) as header:  # type: ignore[arg-type]
+                check_size(path, *header.size, max_pixels)
+            content = path.read_bytes()
             with _OPENERS[kind](BytesIO(content)) as image:
-                return _decode(image, content, path, kind, max_pixels)
-        except ImageError:
+                return _decode(image, content, path, kind)
+        except (ImageError, MemoryError):
             raise
         except Exception as error:  # Pillow raises many types for a damaged file
             raise ImageError(
@@ -69,8 +71,7 @@ def read_raster(path: Path, kind: str, max_pixels: int) -> DecodedImage:
             ) from error
 
 
-def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str, max_pixels: int) -> DecodedImage:
-    check_size(path, *image.size, max_pixels)
+def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str) -> DecodedImage:
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
         raise ImageError(f"{path} holds {pages} pictures, but one radiograph is needed: save one of them as a file.")

@@ -10,6 +10,7 @@ from bundle.errors import LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
+from bundle.io.size import DEFAULT_MAX_PIXELS
 from bundle.landmarks import LandmarkSet
 from bundle.template import Template
 
@@ -21,6 +22,7 @@ def read_template(
     spacing: float | Sequence[float] | None = None,
     names: Sequence[str] | None = None,
     voi_lut: bool = False,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Template:
     """Read the annotated image, or a few of them.
 
@@ -31,6 +33,7 @@ def read_template(
         spacing: millimetres a pixel, one number or ``(x, y)``, where the file is not to decide.
         names: other names for the landmarks, one for each.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
+        max_pixels: the largest number of pixels (width times height) that is decoded.
 
     Raises:
         ImageError: when an image cannot be read.
@@ -40,14 +43,14 @@ def read_template(
     if isinstance(image, (str, Path)):
         if landmarks is not None and not isinstance(landmarks, (str, Path)):
             raise LandmarkError(f"there is one template image {image} but a list of landmark files: give one file.")
-        return _read_one(image, landmarks, spacing, names)
+        return _read_one(image, landmarks, spacing, names, voi_lut, max_pixels)
     images = list(image)
     files = [landmarks] * len(images) if landmarks is None or isinstance(landmarks, (str, Path)) else list(landmarks)
     if not images or len(files) != len(images):
         raise LandmarkError(
             f"there are {len(images)} template images and {len(files)} landmark files: give as many, or one table."
         )
-    first, *others = [_read_one(one, file, spacing, names) for one, file in zip(images, files)]
+    first, *others = [_read_one(one, file, spacing, names, voi_lut, max_pixels) for one, file in zip(images, files)]
     return replace(first, others=tuple(_in_the_order_of(first, other) for other in others))
 
 
@@ -65,10 +68,12 @@ def _read_one(
     landmarks: str | Path | None,
     spacing: float | Sequence[float] | None,
     names: Sequence[str] | None,
+    voi_lut: bool,
+    max_pixels: int,
 ) -> Template:
     if landmarks is None:
         raise LandmarkError(f"the template image {image} has no landmarks: give --template_landmarks FILE.")
-    radiograph = read_radiograph(image, spacing, voi_lut=voi_lut)
+    radiograph = read_radiograph(image, spacing, voi_lut=voi_lut, max_pixels=max_pixels)
     found = read_landmarks(landmarks, radiograph)
     if names is not None:
         found = found.renamed(names)

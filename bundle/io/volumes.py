@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,13 @@ from bundle.io.decoded import DecodedImage
 from bundle.io.planes import check_single_plane, stated_spacing
 from bundle.io.quiet import quiet_decoders
 from bundle.radiograph import identity_pixel_to_lps
+
+#: Lines that name a data file. They stand in the text at the beginning; what pixels may look like does no harm.
+_HEADER_BYTES = 65536
+_DATA_FILE = {
+    "MetaImage": re.compile(rb"^[ \t]*ElementDataFile[ \t]*[=:]?[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE),
+    "NRRD": re.compile(rb"^[ \t]*data ?file[ \t]*:=?[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE),
+}
 
 
 def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
@@ -31,9 +39,11 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
         The grey values and the geometry. These formats do not say whether low values are bright.
 
     Raises:
-        ImageError: when ITK is not installed, the file holds more than one slice or colour, or is damaged.
+        ImageError: when ITK is not installed, the file holds more than one slice or colour, is damaged, or names a data
+            file outside its own folder.
     """
     itk = _import_itk(path, kind)
+    _check_data_file(path, kind)
     with quiet_decoders(), _quiet_itk(itk):
         try:
             image_io = (itk.MetaImageIO if kind == "MetaImage" else itk.NrrdImageIO).New()
@@ -54,7 +64,7 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
             geometry[in_space, 0] = np.array(image_io.GetDirection(x))[in_space] * step_x
             geometry[in_space, 1] = np.array(image_io.GetDirection(y))[in_space] * step_y
             geometry[in_space, 2] = [image_io.GetOrigin(axis) for axis in range(dimensions)][in_space]
-        except ImageError:
+        except (ImageError, MemoryError):
             raise
         except Exception as error:  # ITK raises RuntimeError, its wrapping KeyError and TypeError
             raise ImageError(
@@ -65,6 +75,28 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
     return DecodedImage(
         values=values, spacing=spacing, spacing_source=f"{kind} spacing" if spacing else None, pixel_to_lps=geometry
     )
+
+
+def _check_data_file(path: Path, kind: str) -> None:
+    """Refuse a header that would have any file of the machine read as pixels, or a device that never ends.
+
+    The data file has to be one file in the header's folder or below it; lists and patterns of files are for volumes.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    named = [match.decode("utf-8", "replace").strip() for match in _DATA_FILE[kind].findall(head)]
+    for name in named:
+        if kind == "MetaImage" and name.upper() == "LOCAL":
+            continue
+        target = Path(name.replace("\\", "/"))
+        outside = target.is_absolute() or ".." in target.parts
+        several = name.upper().startswith("LIST") or "%" in name
+        found = path.parent / target
+        if outside or several or (found.exists() and not found.is_file()):
+            raise ImageError(
+                f"{path} names the data file {name!r}, but one file in the folder of the header was expected: save it "
+                "anew as one file."
+            )
 
 
 def _import_itk(path: Path, kind: str) -> Any:

@@ -11,6 +11,10 @@ from bundle.errors import ConfigError
 STRATEGIES = ("posterior", "paper")
 
 
+#: The largest values: what goes beyond is a mistake, or a file that wants to fill the memory.
+_LARGEST = {"k": 10_000, "patch": 99, "grid": 8192, "prior_rounds": 1000}
+
+
 @dataclass(frozen=True)
 class MatchingSettings:
     """How landmarks are found from descriptors.
@@ -67,6 +71,9 @@ class MatchingSettings:
             raise ConfigError(f"matching.patch is {self.patch}, expected an odd number of cells such as 1 or 3.")
         if int(self.prior_rounds) < 0:
             raise ConfigError(f"matching.prior_rounds is {self.prior_rounds}, expected zero or more.")
+        for name, largest in _LARGEST.items():
+            if getattr(self, name) > largest:
+                raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected at most {largest}.")
         if int(self.grid) < 16:
             raise ConfigError(f"matching.grid is {self.grid}, expected at least 16 cells.")
         for name in ("prior_sigma", "affine_ridge", "neighbour_reach", "trusted_spread", "temperature"):

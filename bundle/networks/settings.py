@@ -11,6 +11,16 @@ from bundle.errors import ConfigError
 WORKING_SIDES = ("long", "short")
 RESAMPLINGS = ("bilinear", "lanczos")
 
+#: The largest values: what goes beyond is a mistake, or a file that wants to fill the memory.
+_LARGEST = {
+    "global_channels": 4096,
+    "local_channels": 4096,
+    "local_side": 65536,
+    "local_window": 8192,
+    "local_cells": 8192,
+}
+_LARGEST_SIDE, _MOST_SIDES = 65536, 32
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -50,6 +60,14 @@ class NetworkSettings:
             raise ConfigError(f"network.encoder is {dict(self.encoder)!r}, expected a dictionary with the key 'name'.")
         if not self.working_sides or any(int(side) < 32 for side in self.working_sides):
             raise ConfigError(f"network.working_sides is {self.working_sides!r}, expected sizes of at least 32 pixels.")
+        if len(self.working_sides) > _MOST_SIDES or max(self.working_sides) > _LARGEST_SIDE:
+            raise ConfigError(
+                f"network.working_sides has {len(self.working_sides)} sizes up to {max(self.working_sides)}, expected "
+                f"at most {_MOST_SIDES} of at most {_LARGEST_SIDE} pixels."
+            )
+        for name, largest in _LARGEST.items():
+            if getattr(self, name) > largest:
+                raise ConfigError(f"network.{name} is {getattr(self, name)}, expected at most {largest}.")
         if self.working_side not in WORKING_SIDES:
             raise ConfigError(f"network.working_side is {self.working_side!r}, expected 'long' or 'short'.")
         if self.resampling not in RESAMPLINGS:
@@ -85,10 +103,17 @@ def read_settings(kind: type[Any], values: Mapping[str, Any], where: str) -> Any
     """Build a dataclass of settings from a configuration's dictionary.
 
     Raises:
-        ConfigError: naming the keys that the dataclass does not have.
+        ConfigError: naming the keys that the dataclass does not have, or saying which value cannot be.
     """
     known = [item.name for item in fields(kind)]
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ConfigError(f"{where} has no setting {', '.join(unknown)}; known are {', '.join(known)}.")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{where} has a value of the wrong kind ({error}): expected plain numbers and names."
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,17 @@ from typing import IO, Any
 
 from bundle.errors import BundleError
 
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
+
 
 @contextlib.contextmanager
 def atomic_file(path: Path | str, binary: bool = False) -> Iterator[IO[Any]]:
     """Write a file so that nobody ever sees it half written.
 
     The content goes to a temporary file in the same folder, which takes the place of ``path`` once it is complete and
-    on the disk. Where the block raises, the temporary file is removed and an older ``path`` stays as it was.
+    on the disk; then the folder is brought to the disk, too. Where the block raises, the temporary file is removed and
+    an older ``path`` stays as it was. A process that is killed leaves its temporary file behind: see
+    :func:`remove_leftovers`.
 
     Args:
         path: the file; its folder is made where it does not exist. The file's rights follow the caller's umask.
@@ -41,6 +46,7 @@ def atomic_file(path: Path | str, binary: bool = False) -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         temporary.replace(path)
         temporary = None
+        _flush_folder(path.parent)
     except OSError as error:
         raise BundleError(
             f"{path} cannot be written ({error.strerror or error}): check the folder, its rights and the space on the "
@@ -50,3 +56,25 @@ def atomic_file(path: Path | str, binary: bool = False) -> Iterator[IO[Any]]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def remove_leftovers(folder: Path | str) -> None:
+    """Remove the temporary files that killed processes have left in a folder; nobody may be writing into it.
+
+    Args:
+        folder: the folder; it need not exist.
+    """
+    with contextlib.suppress(OSError):
+        for path in Path(folder).iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can; the files' content is there already."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
 
+from bundle.errors import one_line
 from bundle.writers.atomic import atomic_file
-from bundle.writers.naming import printable, spreadsheet_safe
-
-_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
+from bundle.writers.naming import spreadsheet_safe
 
 
 class ErrorTableWriter:
@@ -59,4 +57,4 @@ class ErrorTableWriter:
 
 def _cell(text: str) -> str:
     """Text on one line that UTF-8 can hold and no spreadsheet takes for a formula."""
-    return spreadsheet_safe(_CONTROL.sub(" ", printable(text)).strip())
+    return spreadsheet_safe(one_line(text))

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from bundle.errors import BundleError
-
-#: The longest image id, in bytes of UTF-8: file systems take names of 255, and an ending follows.
-MAX_ID_BYTES = 200
-
-_UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
+from bundle.io.safe_names import safe_image_id
 
 #: What starts a formula in a spreadsheet: the ASCII signs, a tab or line end before them, and their full-width forms.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-
-
-def safe_image_id(text: str) -> str:
-    """A string that can serve as image id, hence as file name on every system, as close to ``text`` as can be.
-
-    Separators of folders, control characters and what some system forbids become ``_``. Two texts can give the same
-    id: who makes ids has to tell them apart.
-
-    Args:
-        text: any text, such as a file name without its ending.
-
-    Returns:
-        The id; ``text`` itself where it is safe already.
-    """
-    cleaned = _UNSAFE.sub("_", text).strip(" ")
-    cleaned = cleaned.encode("utf-8")[:MAX_ID_BYTES].decode("utf-8", "ignore").rstrip(" .")
-    if not cleaned or _RESERVED.fullmatch(cleaned):
-        cleaned = f"_{cleaned}"
-    return cleaned
 
 
 def output_path(folder: Path | str, image_id: str, suffix: str) -> Path:

@@ -105,8 +105,26 @@ def test_failures_end_the_program_after_everything_is_written(
     assert len((tmp_path / "errors.csv").read_text().splitlines()) == 13
     assert (tmp_path / "landmarks.csv").is_file()
     told = capsys.readouterr().err.splitlines()
-    assert told[:2] == ["error: /images/0.png is broken.", "error: /images/1.png is broken."]
-    assert told[-1] == f"12 file(s) could not be used: {tmp_path / 'errors.csv'}" and len(told) == 11
+    assert told[:-1] == [f"error: /images/{number}.png is broken." for number in range(12)], "one line each"
+    assert told[-1] == f"12 file(s) could not be used: {tmp_path / 'errors.csv'}"
+
+
+def test_nothing_but_failures(tmp_path: Path) -> None:
+    failures = Failures()
+    failures.add("/images/0.png", "/images/0.png is broken.")
+    saver = saver_of(tmp_path, failures=failures, writers=[])
+    saver.journal.open()
+    with pytest.raises(SystemExit) as status:
+        saver.finish()
+    assert status.value.code == 2
+
+
+def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+    for name in (f".{'0f' * 8}.tmp", ".other.tmp", "notes.tmp"):
+        (tmp_path / name).write_text("half")
+    saver = saver_of(tmp_path, "one", writers=["json"])
+    run(saver, pair("one"))
+    assert {path.name for path in tmp_path.iterdir()} == {".other.tmp", "notes.tmp", "one.json", "journal-0.jsonl"}
 
 
 def test_nothing_found_at_all(tmp_path: Path) -> None:

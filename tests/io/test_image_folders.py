@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import unicodedata
 
 import pydicom
 import pytest
@@ -8,6 +10,9 @@ from image_files import dicom_dataset, picture, write_dicom
 
 from bundle.errors import ImageError
 from bundle.io.folders import find_images, image_ids
+from bundle.io.radiographs import read_radiograph
+from bundle.writers.naming import output_path
+from tests.conftest import as_nobody
 
 
 def touch(root, *names):
@@ -57,6 +62,42 @@ def test_links(tmp_path):
     assert names_of(root) == ["3.png", "a/1.png", "b/2.png", "lost.png"]
 
 
+def test_links_in_a_circle(tmp_path):
+    touch(tmp_path, "1.png")
+    (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "c").symlink_to(tmp_path / "c")
+    assert names_of(tmp_path) == ["1.png", "a.png", "b.png"]
+    with pytest.raises(ImageError, match=r"a\.png does not exist: check the path of the image\.$"):
+        read_radiograph(tmp_path / "a.png")
+
+
+def test_folders_nested_very_deep(tmp_path):
+    made = [tmp_path]
+    for _ in range(1200):
+        made.append(made[-1] / "d")
+        made[-1].mkdir()
+    (made[-1] / "1.png").touch()
+    try:
+        assert names_of(tmp_path) == [f"{'d/' * 1200}1.png"]
+    finally:  # what clears up after the tests is recursive
+        (made[-1] / "1.png").unlink()
+        for folder in reversed(made[1:]):
+            folder.rmdir()
+
+
+def test_a_subfolder_that_may_not_be_opened(tmp_path):
+    touch(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "b").chmod(0)
+
+    def look():
+        assert names_of(tmp_path) == ["a/1.png", "b"]
+        with pytest.raises(ImageError, match=r"b cannot be opened \(Permission denied\): check its path and perm"):
+            read_radiograph(tmp_path / "b")
+
+    as_nobody(look, tmp_path)
+
+
 def test_one_file_is_a_list_of_one(tmp_path):
     touch(tmp_path, "a.png")
     assert find_images(str(tmp_path / "a.png")) == [tmp_path / "a.png"]
@@ -86,10 +127,29 @@ def test_ids(tmp_path, paths, ids):
     assert image_ids([tmp_path / path for path in paths], tmp_path) == ids
 
 
-def test_ids_that_cannot_be_told_apart_are_refused(tmp_path):
+def test_ids_that_the_paths_do_not_tell_apart(tmp_path):
     paths = [tmp_path / name for name in ("x/1.png", "x/1.jpg", "x__1.png", "x__1.jpg")]
-    with pytest.raises(ImageError, match=r"x/1\.png and .*x__1\.png would have the same name x__1\.png"):
-        image_ids(paths, tmp_path)
+    ids = image_ids(paths, tmp_path)
+    assert len(set(ids)) == 4 and all(re.fullmatch(r"(x__)?1__[0-9a-f]{8}", name) for name in ids), ids
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a:b.png", "what?.dcm", "con.png", " .png", "a\nb.png", "-.png", "\u202e.png", "\udcff.png", "x" * 251 + ".png"],
+)
+def test_every_id_can_be_a_file_name(tmp_path, name):
+    paths = [tmp_path / name, tmp_path / "b" / name]
+    for found in image_ids(paths, tmp_path):
+        assert output_path(tmp_path, found, ".mrk.json").parent == tmp_path
+
+
+def test_names_that_differ_only_beyond_what_fits_or_in_how_an_accent_is_written(tmp_path):
+    long = [tmp_path / f"{'x' * 240}{number}.png" for number in range(2)]
+    accents = [tmp_path / "caf\u00e9.png", tmp_path / "cafe\u0301.png"]
+    for paths in (long, accents):
+        ids = image_ids(paths, tmp_path)
+        assert len({unicodedata.normalize("NFC", name) for name in ids}) == 2
+        assert all(len(name.encode()) <= 200 for name in ids)
 
 
 def test_ids_do_not_depend_on_the_order(tmp_path):
@@ -104,5 +164,5 @@ def test_ids_of_paths_outside_the_root(tmp_path):
 
 
 def test_the_same_path_twice_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"same name 1\.png in the results"):
+    with pytest.raises(ImageError, match=r"same name 1__[0-9a-f]{8} in the results: name each image once\.$"):
         image_ids([tmp_path / "1.png"] * 2, tmp_path)

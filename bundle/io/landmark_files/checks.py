@@ -11,10 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from bundle.errors import LandmarkError
-from bundle.landmarks import LandmarkSet
+from bundle.landmarks import MAX_COORDINATE, LandmarkSet, name_problem
 
 #: The largest landmark file that is read, in bytes.
 MAX_FILE_BYTES = 64 * 1024 * 1024
+
+#: The largest file of one image's landmarks, in bytes: 10,000 points of 3D Slicer with all that it notes of each.
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+
+#: The most cells of a table that are read: 100,000 images with 50 landmarks.
+MAX_CELLS = 10_000_000
 
 #: The most landmarks of one image that are read.
 MAX_LANDMARKS = 10_000
@@ -32,26 +38,29 @@ def shown(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
     """Read a whole landmark file as text.
 
     Args:
         path: the file.
+        most: how many bytes it may have.
 
     Returns:
         Its text, UTF-8, without a byte order mark.
 
     Raises:
-        LandmarkError: when the file cannot be read, is larger than :data:`MAX_FILE_BYTES`, is empty, or is not UTF-8.
+        LandmarkError: when the file cannot be read, is no plain file, is too large, is empty, or is not UTF-8.
     """
     try:
         if path.is_dir():
             raise LandmarkError(f"{path} is a folder, but one landmark file was expected: name the file.")
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            raise LandmarkError(f"{path} is no plain file, but one landmark file was expected: name the file.")
+        if size > most:
             raise LandmarkError(
-                f"{path} has {size / 1024**2:.0f} MB, more than the {MAX_FILE_BYTES // 1024**2} MB that a landmark "
-                "file may have: check that it is a landmark file, or split it."
+                f"{path} has {size / 1024**2:.0f} MB, more than the {most // 1024**2} MB that such a landmark file may "
+                "have: check that it is a landmark file, or split it."
             )
         data = path.read_bytes()
     except FileNotFoundError:
@@ -93,7 +102,7 @@ def parse_number(text: str, where: str) -> float:
     if _NUMBER.fullmatch(text):
         value = float(text)
         if math.isfinite(value):
-            return value
+            return _plausible(value, where)
     elif not _INFINITE.fullmatch(text):
         hint = "write the decimals after a point, not a comma" if "," in text else "correct it, or leave the cell empty"
         raise LandmarkError(f"{where}: found {shown(text)} where a number of pixels was expected; {hint}.")
@@ -129,7 +138,14 @@ def check_number(value: object, where: str) -> float:
         number = math.inf
     if math.isinf(number):
         raise LandmarkError(f"{where}: found an infinite number, but a finite one was expected; correct it.")
-    return number
+    return _plausible(number, where)
+
+
+def _plausible(value: float, where: str) -> float:
+    """The same number, which is NaN or no larger than any image."""
+    if abs(value) > MAX_COORDINATE:
+        raise LandmarkError(f"{where}: found {value:g}, but at most {MAX_COORDINATE:g} was expected; correct it.")
+    return value
 
 
 def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]]) -> LandmarkSet:
@@ -166,7 +182,8 @@ def check_names(where: str, names: Sequence[str]) -> None:
         names: the names.
 
     Raises:
-        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, or one is empty or used twice.
+        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, or one is empty, used twice or
+            not safe to write (see :func:`bundle.landmarks.name_problem`).
     """
     if not names:
         raise LandmarkError(f"{where} holds no landmark: write at least one.")
@@ -183,4 +200,6 @@ def check_names(where: str, names: Sequence[str]) -> None:
             raise LandmarkError(
                 f"{where}: the landmark name {shown(name)} is used more than once; make the names differ."
             )
+        if problem := name_problem(name):
+            raise LandmarkError(f"{where}: the landmark name {shown(name)} {problem}; choose a plain one.")
         seen.add(name)

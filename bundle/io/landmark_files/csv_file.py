@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files.checks import check_names, make_set, parse_number, read_text, shown
+from bundle.io.landmark_files.checks import (
+    MAX_CELLS,
+    MAX_LANDMARKS,
+    check_names,
+    make_set,
+    parse_number,
+    read_text,
+    shown,
+)
 from bundle.landmarks import LandmarkSet
 
 _SEPARATORS = (",", ";", "\t")
@@ -20,6 +28,9 @@ _EXPECTED = (
 )
 _NUMBERED = re.compile(r"([xy])([0-9]+)", re.IGNORECASE)
 _NAMED = re.compile(r"(.*\S)_([xy])", re.IGNORECASE | re.DOTALL)
+
+#: The most columns of a table: x and y of every landmark, and others beside them.
+_MAX_COLUMNS = 2 * MAX_LANDMARKS + 1000
 
 #: A spreadsheet takes a cell that starts with one of these for a formula; a writer puts an apostrophe before it.
 _FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20"
@@ -101,8 +112,15 @@ def read_csv(path: Path) -> LandmarkSet | WideTable:
 def _rows(path: Path, text: str) -> Iterator[_Row]:
     """The rows of a file that are not blank."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text))
+    count = 0
     try:
         for cells in reader:
+            count += len(cells)
+            if len(cells) > _MAX_COLUMNS or count > MAX_CELLS:
+                raise LandmarkError(
+                    f"{path}, line {reader.line_num}: found more than {_MAX_COLUMNS} cells in the line or more than "
+                    f"{MAX_CELLS} up to there, too many for landmarks; check that it is a landmark file, or split it."
+                )
             if any(cell.strip() for cell in cells):
                 yield _Row(reader.line_num, cells)
     except csv.Error as error:
@@ -114,7 +132,7 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
 
 def _separator(text: str) -> str:
     """The separator that cuts the first line that is not blank into the most cells; the comma where they tie."""
-    first = next(line for line in text.splitlines() if line.strip())
+    first = next(line for line in io.StringIO(text) if line.strip())
     unquoted = re.sub(r'"[^"]*"', "", first)
     return max(_SEPARATORS, key=unquoted.count)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files.checks import MAX_LANDMARKS, check_number, make_set, read_text, shown
+from bundle.io.landmark_files.checks import MAX_DOCUMENT_BYTES, MAX_LANDMARKS, check_number, make_set, read_text, shown
 from bundle.landmarks import LandmarkSet
 
 _SHAPES = 'expected {"landmarks": [{"name": ..., "x": ..., "y": ...}, ...]} or {"<name>": [x, y], ...}'
@@ -28,7 +28,7 @@ def load_document(path: Path) -> dict[str, Any]:
         LandmarkError: when the file cannot be read, is no JSON, is nested too deep, uses a key twice in an object, or
             its top is no object.
     """
-    text = read_text(path)
+    text = read_text(path, MAX_DOCUMENT_BYTES)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files.checks import check_names, check_number, make_set, shown
+from bundle.io.landmark_files.checks import MAX_LANDMARKS, check_names, check_number, make_set, shown
 from bundle.landmarks import LandmarkSet
 from bundle.radiograph import Radiograph
 
@@ -52,6 +52,11 @@ def landmarks_from_markups(path: Path, document: dict[str, Any], image: Radiogra
     if not isinstance(controls, list):
         raise LandmarkError(
             f"{path}: found {shown(controls)} as controlPoints where a list was expected; save it again."
+        )
+    if len(controls) > MAX_LANDMARKS:
+        raise LandmarkError(
+            f"{path} holds {len(controls)} points, more than the {MAX_LANDMARKS} that are read: check that it is a "
+            "landmark file."
         )
     names = [_label(path, number, control) for number, control in enumerate(controls, start=1)]
     check_names(str(path), names)

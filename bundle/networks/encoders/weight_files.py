@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bundle.errors import EncoderError
+from bundle.errors import CheckpointError, EncoderError
+from bundle.weights_only import load_weights_only
 
 #: What Hugging Face calls the weights in a folder, the first one first.
 USUAL_NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -58,10 +57,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            # A training's own checkpoint has its arguments beside the weights: a Namespace, which only holds values.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        # A training's own checkpoint has its arguments beside the weights: a Namespace, which only holds values.
+        content = load_weights_only(path, [argparse.Namespace])
+    except CheckpointError as error:
+        raise EncoderError(f"it is no file of weights that is opened ({error})") from error
     except Exception as error:  # torch, pickle, zip and safetensors each raise their own
         raise EncoderError(f"it is no file of weights that can be read ({_reason(error)})") from error
     return dict(_flat(content))

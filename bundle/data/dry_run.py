@@ -1,0 +1,100 @@
+"""What a run would do, said without doing it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.data.journal import Journal
+from bundle.errors import ConfigError, one_line
+from bundle.io.formats import sniff_kind
+from bundle.ranks import barrier, is_first
+
+#: What is said of an image whose results an earlier run has written and noted.
+_DONE = "done already"
+
+
+class DryRun:
+    """Lists the images of a run, with what would become of each; nothing is computed and nothing is written.
+
+    Of each file only the beginning is read, so a file that is damaged further on is not noticed.
+
+    Args:
+        wanted: whether the user asks for this instead of the run.
+        journal: the images of the run, and what an earlier run has done of them.
+        tables: the files that the run writes at its end.
+        left_out: images that the run leaves out, by the reason.
+
+    Raises:
+        ConfigError: when ``wanted`` is not true or false.
+    """
+
+    def __init__(
+        self,
+        wanted: bool,
+        journal: Journal,
+        tables: Sequence[str],
+        left_out: dict[str, Sequence[str]] | None = None,
+    ) -> None:
+        if not isinstance(wanted, bool):
+            raise ConfigError(f"dry_run is {wanted!r}, expected True or False: give --dry_run, or leave it out.")
+        self.wanted = wanted
+        self.journal = journal
+        self.tables = tuple(tables)
+        self.left_out = left_out or {}
+
+    def show(self) -> None:
+        """Print one line an image and a summary; rank 0 speaks for all."""
+        if is_first():
+            for line in self._lines():
+                print(one_line(line))
+        barrier()
+
+    def _lines(self) -> Iterator[str]:
+        folder = self.journal.folder
+        present = _names_in(folder)
+        count: Counter[str] = Counter()
+        for item in self.journal.cases.items:
+            action = self._action(item, present)
+            count[action.partition(":")[0]] += 1
+            yield f"{item['image']} -> {item['image_id']}: {action}"
+        for reason, names in self.left_out.items():
+            for name in names:
+                count[reason] += 1
+                yield f"{name}: {reason}"
+        for table in self.tables:
+            yield f"{folder / table}: would be {'replaced' if table in present else 'new'}"
+        parts = ", ".join(f"{number} {action}" for action, number in count.items())
+        yield f"dry run of {len(self.journal.cases.items)} image(s): {parts}; nothing was written to {folder}"
+
+    def _action(self, item: dict[str, Any], present: set[str]) -> str:
+        if self.journal.is_done(item["image_id"]):
+            return _DONE
+        problem = _problem(Path(item["image"]))
+        if problem is not None:
+            return f"could not be used: {problem}"
+        return "would be done anew, replacing its files" if item["image_id"] in present else "would be done"
+
+
+def _problem(path: Path) -> str | None:
+    """Why a file cannot be read, as far as its beginning tells."""
+    try:
+        if not path.exists():
+            return "it does not exist"
+        if path.is_dir():
+            next(path.iterdir(), None)  # a folder that may not be opened says so
+        if not path.is_file():
+            return "it is no file"
+        return None if sniff_kind(path) else "it holds no image that can be read"
+    except OSError as error:
+        return error.strerror or "it cannot be opened"
+
+
+def _names_in(folder: Path) -> set[str]:
+    """Names of the files in a folder, and what stands before each dot of them, which may be an image id."""
+    if not folder.is_dir():
+        return set()
+    names = {path.name for path in folder.iterdir()}
+    return names | {name[:place] for name in names for place, letter in enumerate(name) if letter == "."}

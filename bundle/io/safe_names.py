@@ -1,0 +1,46 @@
+"""Names that can serve as file names on every system, as close to a given text as can be."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+#: The longest image id, in bytes of UTF-8: file systems take names of 255, and an ending follows.
+MAX_ID_BYTES = 200
+
+_UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
+
+
+def safe_image_id(text: str) -> str:
+    """A string that can serve as image id, hence as file name on every system, as close to ``text`` as can be.
+
+    Separators of folders, control characters and what some system forbids become ``_``. Two texts can give the same
+    id: who makes ids has to tell them apart.
+
+    Args:
+        text: any text, such as a file name without its ending.
+
+    Returns:
+        The id; ``text`` itself where it is safe already.
+    """
+    cleaned = _UNSAFE.sub("_", text).strip(" ")
+    cleaned = cleaned.encode("utf-8")[:MAX_ID_BYTES].decode("utf-8", "ignore").rstrip(" .")
+    if not cleaned or _RESERVED.fullmatch(cleaned):
+        cleaned = f"_{cleaned}"
+    return cleaned
+
+
+def marked_image_id(text: str, source: str) -> str:
+    """A safe id that tells its source from all others: it ends in a fingerprint of eight digits.
+
+    Args:
+        text: what the id shall begin with.
+        source: what the fingerprint is of, such as a path; it may hold what is no character.
+
+    Returns:
+        The id, no longer than :data:`MAX_ID_BYTES`.
+    """
+    mark = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    begin = safe_image_id(text).encode("utf-8")[: MAX_ID_BYTES - len(mark) - 2].decode("utf-8", "ignore")
+    return f"{begin}__{mark}"
