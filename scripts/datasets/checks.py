@@ -20,7 +20,7 @@ from bundle.io.radiographs import read_radiograph
 #: Side of the thumbnails that are compared.
 THUMBNAIL = 48
 #: From this correlation of two thumbnails on, they are of one exposure: the same image saved or scaled again.
-SAME_IMAGE = 0.998
+SAME_IMAGE = 0.995
 #: More than this share of landmarks outside their images means that the numbers are no pixels of these images.
 MOST_OUTSIDE = 0.01
 
