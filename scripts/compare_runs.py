@@ -1,7 +1,7 @@
 r"""Compare two evaluations of the same images: is the second better than the first, and by how much?
 
-Both are folders that ``run evaluation`` wrote (or their metrics.csv). Only points that both measured count. Printed, and
-with --output written as JSON, are the mean errors, their difference with a 95 % bootstrap interval over images, the p
+Both are folders that ``run evaluation`` wrote (or their metrics.csv). Only points that both measured count. Printed,
+and with --output written as JSON, are the mean errors, their difference with a 95 % bootstrap interval over images, the p
 value of Wilcoxon's signed-rank test, effect sizes, and each landmark's difference with Holm's correction.
 
 Example:
@@ -102,7 +102,9 @@ def summary(found: dict[str, Any]) -> str:
     ]
     for what, names in found["left_out"].items():
         if names:
-            lines.append(f"in one run only ({what}): {', '.join(map(_line, names[:5]))}{', ...' if len(names) > 5 else ''}")
+            lines.append(
+                f"in one run only ({what}): {', '.join(map(_line, names[:5]))}{', ...' if len(names) > 5 else ''}"
+            )
     return "\n".join(lines)
 
 

@@ -95,7 +95,9 @@ def tell(data: DataSet, duplicates: Sequence[Duplicate], dropped: Sequence[str],
         exact = sum(pair.exact for pair in duplicates)
         lines.append(f"note: {len(duplicates)} pairs of images are the same ({exact} exactly), {across} across splits:")
         lines.append("      " + ", ".join(f"{pair.first}={pair.second}" for pair in duplicates))
-        lines.append(f"      left out: {', '.join(dropped)}" if dropped else "      give --drop_duplicates to leave them out")
+        lines.append(
+            f"      left out: {', '.join(dropped)}" if dropped else "      give --drop_duplicates to leave them out"
+        )
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Readings:
         landmarks: N landmark names.
         points: (K, M, N, 2), ``(x, y)`` in pixels, NaN where missing.
         spacing: (M, 2), mm a pixel ``(x, y)``; None where unknown.
+        kept: places of these landmarks among all that the tables have.
     """
 
     readers: list[str]
@@ -54,6 +55,7 @@ class Readings:
     landmarks: list[str]
     points: np.ndarray
     spacing: np.ndarray | None
+    kept: list[int]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     given.add_argument("--dataset", type=Path, help="dataset.json of scripts/prepare_dataset.py")
     given.add_argument("--readers", type=Path, nargs="+", metavar="TABLE", help="a table of landmarks for each reader")
     parser.add_argument("--pixel_spacing", type=float, nargs="+", metavar="MM", help="mm a pixel: one number, or x y")
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="landmarks to leave out")
     parser.add_argument("--run", type=Path, help="folder of an evaluation, or its metrics.csv")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     return parser
@@ -87,7 +90,7 @@ def from_tables(tables: dict[str, Path], spacings: dict[str, Any] | None) -> Rea
             raise ConfigError(f"{tables[reader]} has other landmarks than the first table: give all the same columns.")
     points = np.stack([np.stack([table[image].points for image in images]) for table in read.values()])
     spacing = None if spacings is None else np.array([spacings.get(image, (np.nan, np.nan)) for image in images])
-    return Readings(list(tables), images, list(names), points, spacing)
+    return Readings(list(tables), images, list(names), points, spacing, list(range(len(names))))
 
 
 def from_data_set(file: Path, spacing: tuple[float, float] | None) -> Readings:
@@ -104,8 +107,27 @@ def from_data_set(file: Path, spacing: tuple[float, float] | None) -> Readings:
     except OSError as error:
         raise ConfigError(f"--dataset {file} cannot be read ({error.strerror}): give the dataset.json.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError(f"--dataset {file} is no prepared data set: make one with scripts/prepare_dataset.py.") from None
+        raise ConfigError(
+            f"--dataset {file} is no prepared data set: make one with scripts/prepare_dataset.py."
+        ) from None
     return from_tables(tables, spacings)
+
+
+def leave_out(readings: Readings, names: Sequence[str]) -> Readings:
+    """The readings without some landmarks.
+
+    Raises:
+        ConfigError: when there is no landmark of a name, or none would be left.
+    """
+    unknown = [name for name in names if name not in readings.landmarks]
+    if unknown or len(set(names)) == len(readings.landmarks):
+        raise ConfigError(
+            f"--without is {' '.join(names)}, expected some, but not all, of the landmarks "
+            f"{', '.join(readings.landmarks)}."
+        )
+    kept = [index for index, name in enumerate(readings.landmarks) if name not in names]
+    landmarks = [readings.landmarks[index] for index in kept]
+    return replace(readings, landmarks=landmarks, points=readings.points[:, :, kept], kept=kept)
 
 
 def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
@@ -135,14 +157,19 @@ def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
 def _against(readings: Readings, disagreement: torch.Tensor, run: Path, unit: str) -> dict[str, Any]:
     errors = read_errors(run)
     images = [name for name in readings.images if name in set(errors.images)]
-    if not images or len(errors.landmarks) != len(readings.landmarks):
-        raise ConfigError(f"{errors.path} is of other images or landmarks than the readers: evaluate on the same data set.")
+    if not images or len(errors.landmarks) <= max(readings.kept):
+        raise ConfigError(
+            f"{errors.path} is of other images or landmarks than the readers: evaluate on the same data set."
+        )
     rows = [readings.images.index(name) for name in images]
-    values = torch.from_numpy(errors.chosen(images, errors.landmarks, unit))
+    landmarks = [errors.landmarks[index] for index in readings.kept]
+    values = torch.from_numpy(errors.chosen(images, landmarks, unit))
     try:
         found = error_against_readers(values, disagreement[rows])
     except ValueError:
-        raise ConfigError(f"{errors.path} has no error in {unit} on the readers' points: give --pixel_spacing.") from None
+        raise ConfigError(
+            f"{errors.path} has no error in {unit} on the readers' points: give --pixel_spacing."
+        ) from None
     return {"file": str(errors.path), **{key: _plain(value) for key, value in asdict(found).items()}}
 
 
@@ -171,14 +198,18 @@ def summary(found: dict[str, Any]) -> str:
     for title, row in [*rows, *found["between"].items()]:
         rates = " ".join(f"{rate:.1f}" for rate in row["within"].values() if rate is not None)
         lines.append(f"{title:<28}{_two(row['mean']):>9}{_two(row['std']):>7}{_two(row['median']):>8}  {rates} %")
-    lines.append("between readers by landmark: " + ", ".join(f"{r['name']} {_two(r['between'])}" for r in found["per_landmark"]))
+    lines.append(
+        "between readers by landmark: " + ", ".join(f"{r['name']} {_two(r['between'])}" for r in found["per_landmark"])
+    )
     if run := found.get("run"):
         lines.append(
-            f"run: mean error {run['mean_error']:.2f} {unit} where the readers are {run['mean_disagreement']:.2f} {unit} "
-            f"apart; {run['within_percent']:.0f} % of the points nearer than the readers to each other; rank correlation "
-            f"{_two(run['spearman'])} by point, {_two(run['landmark_spearman'])} by landmark"
+            f"run: mean error {run['mean_error']:.2f} {unit} where the readers are {run['mean_disagreement']:.2f} "
+            f"{unit} apart; {run['within_percent']:.0f} % of the points nearer than the readers to each other; rank "
+            f"correlation {_two(run['spearman'])} by point, {_two(run['landmark_spearman'])} by landmark"
         )
-        lines += [f"  readers up to {top:.2f} apart: error {error:.2f} ({n} points)" for top, _, error, n in run["bins"]]
+        lines += [
+            f"  readers up to {top:.2f} apart: error {error:.2f} ({n} points)" for top, _, error, n in run["bins"]
+        ]
     return "\n".join(lines)
 
 
@@ -198,13 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             tables = {path.stem.removeprefix("landmarks_"): path for path in args.readers}
             readings = from_tables(tables, None)
             if spacing is not None:
-                readings = Readings(
-                    readings.readers,
-                    readings.images,
-                    readings.landmarks,
-                    readings.points,
-                    np.tile(spacing, (len(readings.images), 1)),
-                )
+                readings = replace(readings, spacing=np.tile(spacing, (len(readings.images), 1)))
+        if args.without:
+            readings = leave_out(readings, args.without)
         found = measure(readings, args.run)
         if args.output is not None:
             with atomic_file(args.output) as file:

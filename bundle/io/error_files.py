@@ -61,14 +61,16 @@ def read_errors(path: str | Path) -> ErrorFile:
     for row in reader:
         key = (row["image"], row["landmark"])
         if key in cells:
-            raise BundleError(f"{path}, line {reader.line_num}: {key[0]}, {key[1]} is there twice; run the evaluation again.")
+            raise BundleError(
+                f"{path}, line {reader.line_num}: {key[0]}, {key[1]} is there twice; run the evaluation again."
+            )
         cells[key] = (_error(row["error_px"], path, reader.line_num), _error(row["error_mm"], path, reader.line_num))
     images = tuple(dict.fromkeys(image for image, _ in cells))
     landmarks = tuple(dict.fromkeys(landmark for _, landmark in cells))
     if not cells or len(cells) != len(images) * len(landmarks):
         raise BundleError(
-            f"{path} has {len(cells)} rows for {len(images)} images of {len(landmarks)} landmarks: it is not complete, run "
-            "the evaluation again."
+            f"{path} has {len(cells)} rows for {len(images)} images of {len(landmarks)} landmarks: it is not complete, "
+            "run the evaluation again."
         )
     both = np.array([[cells[image, landmark] for landmark in landmarks] for image in images], dtype=np.float64)
     return ErrorFile(path, images, landmarks, both[..., 0], both[..., 1])
@@ -82,5 +84,7 @@ def _error(text: str | None, path: Path, line: int) -> float:
     except ValueError:
         value = -1.0
     if not value >= 0:
-        raise BundleError(f"{path}, line {line}: found the error {text!r}, expected a number of at least 0; mend the file.")
+        raise BundleError(
+            f"{path}, line {line}: found the error {text!r}, expected a number of at least 0; mend the file."
+        )
     return value

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import stats
 from torch import Tensor
 
@@ -79,8 +78,8 @@ def compare_errors(
     resampled = resampled[~resampled.isnan()]
     low, high = percentile_interval(resampled, level)
     other_side = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
-    by_image = change.nanmean(dim=1)
-    by_image = by_image[~by_image.isnan()].cpu().numpy()
+    means = change.nanmean(dim=1)
+    by_image = means[~means.isnan()].cpu().numpy()
     return Comparison(
         images=len(by_image),
         points=int(both.sum()),

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.utils import MetricReduction
 from torch import Tensor
 
 from bundle.errors import ConfigError
@@ -55,9 +54,7 @@ def summarise(errors: Tensor, by_landmark: bool = False) -> ErrorSummary:
     mean = values.nanmean(dim=0) if len(values) else values.new_full((values.shape[1],), math.nan)
     deviation = (values - mean).square().nanmean(dim=0).sqrt() if len(values) else mean
     largest = torch.where(known, values, -math.inf).amax(dim=0) if len(values) else mean
-    found = ErrorSummary(
-        count, mean, deviation, _median(values, count), largest.masked_fill(count == 0, math.nan)
-    )
+    found = ErrorSummary(count, mean, deviation, _median(values, count), largest.masked_fill(count == 0, math.nan))
     return found if by_landmark else ErrorSummary(*(getattr(found, name)[0] for name in ErrorSummary.__annotations__))
 
 

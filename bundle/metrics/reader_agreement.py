@@ -33,8 +33,8 @@ def reader_agreement(points: Tensor, spacing: Tensor | None = None) -> ReaderAgr
     """Compare readers.
 
     Args:
-        points: (K, M, N, 2), the points of K readers in M images, ``(x, y)`` in pixels; NaN where one gave none. A point
-            counts only where every reader gave it.
+        points: (K, M, N, 2), the points of K readers in M images, ``(x, y)`` in pixels; NaN where one gave none. A
+            point counts only where every reader gave it.
         spacing: mm a pixel ``(x, y)`` of each image, (M, 2); None leaves the distances in pixels.
 
     Raises:
@@ -45,9 +45,7 @@ def reader_agreement(points: Tensor, spacing: Tensor | None = None) -> ReaderAgr
     given = points.isfinite().all(dim=-1).all(dim=0)
     points = points.masked_fill(~given[..., None], math.nan)
     mean = points.mean(dim=0)
-    between = {
-        (i, j): radial_error(points[i], points[j], spacing) for i, j in combinations(range(len(points)), 2)
-    }
+    between = {(i, j): radial_error(points[i], points[j], spacing) for i, j in combinations(range(len(points)), 2)}
     return ReaderAgreement(
         tuple(radial_error(reader, mean, spacing) for reader in points),
         between,
@@ -98,9 +96,7 @@ def error_against_readers(errors: Tensor, disagreement: Tensor, bins: int = 5) -
         raise ValueError("errors: expected points that the readers gave as well, got none.")
     known_error, known_apart = error[both], apart[both]
     columns = [index for index in range(error.shape[1]) if both[:, index].any()]
-    by_landmark = [
-        [float(values[both[:, index], index].mean()) for index in columns] for values in (error, apart)
-    ]
+    by_landmark = [[float(values[both[:, index], index].mean()) for index in columns] for values in (error, apart)]
     order = np.argsort(known_apart, kind="stable")
     groups = [group for group in np.array_split(order, bins) if len(group)]
     return ErrorAgainstReaders(

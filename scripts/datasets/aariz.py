@@ -1,8 +1,8 @@
 """Aariz (also CEPHA29): 1000 cephalograms of seven machines, 29 landmarks, two readers.
 
 ``train|valid|test/Cephalograms/<id>.png``, ``.../Annotations/Cephalometric Landmarks/Senior Orthodontists/<id>.json``
-(and ``Junior Orthodontists``), and ``cephalogram_machine_mappings.csv`` with the mm a pixel of each image. An annotation
-has ``landmarks``: a list of ``{"symbol": "A", "value": {"x": 1412, "y": 1280}}``.
+(and ``Junior Orthodontists``), and ``cephalogram_machine_mappings.csv`` with the mm a pixel of each image. An
+annotation has ``landmarks``: a list of ``{"symbol": "A", "value": {"x": 1412, "y": 1280}}``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets.files import DataSetError, arrange, csv_rows, find_file, images_below, name_order, point, positive, read_json
+
+from datasets.files import (
+    DataSetError,
+    arrange,
+    csv_rows,
+    find_file,
+    images_below,
+    name_order,
+    point,
+    positive,
+    read_json,
+)
 from datasets.records import DataSet, LabelledImage
 
 PARTS = {"train": "training", "valid": "validation", "test": "testing"}
@@ -60,7 +71,7 @@ def read_aariz(source: Path) -> DataSet:
     return DataSet(
         name="aariz",
         title="Aariz (CEPHA29), cephalograms of seven machines (Khalid et al., arXiv:2302.07797)",
-        licence="CC BY-NC-ND 4.0 as stated with the download: read its terms",
+        licence="the terms stated with the download: read them before use",
         landmark_names=names,
         images=images,
         layout="aariz",
@@ -70,7 +81,9 @@ def read_aariz(source: Path) -> DataSet:
     )
 
 
-def _points(readers: dict[str, dict[str, tuple[float, float]]], names: tuple[str, ...], image: str) -> dict[str, np.ndarray]:
+def _points(
+    readers: dict[str, dict[str, tuple[float, float]]], names: tuple[str, ...], image: str
+) -> dict[str, np.ndarray]:
     return {reader: arrange(symbols, names, f"image {image}, reader {reader}") for reader, symbols in readers.items()}
 
 

@@ -10,12 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from datasets.files import DataSetError
-from datasets.records import DataSet
 from PIL import Image
 from tqdm import tqdm
 
 from bundle.io.radiographs import read_radiograph
+from datasets.files import DataSetError
+from datasets.records import DataSet
 
 #: Side of the thumbnails that are compared.
 THUMBNAIL = 48
@@ -65,7 +65,8 @@ def look_at(data: DataSet) -> dict[str, Look]:
     Raises:
         ImageError: when one cannot be read.
     """
-    return {image.image_id: _look(image.path) for image in tqdm(data.images, desc="images", unit="image")}
+    with tqdm(data.images, desc="images", unit="image") as shown:  # a bar that an error ends has a line of its own
+        return {image.image_id: _look(image.path) for image in shown}
 
 
 def _look(path: Path) -> Look:
@@ -101,8 +102,11 @@ def find_duplicates(data: DataSet, looks: dict[str, Look]) -> list[Duplicate]:
 
 
 def drop_duplicates(data: DataSet, duplicates: Sequence[Duplicate]) -> list[str]:
-    """Which images to leave out so that none is there twice: of a pair that of the earlier split, so that no image that
-    is measured has been seen before; within a split the second one."""
+    """Which images to leave out so that none is there twice.
+
+    Of a pair it is the image of the earlier split, so that no image that is measured has been seen before; within a
+    split it is the second one.
+    """
     rank = {image.image_id: (image.split == "testing", image.split == "validation") for image in data.images}
     dropped: set[str] = set()
     for pair in duplicates:
@@ -124,7 +128,10 @@ def check(data: DataSet, looks: dict[str, Look]) -> list[str]:
     if not data.images:
         raise DataSetError(f"{data.name} has no image with landmarks: check the folder.")
     remarks = [*_counts(data), *_sizes(data, looks), *_places(data, looks), *_order(data)]
-    for names, text in ((data.without_image, "annotated, but there is no such image"), (data.without_landmarks, "not annotated")):
+    for names, text in (
+        (data.without_image, "annotated, but there is no such image"),
+        (data.without_landmarks, "not annotated"),
+    ):
         if names:
             remarks.append(f"{len(names)} image(s) {text}: {_listed(names)}.")
     return remarks

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
 from datasets.files import DataSetError, arrange, find_file, point, positive, read_json
 from datasets.metaimage_stack import stacked_images
 from datasets.records import DataSet, LabelledImage
-from PIL import Image
 
 LANDMARKS = tuple(str(number) for number in range(1, 39))
 
@@ -28,7 +29,9 @@ def read_cl_detection2023(source: Path, output: Path) -> DataSet:
     truth, stack = find_file(source, "train-gt.json"), find_file(source, "train_stack.mha")
     stack = stack or find_file(source, "train-stack.mha")
     if truth is None or stack is None:
-        raise DataSetError(f"{source} has not both train-gt.json and train_stack.mha: unpack the challenge's files there.")
+        raise DataSetError(
+            f"{source} has not both train-gt.json and train_stack.mha: unpack the challenge's files there."
+        )
     points, scales = _points(truth)
     folder = output / "images"
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,7 @@ def read_cl_detection2023(source: Path, output: Path) -> DataSet:
     return DataSet(
         name="cl_detection2023",
         title="CL-Detection 2023, cephalograms of several centres (MICCAI challenge)",
-        licence="CC BY-NC 4.0 as stated by the organisers; given to registered participants, do not pass it on",
+        licence="the terms that participants sign (reported as CC BY-NC 4.0): do not pass the images on",
         landmark_names=LANDMARKS,
         images=images,
         layout="challenge",

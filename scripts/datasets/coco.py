@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from datasets.files import DataSetError, images_below, point, read_json
 from datasets.records import DataSet, LabelledImage
 
@@ -63,8 +64,8 @@ def _annotations(source: Path) -> tuple[Path, dict[str, Any]]:
     ]
     if len(fitting) != 1:
         raise DataSetError(
-            f"{source} has {len(fitting)} JSON files with images, annotations and categories, expected one: export COCO "
-            "keypoints into a folder of its own."
+            f"{source} has {len(fitting)} JSON files with images, annotations and categories, expected one: export "
+            "COCO keypoints into a folder of its own."
         )
     return fitting[0]
 
@@ -72,7 +73,9 @@ def _annotations(source: Path) -> tuple[Path, dict[str, Any]]:
 def _names(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
     categories = [category for category in content["categories"] if category.get("keypoints")]
     if len(categories) != 1:
-        raise DataSetError(f"{file} has {len(categories)} categories with keypoints, expected one: export one skeleton.")
+        raise DataSetError(
+            f"{file} has {len(categories)} categories with keypoints, expected one: export one skeleton."
+        )
     return tuple(str(name) for name in categories[0]["keypoints"])
 
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+from bundle.io.landmark_files.checks import read_text
 from datasets.files import DataSetError, arrange, find_file, images_below, name_order, point
 from datasets.records import DataSet, LabelledImage
-
-from bundle.io.landmark_files.checks import read_text
 
 
 def read_cvat(source: Path) -> DataSet:
@@ -25,7 +24,9 @@ def read_cvat(source: Path) -> DataSet:
     """
     file = find_file(source, "annotations.xml")
     if file is None:
-        raise DataSetError(f"{source} has no annotations.xml: export the task as CVAT for images 1.1 and unpack it there.")
+        raise DataSetError(
+            f"{source} has no annotations.xml: export the task as CVAT for images 1.1 and unpack it there."
+        )
     root = _parse(file)
     files = images_below(source)
     named: dict[str, dict[str, tuple[float, float]]] = {}
@@ -42,7 +43,9 @@ def read_cvat(source: Path) -> DataSet:
         else:
             missing.append(name)
     if not named:
-        raise DataSetError(f"{file} has no points on an image that is there: put the images beside it, or annotate them.")
+        raise DataSetError(
+            f"{file} has no points on an image that is there: put the images beside it, or annotate them."
+        )
     names = name_order(named.values())
     return DataSet(
         name=source.resolve().name,

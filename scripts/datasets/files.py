@@ -111,7 +111,9 @@ def point(value: Any, where: str) -> tuple[float, float]:
     try:
         x, y = (float(number) for number in value[:2])
     except (TypeError, ValueError, IndexError, KeyError):
-        raise DataSetError(f"{where} is {value!r}, expected two numbers x and y: mend or leave out the point.") from None
+        raise DataSetError(
+            f"{where} is {value!r}, expected two numbers x and y: mend or leave out the point."
+        ) from None
     if not (math.isfinite(x) and math.isfinite(y)):
         raise DataSetError(f"{where} is {value!r}, expected two finite numbers: mend or leave out the point.")
     return x, y

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bundle.io.landmark_files import match_row, read_landmark_table
 from datasets.files import DataSetError, images_below
 from datasets.records import DataSet, LabelledImage
-
-from bundle.io.landmark_files import match_row, read_landmark_table
 
 
 def read_folder(source: Path) -> DataSet:
@@ -35,11 +34,15 @@ def read_folder(source: Path) -> DataSet:
         sets = {reader: read[reader][row] for reader, row in rows.items() if row is not None}
         other = [reader for reader, found in sets.items() if found.names != names]
         if other:
-            raise DataSetError(f"{tables[other[0]]} has other landmarks than the other tables: give all the same columns.")
+            raise DataSetError(
+                f"{tables[other[0]]} has other landmarks than the other tables: give all the same columns."
+            )
         used.add(str(next(iter(rows.values()))))
         images.append(LabelledImage(name, path, "testing", {reader: found.points for reader, found in sets.items()}))
     if not images:
-        raise DataSetError(f"{source} has no image that all its tables name: the first column must hold the file names.")
+        raise DataSetError(
+            f"{source} has no image that all its tables name: the first column must hold the file names."
+        )
     return DataSet(
         name=source.resolve().name,
         title=f"folder {source.resolve().name}",

@@ -42,11 +42,13 @@ def read_hand(source: Path) -> DataSet:
         split = "testing" if len(rows) == TOTAL and index >= TRAINING else "training"
         images.append(LabelledImage(name, files[name], split, {"payer": points}))
     if not images:
-        raise DataSetError(f"{source} has no image named in {table.name}, such as {rows[0][0]}.jpg: put the images there.")
+        raise DataSetError(
+            f"{source} has no image named in {table.name}, such as {rows[0][0]}.jpg: put the images there."
+        )
     return DataSet(
         name="hand",
         title="Hand radiographs of the Digital Hand Atlas, landmarks of Payer et al. (Med Image Anal 54, 2019)",
-        licence="images: terms of the Digital Hand Atlas (IPILab, USC), for research; landmarks: as their repository says",
+        licence="images: the terms of the Digital Hand Atlas (IPILab, USC); landmarks: those of their repository",
         landmark_names=tuple(str(number) for number in range(1, COUNT + 1)),
         images=images,
         layout="payer",

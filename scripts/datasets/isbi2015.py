@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from datasets.files import DataSetError, csv_rows, find_file, find_folder, images_below, pairs
 from datasets.records import DataSet, LabelledImage
 
@@ -49,9 +50,7 @@ def _challenge(source: Path) -> dict[str, Reading]:
         folder = find_folder(source, f"400_{reader}")
         if folder is None:
             continue
-        readings[reader] = {
-            _number(path.stem, str(path)): _text_file(path) for path in sorted(folder.glob("*.txt"))
-        }
+        readings[reader] = {_number(path.stem, str(path)): _text_file(path) for path in sorted(folder.glob("*.txt"))}
     return {reader: reading for reader, reading in readings.items() if reading}
 
 
@@ -125,7 +124,9 @@ def _table(path: Path, rows: list[list[str]], scale: float) -> Reading:
 
 def _number(name: str, where: str) -> int:
     if not name.isdecimal() or not 1 <= int(name) <= 400:
-        raise DataSetError(f"{where} is of the image {name!r}, expected a number from 001 to 400: it is another data set.")
+        raise DataSetError(
+            f"{where} is of the image {name!r}, expected a number from 001 to 400: it is another data set."
+        )
     return int(name)
 
 

@@ -60,10 +60,14 @@ def _points(path: Path, shapes: list[Any]) -> dict[str, tuple[float, float]]:
             raise DataSetError(f"{path} has a shape of the type {kind!r}, expected points only: remove it.")
         label = str(shape.get("label", ""))
         if not label or label in found:
-            raise DataSetError(f"{path} has the label {label!r} {'twice' if label else 'on a point'}: name each point once.")
+            raise DataSetError(
+                f"{path} has the label {label!r} {'twice' if label else 'on a point'}: name each point once."
+            )
         listed = shape.get("points")
         if not isinstance(listed, list) or len(listed) != 1:
-            raise DataSetError(f"{path}, point {label}: expected one pair of numbers, got {listed!r:.60}; mend the file.")
+            raise DataSetError(
+                f"{path}, point {label}: expected one pair of numbers, got {listed!r:.60}; mend the file."
+            )
         x, y = point(listed[0], f"{path}, point {label}")
         found[label] = (x - 0.5, y - 0.5)
     if not found:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets.checks import Duplicate, Look, consecutive
-from datasets.records import SPLITS, DataSet, LabelledImage
 
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable, spreadsheet_safe
+from datasets.checks import Duplicate, Look, consecutive
+from datasets.records import SPLITS, DataSet, LabelledImage
 
 SCHEMA = "one-shot-landmarks/data-list/1"
 
@@ -45,7 +45,9 @@ def write_data_set(
     """
     splits = {split: [image for image in data.images if image.split == split] for split in SPLITS}
     splits = {split: images for split, images in splits.items() if images}
-    lists = {split: [_entry(image, folder, looks[image.image_id]) for image in images] for split, images in splits.items()}
+    lists = {
+        split: [_entry(image, folder, looks[image.image_id]) for image in images] for split, images in splits.items()
+    }
     several = len(data.readers) > 1
     readers = {reader: f"landmarks_{reader}.csv" for reader in data.readers} if several else {}
     document: dict[str, Any] = {
@@ -59,7 +61,9 @@ def write_data_set(
         "landmark_names": list(data.landmark_names),
         "landmarks": "landmarks.csv",
         "readers": readers,
-        "truth": "floor of the readers' mean" if several and data.whole_pixels else ("mean" if several else "one reader"),
+        "truth": "floor of the readers' mean"
+        if several and data.whole_pixels
+        else ("mean" if several else "one reader"),
         "splits": list(lists),
         **lists,
         "remarks": list(remarks),

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bundle.networks.encoders.catalogue import CATALOGUE
 from reproduction.budgets import BUDGETS, ENCODER_NETWORKS
 from reproduction.paper_figures import LOSSES, TABLE_1, TABLE_2, PaperFigure
-
-from bundle.networks.encoders.catalogue import CATALOGUE
 
 #: How the paper's loss is replaced in the global stage; None is the paper's own.
 LOSS_TARGETS: dict[str, dict[str, Any] | None] = {
@@ -195,7 +194,9 @@ def losses(choice: Choice) -> Plan:
 def encoders(choice: Choice) -> Plan:
     """Figure 4a: the frozen features of each encoder, with BDM and without training."""
     names = ["xfeat", *CATALOGUE]
-    rows = [Row("bdm" if name == "xfeat" else f"bdm-{name}", name, None, _encoder_reason(choice, name)) for name in names]
+    rows = [
+        Row("bdm" if name == "xfeat" else f"bdm-{name}", name, None, _encoder_reason(choice, name)) for name in names
+    ]
     cells = [
         _zero_shot(choice, row.key, name, **({} if name == "xfeat" else {"facet": "key"}))
         for row, name in zip(rows, names)
@@ -215,9 +216,7 @@ def facets(choice: Choice) -> Plan:
 
 def layers(choice: Choice) -> Plan:
     """Figure 4c: the twelve blocks; ``layer 9`` is the paper's choice, block 8 counted from 0."""
-    return _vit_plan(
-        choice, "Layers without training (figure 4c)", {f"layer {i + 1}": {"block": i} for i in range(12)}
-    )
+    return _vit_plan(choice, "Layers without training (figure 4c)", {f"layer {i + 1}": {"block": i} for i in range(12)})
 
 
 def _vit_plan(choice: Choice, title: str, settings: Mapping[str, Mapping[str, Any]]) -> Plan:

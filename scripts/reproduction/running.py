@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reproduction.cells import Cell, Training
-from reproduction.dataset import ReproductionData
-
 from bundle import __version__
 from bundle.checkpoint import read_checkpoint, write_checkpoint
 from bundle.errors import BundleError
+from reproduction.cells import Cell, Training
+from reproduction.dataset import ReproductionData
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,9 +87,7 @@ class Runner:
             return folder / "model.pt"
         return without_local_decoder(folder / "model.pt", folder / "model_global.pt")
 
-    def _step(
-        self, run_id: str, overlays: Sequence[str], settings: Mapping[str, Any], folder: Path
-    ) -> dict[str, Any]:
+    def _step(self, run_id: str, overlays: Sequence[str], settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """One command of the bundle, unless ``done.json`` says that exactly this one was done."""
         done = folder / "done.json"
         overlay = folder / f"{run_id}.json"
@@ -110,8 +107,7 @@ class Runner:
         (folder / "command.txt").write_text(f"{line}\n", encoding="utf-8")
         self.say(f"{folder.name}: {run_id} ...")
         start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        with (folder / f"{run_id}.log").open("w", encoding="utf-8") as log:
-            status = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+        status = launch(command, folder / f"{run_id}.log")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if status:
             raise BundleError(
@@ -131,6 +127,12 @@ class Runner:
         partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
         partial.replace(done)
         return record
+
+
+def launch(command: Sequence[str], log: Path) -> int:
+    """Run a command from the folder of the bundle with its output in a file; the exit status."""
+    with log.open("w", encoding="utf-8") as file:
+        return subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
 
 
 def _overlay_file(name: str, output: Path) -> str:

@@ -8,14 +8,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from bundle.writers.atomic import atomic_file
 from reproduction.cells import Cell, Plan, Row
 from reproduction.dataset import ReproductionData
 from reproduction.paper_figures import TABLE_1_OTHERS, PaperFigure
 
-from bundle.writers.atomic import atomic_file
-
 #: What a missing figure looks like.
-NONE = "–"
+NONE = "-"
 
 
 def write_table(
@@ -83,12 +82,14 @@ def _figures(figure: PaperFigure, radii: Sequence[str]) -> list[str]:
     return [NONE if figure.mre_mm is None else f"{figure.mre_mm:.2f}", *rates]
 
 
-def _notes(plan: Plan, found: Sequence[tuple[Cell, Mapping[str, Any]]], data: ReproductionData, training: str) -> list[str]:
+def _notes(
+    plan: Plan, found: Sequence[tuple[Cell, Mapping[str, Any]]], data: ReproductionData, training: str
+) -> list[str]:
     counted = [metrics for _, metrics in found]
     images = counted[0]["images"] if counted else len(data.entries)
     notes = [
         f"Measured on the split {data.split} of {data.name}: {images} images beside the template {data.template.stem}.",
-        "Nothing was selected on these images: the decoders are those of the last step, the settings were fixed before.",
+        "Nothing was selected on these images: settings were fixed before, the decoders are those of the last step.",
     ]
     if any(cell.training is not None for cell, _ in found):
         notes.append(f"Training: {training}. Mean ± deviation over the seeds.")
@@ -112,11 +113,19 @@ def _latex(lines: Sequence[Sequence[str]]) -> str:
     escaped = [[_escape(cell) for cell in line] for line in lines]
     header, *rows = (" & ".join(line) + r" \\" for line in escaped)
     columns = "lll" + "r" * (len(lines[0]) - 3)
-    body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    body = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        header,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     return "\n".join(body) + "\n"
 
 
 def _escape(text: str) -> str:
     for character in "&%_#":
         text = text.replace(character, f"\\{character}")
-    return text.replace("±", r"$\pm$").replace("–", "--")
+    return text.replace("±", r"$\pm$")
