@@ -1,8 +1,8 @@
 r"""Compare two evaluations of the same images: is the second better than the first, and by how much?
 
 Both are folders that ``run evaluation`` wrote (or their metrics.csv). Only points that both measured count. Printed,
-and with --output written as JSON, are the mean errors, their difference with a 95 % bootstrap interval over images, the p
-value of Wilcoxon's signed-rank test, effect sizes, and each landmark's difference with Holm's correction.
+and with --output written as JSON, are the mean errors, their difference with a 95 % bootstrap interval over images, the
+p value of Wilcoxon's signed-rank test, effect sizes, and each landmark's difference with Holm's correction.
 
 Example:
     python scripts/compare_runs.py output/evaluation_before output/evaluation_after --output comparison.json

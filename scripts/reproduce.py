@@ -1,8 +1,8 @@
 r"""Run a table or figure of the paper on a prepared data set, and write it with the paper's figures beside ours.
 
 Each cell is a training or an evaluation of the bundle in a folder of its own, with its command, its configuration and
-its log. What is done is not done again, so an interrupted run goes on with the same command. Settings are fixed
-beforehand; nothing is selected on the images that are measured.
+its log. What is done is not done again, so an interrupted run goes on with the same command. Nothing is selected on the
+images that are measured: the decoders are those of the last step.
 
 Example:
     python scripts/prepare_dataset.py isbi2015 --source DOWNLOAD --output data/isbi2015
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = PLANS[args.what](choice)
         runner = Runner(data, write_images(data, output / f"images-{data.split}.json"), output)
         found = [(cell, runner.run(cell)) for cell in plan.cells]
-        written = write_table(output / args.what, plan, found, data, describe(args.budget))
+        written = write_table(output / args.what, plan, found, data, describe(args.budget), runner.spent)
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

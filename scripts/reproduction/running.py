@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,21 @@ class Runner:
         images: the data list of the images.
         output: the folder of the reproduction.
         say: what progress is told to.
+        spent: seconds of each step, ``"wall"`` and ``"processor"``, by the name of its folder; of a step that was
+            interrupted those of its last start.
     """
 
     data: ReproductionData
     images: Path
     output: Path
     say: Any = print
+    spent: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Run a cell, or read what an earlier start has found.
 
         Returns:
-            ``metrics.json`` of the evaluation, with the seconds of the cell under ``"seconds"``.
+            ``metrics.json`` of the evaluation.
 
         Raises:
             BundleError: when a command of the cell fails; its log is in the folder.
@@ -65,9 +68,8 @@ class Runner:
             "output_dir": str(self.output / "cells" / cell.name / "evaluation"),
         }
         folder = self.output / "cells" / cell.name
-        record = self._step("evaluation", overlays, settings, folder)
-        metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
-        return {**metrics, "seconds": record["seconds"]}
+        self._step("evaluation", overlays, settings, folder)
+        return json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
 
     def _paper_network(self, cell: Cell) -> list[str]:
         """Network and matching of the paper, where no checkpoint has them."""
@@ -87,7 +89,7 @@ class Runner:
             return folder / "model.pt"
         return without_local_decoder(folder / "model.pt", folder / "model_global.pt")
 
-    def _step(self, run_id: str, overlays: Sequence[str], settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    def _step(self, run_id: str, overlays: Sequence[str], settings: Mapping[str, Any], folder: Path) -> None:
         """One command of the bundle, unless ``done.json`` says that exactly this one was done."""
         done = folder / "done.json"
         overlay = folder / f"{run_id}.json"
@@ -98,7 +100,8 @@ class Runner:
         if done.is_file():
             record = json.loads(done.read_text(encoding="utf-8"))
             if record.get("fingerprint") == fingerprint:
-                return record
+                self.spent[folder.name] = record["seconds"]
+                return
             self.say(f"{folder.name}: its settings have changed, it is run again")
             done.unlink()
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +129,7 @@ class Runner:
         partial = done.with_suffix(".partial")
         partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
         partial.replace(done)
-        return record
+        self.spent[folder.name] = record["seconds"]
 
 
 def launch(command: Sequence[str], log: Path) -> int:

@@ -18,7 +18,12 @@ NONE = "-"
 
 
 def write_table(
-    stem: Path, plan: Plan, found: Sequence[tuple[Cell, Mapping[str, Any]]], data: ReproductionData, training: str
+    stem: Path,
+    plan: Plan,
+    found: Sequence[tuple[Cell, Mapping[str, Any]]],
+    data: ReproductionData,
+    training: str,
+    spent: Mapping[str, Mapping[str, float]],
 ) -> list[Path]:
     """Write the table.
 
@@ -28,6 +33,7 @@ def write_table(
         found: each cell with its ``metrics.json``.
         data: what was measured on.
         training: the length of the training, in words.
+        spent: seconds of each step, as :class:`reproduction.running.Runner` has them.
 
     Returns:
         the files: Markdown, CSV, LaTeX.
@@ -51,7 +57,7 @@ def write_table(
         ]
     paths = [stem.with_suffix(suffix) for suffix in (".md", ".csv", ".tex")]
     with atomic_file(paths[0]) as file:
-        file.write(_markdown(plan, lines, _notes(plan, found, data, training)))
+        file.write(_markdown(plan, lines, _notes(plan, found, data, training, spent)))
     with atomic_file(paths[1]) as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
     with atomic_file(paths[2]) as file:
@@ -83,21 +89,30 @@ def _figures(figure: PaperFigure, radii: Sequence[str]) -> list[str]:
 
 
 def _notes(
-    plan: Plan, found: Sequence[tuple[Cell, Mapping[str, Any]]], data: ReproductionData, training: str
+    plan: Plan,
+    found: Sequence[tuple[Cell, Mapping[str, Any]]],
+    data: ReproductionData,
+    training: str,
+    spent: Mapping[str, Mapping[str, float]],
 ) -> list[str]:
     counted = [metrics for _, metrics in found]
     images = counted[0]["images"] if counted else len(data.entries)
     notes = [
         f"Measured on the split {data.split} of {data.name}: {images} images beside the template {data.template.stem}.",
-        "Nothing was selected on these images: settings were fixed before, the decoders are those of the last step.",
+        "Nothing was selected by this run: the decoders are those of the last step.",
     ]
+    if any(name.startswith("xfeat-") for name in (cell.name for cell, _ in found)):
+        notes.append("XFeat's working size was chosen before, on 40 images of the split training of isbi2015.")
     if any(cell.training is not None for cell, _ in found):
         notes.append(f"Training: {training}. Mean ± deviation over the seeds.")
     if any(row.paper is not None and row.paper[1] != data.overlay for row in plan.rows):
         notes.append("The paper's figures are of another data set (hand): compare the steps, not the numbers.")
-    seconds = sum(metrics["seconds"]["processor"] for metrics in counted)
-    if counted:
-        notes.append(f"The evaluations took {seconds / 60:.0f} minutes of processor time.")
+    if spent:
+        minutes = {clock: sum(step[clock] for step in spent.values()) / 60 for clock in ("processor", "wall")}
+        notes.append(
+            f"All steps together took {minutes['processor']:.0f} minutes of processor time, {minutes['wall']:.0f} "
+            "minutes by the clock, a step that was interrupted counting from its last start."
+        )
     return notes
 
 

@@ -101,7 +101,11 @@ def test_table_2_and_what_it_shares(dataset: Path, in_this_process: list[str], t
     paper = [row for row in rows if row[1] == "hand"]
     assert [row[3] for row in paper] == ["3.72", "2.82", "1.86", "1.41"] and paper[3][4] == "86.66"
     markdown, latex = (output / "table2.md").read_text(), (output / "table2.tex").read_text()
-    assert "| + BDM (paper) | hand |" in markdown and "Nothing was selected" in markdown
+    assert (
+        "| + BDM (paper) | hand |" in markdown
+        and "Nothing was selected by this run" in markdown
+        and "minutes of processor time" in markdown
+    )
     assert latex.count(r"\\") == 9 and r"SDR 2 mm \%" in latex
     record = json.loads((output / "cells" / "xfeat-bdm" / "done.json").read_text())
     assert record["command"].startswith("python -m monai.bundle run evaluation") and record["settings"]["matching#k"]
@@ -184,8 +188,9 @@ def test_one_cell_as_a_command(dataset: Path, tmp_path: Path) -> None:
     plan = cells.table2(cells.Choice("head", "xfeat", {}, [0], "small"))
     data = reproduce.read_data(dataset, "training", None)
     images = reproduce.write_images(data, tmp_path / "out" / "images.json")
-    found = running.Runner(data, images, tmp_path / "out").run(plan.cells[1])
-    assert found["images"] == 3 and found["seconds"]["processor"] > 0 and found["schema"]
+    runner = running.Runner(data, images, tmp_path / "out")
+    found = runner.run(plan.cells[1])
+    assert found["images"] == 3 and found["schema"] and runner.spent["xfeat-bdm"]["processor"] > 0
     assert "3 images" in (tmp_path / "out" / "cells" / "xfeat-bdm" / "evaluation.log").read_text()
 
 
