@@ -14,10 +14,11 @@ from bundle.data.readable import Failures
 from bundle.errors import one_line
 from bundle.handlers.items import decollated_items
 from bundle.handlers.prediction_saver import mean_seconds, open_results, stop_for_failures, write_error_table
+from bundle.handlers.run_statistics import RESAMPLES, run_statistics
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.metrics.radial_error import radial_error
 from bundle.ranks import is_first
-from bundle.writers.metrics_report import LandmarkErrors, build_report, format_summary, write_report
+from bundle.writers.metrics_report import FAILURE_MM, LandmarkErrors, build_report, format_summary, write_report
 
 
 class EvaluationSaver:
@@ -31,6 +32,9 @@ class EvaluationSaver:
         stopwatch: what measured the seconds an image.
         journal: where the errors of each image are noted, so that a killed run goes on.
         radii: radii of the successful detection rate, in mm.
+        failure_mm: error in mm beyond which a landmark counts as a failure.
+        resamples: draws of the bootstrap intervals.
+        seed: seed of these draws.
     """
 
     def __init__(
@@ -42,6 +46,9 @@ class EvaluationSaver:
         stopwatch: Stopwatch,
         journal: Journal,
         radii: Sequence[float],
+        failure_mm: float = FAILURE_MM,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.names = tuple(names)
@@ -50,6 +57,9 @@ class EvaluationSaver:
         self.stopwatch = stopwatch
         self.journal = journal
         self.radii = tuple(float(radius) for radius in radii)
+        self.failure_mm = failure_mm
+        self.resamples = resamples
+        self.seed = seed
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -80,6 +90,13 @@ class EvaluationSaver:
                 self.names,
                 *(np.array([row[key] for row in rows], dtype=np.float64).reshape(shape) for key in ("px", "mm")),
             )
+            statistics = run_statistics(
+                errors,
+                self.radii,
+                failure_mm=self.failure_mm,
+                resamples=self.resamples,
+                seed=self.seed,
+            )
             report = build_report(
                 errors,
                 self.radii,
@@ -87,6 +104,7 @@ class EvaluationSaver:
                 images_without_truth=self.cases.without_truth,
                 truth_without_image=self.cases.without_image,
                 failed_images=[Path(file).name for file, _ in failures.rows],
+                statistics=statistics,
             )
             report["template_left_out"] = list(self.cases.template_copies)
             write_report(self.output_dir, errors, report)

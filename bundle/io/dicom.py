@@ -15,8 +15,8 @@ from bundle.io.decoded import DecodedImage
 from bundle.io.dicom_geometry import element, pixel_spacing, slicer_pixel_to_lps
 from bundle.io.dicom_shutter import hidden_pixels
 from bundle.io.dicom_side import laterality, rows_towards
-from bundle.io.jpeg_extended import decode_extended_jpeg, decodes_extended_jpeg
 from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
+from bundle.io.jpeg_extended import decode_extended_jpeg, decodes_extended_jpeg
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
 

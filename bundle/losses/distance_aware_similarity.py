@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bundle.errors import ConfigError
 from bundle.geometry import cell_grid
-
-#: Of a vector of features; shorter ones are as good as zero.
-SMALLEST_LENGTH = 1e-12
+from bundle.losses.similarity_maps import similarity_maps
 
 
 class DistanceAwareSimilarityLoss(nn.Module):
@@ -45,20 +42,9 @@ class DistanceAwareSimilarityLoss(nn.Module):
             scalar: the mean over the landmarks on the map; zero (with a gradient) when there is none.
         """
         _, _, rows, columns = features.shape
-        nearest = torch.nan_to_num(cells, nan=-1.0).round().long()
-        last = torch.tensor([columns - 1, rows - 1], device=cells.device)
-        inside = ((nearest >= 0) & (nearest <= last)).all(dim=-1)
-        column, row = nearest.clamp(min=0).minimum(last).unbind(dim=-1)
-
-        # The lengths divide the products instead of the features: one large map less, forward and backward.
-        cells_in_a_row = features.flatten(2)
-        lengths = torch.linalg.vector_norm(cells_in_a_row, dim=1, keepdim=True).clamp(min=SMALLEST_LENGTH)
-        own = cells_in_a_row.gather(2, (row * columns + column)[:, None].expand(-1, features.shape[1], -1))
-        similarity = torch.bmm(F.normalize(own, dim=1).transpose(1, 2), cells_in_a_row) / lengths
-
+        maps = similarity_maps(features, cells)
         grid = cell_grid((rows, columns), dtype=features.dtype, device=features.device)
-        centres = torch.stack([column, row], dim=-1).to(features.dtype)
+        centres = torch.stack([maps.column, maps.row], dim=-1).to(features.dtype)
         squared = (grid[None, None] - centres[:, :, None]).square().sum(dim=-1)
         target = torch.exp(-squared / (2 * self.sigma**2))
-        errors = (similarity - target).square().mean(dim=-1)
-        return (errors * inside).sum() / inside.sum().clamp(min=1)
+        return maps.mean_over_landmarks((maps.similarity - target).square().mean(dim=-1))

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ import numpy as np
 
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable, spreadsheet_safe
+
+#: The form of ``metrics.json``: a reader that does not know the number must not guess.
+SCHEMA = "one-shot-landmarks/metrics/1"
 
 #: From this error in mm on, exclusive, a landmark counts as a failure.
 FAILURE_MM = 10.0
@@ -65,6 +68,7 @@ def build_report(
     images_without_truth: Iterable[str] = (),
     truth_without_image: Iterable[str] = (),
     failed_images: Iterable[str] = (),
+    statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Sum up the errors of a run.
 
@@ -79,10 +83,13 @@ def build_report(
         images_without_truth: names of images that no row of the truth belongs to.
         truth_without_image: names of rows of the truth that belong to no image.
         failed_images: names of images that could not be read or measured.
+        statistics: further entries, as :func:`bundle.handlers.run_statistics.run_statistics` makes them; those under
+            ``"per_landmark"``, one for each landmark, go into the rows of that name.
 
     Returns:
         What ``metrics.json`` holds, None for every number that is unknown or infinite:
 
+        - ``schema``: name and version of this form.
         - ``mre_mm``, ``std_mm``, ``median_mm``, ``max_mm``: of the errors in mm; ``mre_px``: mean in pixels.
         - ``sdr``: percentage of points with ``error < radius`` by radius, as ``{"2.0": 85.3, ...}``.
         - ``failures_over_10mm_percent``: percentage of points with an error over 10 mm.
@@ -104,7 +111,11 @@ def build_report(
         {"name": printable(name), **_statistics(px, mm, radii)}
         for name, px, mm in zip(errors.landmark_names, errors.px.T, errors_mm.T)
     ]
+    further = dict(statistics or {})
+    for row, more in zip(per_landmark, further.pop("per_landmark", [])):
+        row.update(_for_json(more))
     return {
+        "schema": SCHEMA,
         "mre_mm": overall["mre_mm"],
         "std_mm": overall["std_mm"],
         "median_mm": overall["median_mm"],
@@ -120,8 +131,20 @@ def build_report(
         "images_without_truth": [printable(name) for name in images_without_truth],
         "truth_without_image": [printable(name) for name in truth_without_image],
         "failed_images": [printable(name) for name in failed_images],
+        **_for_json(further),
         "per_landmark": per_landmark,
     }
+
+
+def _for_json(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON does not know, and with text that UTF-8 can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _for_json(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_for_json(entry) for entry in value]
+    if isinstance(value, float):
+        return _number(value)
+    return printable(value) if isinstance(value, str) else value
 
 
 def _known(errors: np.ndarray) -> np.ndarray:
@@ -214,6 +237,9 @@ def format_summary(report: dict[str, Any]) -> str:
     else:
         if report["points_mm"] < report["points"]:
             remarks.append(f"The values in mm are those of the {report['points_mm']} points of known pixel spacing.")
+        if interval := report.get("intervals", {}).get("mre_mm"):
+            low, high = (_cell(bound, 2) for bound in interval)
+            remarks.append(f"MRE between {low} and {high} mm ({report['intervals']['level']:.0%} bootstrap interval).")
         failures, largest = report["failures_over_10mm_percent"], report["max_mm"]
         remarks.append(f"Over {FAILURE_MM:g} mm: {_cell(failures, 1)} % of the points; largest {_cell(largest, 2)} mm.")
     for title, key in (

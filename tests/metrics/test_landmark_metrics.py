@@ -16,6 +16,7 @@ from monai.data import MetaTensor
 
 from bundle.errors import ConfigError
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
+from bundle.metrics.error_summary import ErrorSummaryMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import RadialErrorMetric
 
@@ -227,6 +228,11 @@ def test_stays_on_the_device(metric_class: type[RadialErrorMetric], shape: tuple
         assert result.shape == dimensions + shape
 
 
+def several_metrics() -> tuple[RadialErrorMetric, ...]:
+    rates = SuccessfulDetectionRateMetric(), SuccessfulDetectionRateMetric(2.0)
+    return MeanRadialErrorMetric(), *rates, ErrorSummaryMetric()
+
+
 def measure_share(rank: int, folder: str) -> None:
     """One of two processes: the first measures five images, the second two."""
     torch.set_num_threads(1)
@@ -234,7 +240,7 @@ def measure_share(rank: int, folder: str) -> None:
     y_pred, y = random_points(7, 11)
     mine = slice(0, 5) if rank == 0 else slice(5, 7)
     results = []
-    for metric in (MeanRadialErrorMetric(), SuccessfulDetectionRateMetric(), SuccessfulDetectionRateMetric(2.0)):
+    for metric in several_metrics():
         feed(metric, y_pred[mine], y[mine], batch=2, as_list=rank == 1)
         results.append({reduction: metric.aggregate(reduction) for reduction in ("mean", "mean_batch", "none")})
     torch.save(results, Path(folder) / f"{rank}.pt")
@@ -246,9 +252,8 @@ def test_two_processes_of_unequal_shares_equal_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     torch.multiprocessing.spawn(measure_share, args=(str(tmp_path),), nprocs=2)
     y_pred, y = random_points(7, 11)
-    alone = (MeanRadialErrorMetric(), SuccessfulDetectionRateMetric(), SuccessfulDetectionRateMetric(2.0))
     for rank in (0, 1):
-        for metric, together in zip(alone, torch.load(tmp_path / f"{rank}.pt")):
+        for metric, together in zip(several_metrics(), torch.load(tmp_path / f"{rank}.pt")):
             metric.reset()
             feed(metric, y_pred, y, batch=7, as_list=False)
             for reduction, value in together.items():

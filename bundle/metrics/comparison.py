@@ -1,0 +1,147 @@
+"""Whether one run is better than another on the same images: paired bootstrap, Wilcoxon's test, effect sizes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from torch import Tensor
+
+from bundle.errors import ConfigError
+from bundle.metrics.bootstrap import draw_images, percentile_interval, resampled_means
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the same points; differences are second minus first, so that less than zero is better.
+
+    Attributes:
+        images: images with a point that both runs measured.
+        points: such points.
+        first: mean error of the first run over these points.
+        second: mean error of the second run over them.
+        difference: ``second - first``.
+        interval: bootstrap interval of the difference, images drawn in pairs.
+        bootstrap_p: two-sided p value of the bootstrap: twice the share of resamples on the other side of zero.
+        wilcoxon_p: p value of Wilcoxon's signed-rank test on the images' mean errors; NaN where all are equal.
+        rank_biserial: matched-pairs rank-biserial correlation, -1 (second better in all images) to 1.
+        cohens_d: mean difference of the images over its standard deviation (divided by the number less one).
+        better_images: percentage of images in which the second run's mean error is the smaller one.
+    """
+
+    images: int
+    points: int
+    first: float
+    second: float
+    difference: float
+    interval: tuple[float, float]
+    bootstrap_p: float
+    wilcoxon_p: float
+    rank_biserial: float
+    cohens_d: float
+    better_images: float
+
+
+def compare_errors(
+    first: Tensor, second: Tensor, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> Comparison:
+    """Compare two runs.
+
+    Only points that both runs measured count. An image stands for its mean error over these points in the tests,
+    because the landmarks of one image are not independent; the bootstrap draws images and pools their points.
+
+    Args:
+        first: errors of shape (M, N), NaN where there is no truth.
+        second: errors of the same points.
+        resamples: draws of the bootstrap.
+        seed: seed of the draws.
+        level: of the interval.
+
+    Raises:
+        ConfigError: when the runs have no point in common, or a landmark was not found, which has no mean error.
+        ValueError: when the shapes differ.
+    """
+    if first.shape != second.shape or first.ndim != 2:
+        raise ValueError(f"second: expected the shape of first, {tuple(first.shape)}, got {tuple(second.shape)}.")
+    first, second = first.double(), second.double()
+    both = ~(first.isnan() | second.isnan())
+    if not both.any():
+        raise ConfigError("the two runs have no point in common: compare runs on the same images and landmarks.")
+    first, second = first.masked_fill(~both, math.nan), second.masked_fill(~both, math.nan)
+    if first.isinf().any() or second.isinf().any():
+        raise ConfigError("a landmark that was not found has no error to average: leave its image out of both runs.")
+    change = second - first
+    weights = draw_images(len(change), resamples, seed, change.device)
+    resampled = resampled_means(change, weights)
+    resampled = resampled[~resampled.isnan()]
+    low, high = percentile_interval(resampled, level)
+    other_side = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
+    means = change.nanmean(dim=1)
+    by_image = means[~means.isnan()].cpu().numpy()
+    return Comparison(
+        images=len(by_image),
+        points=int(both.sum()),
+        first=float(first.nanmean()),
+        second=float(second.nanmean()),
+        difference=float(change.nanmean()),
+        interval=(float(low), float(high)),
+        bootstrap_p=min(1.0, 2 * (other_side + 1) / (len(resampled) + 1)),
+        wilcoxon_p=wilcoxon_p(by_image),
+        rank_biserial=rank_biserial(by_image),
+        cohens_d=cohens_d(by_image),
+        better_images=100 * float(np.mean(by_image < 0)),
+    )
+
+
+def wilcoxon_p(differences: np.ndarray) -> float:
+    """Two-sided p value of Wilcoxon's signed-rank test, zeros left out; NaN where all differences are zero."""
+    if not np.any(differences):
+        return math.nan
+    return float(stats.wilcoxon(differences, zero_method="wilcox", alternative="two-sided").pvalue)
+
+
+def rank_biserial(differences: np.ndarray) -> float:
+    """Matched-pairs rank-biserial correlation (Kerby 2014): (R+ - R-) / (R+ + R-); NaN where all are zero."""
+    changed = differences[differences != 0]
+    if not len(changed):
+        return math.nan
+    ranks = stats.rankdata(np.abs(changed))
+    return float((ranks[changed > 0].sum() - ranks[changed < 0].sum()) / ranks.sum())
+
+
+def cohens_d(differences: np.ndarray) -> float:
+    """Mean of the differences over their standard deviation; NaN of fewer than two, or where all are equal."""
+    if len(differences) < 2:
+        return math.nan
+    deviation = differences.std(ddof=1)
+    return float(differences.mean() / deviation) if deviation > 0 else math.nan
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's correction for many tests (Holm 1979); NaN stays NaN and counts for nothing.
+
+    Args:
+        p_values: of shape (N,).
+    """
+    adjusted = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    if len(order):
+        scaled = p_values[order] * (len(order) - np.arange(len(order)))
+        adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
+    return adjusted
+
+
+def compare_landmarks(first: Tensor, second: Tensor) -> list[tuple[float, float]]:
+    """For each landmark the mean difference (second minus first) and Wilcoxon's p value after Holm's correction.
+
+    Args:
+        first: errors of shape (M, N), NaN where there is no truth.
+        second: errors of the same points.
+    """
+    change = (second.double() - first.double()).cpu().numpy().T
+    known = [column[np.isfinite(column)] for column in change]
+    means = [float(column.mean()) if len(column) else math.nan for column in known]
+    return list(zip(means, holm(np.array([wilcoxon_p(column) for column in known])).tolist()))

@@ -1,0 +1,97 @@
+"""CVAT for images 1.1: ``annotations.xml`` with points, or skeletons of points, in each image.
+
+Each landmark is a ``points`` element of its own with one pair of numbers, named by its label; or one element holds all
+landmarks in their order, which are then numbered; or they are the points of a ``skeleton``, where ``outside="1"`` is a
+landmark that is missing. CVAT counts from the corner of the first pixel, so half a pixel comes off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from bundle.io.landmark_files.checks import read_text
+from datasets.files import DataSetError, arrange, find_file, images_below, name_order, point
+from datasets.records import DataSet, LabelledImage
+
+
+def read_cvat(source: Path) -> DataSet:
+    """Read CVAT's points.
+
+    Raises:
+        DataSetError: when there is no such file, or it holds other shapes.
+    """
+    file = find_file(source, "annotations.xml")
+    if file is None:
+        raise DataSetError(
+            f"{source} has no annotations.xml: export the task as CVAT for images 1.1 and unpack it there."
+        )
+    root = _parse(file)
+    files = images_below(source)
+    named: dict[str, dict[str, tuple[float, float]]] = {}
+    missing: list[str] = []
+    for image in root.iter("image"):
+        name = Path(str(image.get("name", ""))).stem
+        points = _points(file, image, name)
+        if not points:
+            continue
+        if name in named:
+            raise DataSetError(f"{file} has the image {name} twice: give the images names that differ.")
+        if name in files:
+            named[name] = points
+        else:
+            missing.append(name)
+    if not named:
+        raise DataSetError(
+            f"{file} has no points on an image that is there: put the images beside it, or annotate them."
+        )
+    names = name_order(named.values())
+    return DataSet(
+        name=source.resolve().name,
+        title=f"CVAT points of {source.resolve().name}",
+        licence="as its owner says",
+        landmark_names=names,
+        images=[
+            LabelledImage(name, files[name], "testing", {"annotator": arrange(points, names, name)})
+            for name, points in sorted(named.items())
+        ],
+        layout="cvat",
+        without_image=tuple(missing),
+        without_landmarks=tuple(sorted(set(files) - set(named))),
+    )
+
+
+def _parse(file: Path) -> ElementTree.Element:
+    text = read_text(file)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise DataSetError(f"{file} declares entities, which CVAT's files do not: export it again.")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise DataSetError(f"{file} is no valid XML (line {error.position[0]}): export it again.") from None
+    if root.tag != "annotations" or root.find(".//image") is None:
+        raise DataSetError(f"{file} has no images: export the task as CVAT for images 1.1, not for video.")
+    return root
+
+
+def _points(file: Path, image: ElementTree.Element, name: str) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    for label, number, value in _named(image):
+        where = f"{file}, image {name}, {label}"
+        x, y = point(value.split(","), where)
+        key = label if number is None else str(number)
+        if key in found:
+            raise DataSetError(f"{where}: this landmark is there twice; keep one.")
+        found[key] = (x - 0.5, y - 0.5)
+    return found
+
+
+def _named(image: ElementTree.Element) -> Iterator[tuple[str, int | None, str]]:
+    """Each point with its label, its number where one element holds several, and its text ``x,y``."""
+    for element in image.iter("points"):
+        if element.get("outside") == "1":
+            continue
+        label, listed = str(element.get("label", "")), str(element.get("points", "")).split(";")
+        for number, value in enumerate(listed, start=1):
+            yield label, None if len(listed) == 1 else number, value

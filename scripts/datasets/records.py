@@ -1,0 +1,79 @@
+"""What every layout is read into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+#: The splits of a data list, in this order.
+SPLITS = ("training", "validation", "testing")
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image with its landmarks.
+
+    Attributes:
+        image_id: its name, unique in the data set.
+        path: the image file.
+        split: one of :data:`SPLITS`.
+        points: by reader, (N, 2) float64, ``(x, y)`` = (column, row) in pixels, 0-based, pixel centres at integers; NaN
+            where a landmark is missing.
+        spacing: mm a pixel ``(x, y)``; None where unknown.
+        part: a finer name for its split, such as ``"test1"``; empty for none.
+    """
+
+    image_id: str
+    path: Path
+    split: str
+    points: Mapping[str, np.ndarray]
+    spacing: tuple[float, float] | None = None
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A whole data set.
+
+    Attributes:
+        name: short name.
+        title: name and source in words.
+        licence: under which terms it comes.
+        landmark_names: N names.
+        images: the images, in their own order.
+        layout: which layout was found.
+        whole_pixels: whether the mean of several readers is cut off to whole pixels, as in the literature.
+        overlay: overlay of ``configs/`` with the paper's settings; None where it has none.
+        template: id of the usual template; None where there is none.
+        expected: how many images each split has in full; empty where anything may be.
+        size: width and height that every image has; None where they differ.
+        without_image: names of annotations that no image has.
+        without_landmarks: names of images that have no annotation.
+    """
+
+    name: str
+    title: str
+    licence: str
+    landmark_names: tuple[str, ...]
+    images: list[LabelledImage]
+    layout: str
+    whole_pixels: bool = False
+    overlay: str | None = None
+    template: str | None = None
+    expected: Mapping[str, int] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
+    without_image: tuple[str, ...] = ()
+    without_landmarks: tuple[str, ...] = ()
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The readers, in the order of the first image."""
+        return tuple(self.images[0].points) if self.images else ()
+
+    def truth(self, image: LabelledImage) -> np.ndarray:
+        """The true landmarks of an image, (N, 2): the one reader's, or the mean of all."""
+        mean = np.mean([image.points[reader] for reader in self.readers], axis=0)
+        return np.floor(mean) if self.whole_pixels and len(self.readers) > 1 else mean

@@ -1,0 +1,131 @@
+r"""Turn a downloaded data set, or one's own annotations, into the data list that the bundle reads.
+
+Nothing is downloaded and no image is copied (the stack of CL-Detection 2023 is cut into single images). Counts, sizes,
+places of the landmarks and duplicates are checked. Written are dataset.json, a data list for each split
+(training.json, testing.json) and landmarks.csv, with several readers also landmarks_<reader>.csv. docs/datasets.md says
+where each data set comes from and which layouts are read.
+
+Example:
+    python scripts/prepare_dataset.py isbi2015 --source DOWNLOAD --output data/isbi2015
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "scripts")) if path not in sys.path]
+
+from datasets.aariz import read_aariz  # noqa: E402
+from datasets.checks import Duplicate, check, drop_duplicates, find_duplicates, look_at  # noqa: E402
+from datasets.cl_detection2023 import read_cl_detection2023  # noqa: E402
+from datasets.coco import read_coco  # noqa: E402
+from datasets.cvat import read_cvat  # noqa: E402
+from datasets.files import DataSetError  # noqa: E402
+from datasets.folder import read_folder  # noqa: E402
+from datasets.hand import read_hand  # noqa: E402
+from datasets.isbi2015 import read_isbi2015  # noqa: E402
+from datasets.labelme import read_labelme  # noqa: E402
+from datasets.records import SPLITS, DataSet  # noqa: E402
+from datasets.writing import write_data_set  # noqa: E402
+
+from bundle.errors import BundleError, ConfigError  # noqa: E402
+from bundle.io.spacing import parse_spacing  # noqa: E402
+
+#: The readers, each with the folder of the source and that of the output.
+READERS: dict[str, Callable[[Path, Path], DataSet]] = {
+    "isbi2015": lambda source, _output: read_isbi2015(source),
+    "hand": lambda source, _output: read_hand(source),
+    "cl_detection2023": read_cl_detection2023,
+    "aariz": lambda source, _output: read_aariz(source),
+    "folder": lambda source, _output: read_folder(source),
+    "coco": lambda source, _output: read_coco(source),
+    "labelme": lambda source, _output: read_labelme(source),
+    "cvat": lambda source, _output: read_cvat(source),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line of the script."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=sorted(READERS), help="data set or layout")
+    parser.add_argument("--source", type=Path, required=True, help="folder with the unpacked download")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write the data list to")
+    parser.add_argument("--drop_duplicates", action="store_true", help="leave out images that are there twice")
+    parser.add_argument("--pixel_spacing", type=float, nargs="+", metavar="MM", help="mm a pixel where none is known")
+    parser.add_argument("--split", choices=SPLITS, help="put all images into this split")
+    parser.add_argument("--template", help="id of the image that is to be the template")
+    return parser
+
+
+def choose(data: DataSet, args: argparse.Namespace) -> DataSet:
+    """The data set with the user's own spacing, split and template.
+
+    Raises:
+        ConfigError: when the spacing is no spacing.
+        DataSetError: when there is no such template.
+    """
+    given = args.pixel_spacing
+    spacing = parse_spacing(given[0] if given and len(given) == 1 else given)
+    images = [
+        replace(image, spacing=image.spacing or spacing, split=args.split or image.split) for image in data.images
+    ]
+    if args.template is not None and args.template not in {image.image_id for image in images}:
+        raise DataSetError(f"--template is {args.template!r}, but {data.name} has no such image: give one of its ids.")
+    return replace(data, images=images, template=args.template or data.template)
+
+
+def tell(data: DataSet, duplicates: Sequence[Duplicate], dropped: Sequence[str], remarks: Sequence[str]) -> str:
+    """What was found, in lines for the terminal."""
+    counts = ", ".join(
+        f"{sum(image.split == split for image in data.images)} {split}"
+        for split in SPLITS
+        if any(image.split == split for image in data.images)
+    )
+    lines = [f"{data.title}", f"layout {data.layout}: {counts}; {len(data.landmark_names)} landmarks"]
+    lines.append(f"readers: {', '.join(data.readers)}")
+    lines.append(f"licence: {data.licence}")
+    lines += [f"note: {remark}" for remark in remarks]
+    if duplicates:
+        across = sum(pair.across_splits for pair in duplicates)
+        exact = sum(pair.exact for pair in duplicates)
+        lines.append(f"note: {len(duplicates)} pairs of images are the same ({exact} exactly), {across} across splits:")
+        lines.append("      " + ", ".join(f"{pair.first}={pair.second}" for pair in duplicates))
+        lines.append(
+            f"      left out: {', '.join(dropped)}" if dropped else "      give --drop_duplicates to leave them out"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0, or 1 with one sentence on standard error where the data cannot be used. Bad arguments end with status 2.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if not args.source.is_dir():
+        parser.error(f"--source is {args.source}: expected a folder, unpack the download first")
+    try:
+        data = choose(READERS[args.what](args.source, args.output), args)
+        looks = look_at(data)
+        remarks = check(data, looks)
+        duplicates = find_duplicates(data, looks)
+        dropped = drop_duplicates(data, duplicates) if args.drop_duplicates else []
+        kept = replace(data, images=[image for image in data.images if image.image_id not in dropped])
+        written = write_data_set(kept, args.output, looks, duplicates, remarks, dropped)
+    except (BundleError, ConfigError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(tell(kept, duplicates, dropped, remarks))
+    print(f"written to {args.output}: {', '.join(path.name for path in written)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

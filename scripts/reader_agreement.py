@@ -1,0 +1,247 @@
+r"""How well several readers agree, and how a run's errors compare with their disagreement.
+
+Give a prepared data set with several readers, or their tables. With --run, the errors of an evaluation are set against
+the readers' distance on the same points.
+
+Example:
+    python scripts/reader_agreement.py --dataset data/isbi2015/dataset.json --run output/evaluation
+    python scripts/reader_agreement.py --readers senior.csv junior.csv --pixel_spacing 0.1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from bundle.errors import BundleError, ConfigError  # noqa: E402
+from bundle.io.error_files import read_errors  # noqa: E402
+from bundle.io.landmark_files import read_landmark_table  # noqa: E402
+from bundle.io.spacing import parse_spacing  # noqa: E402
+from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII  # noqa: E402
+from bundle.metrics.error_summary import detection_curve, summarise  # noqa: E402
+from bundle.metrics.reader_agreement import error_against_readers, reader_agreement  # noqa: E402
+from bundle.writers.atomic import atomic_file  # noqa: E402
+
+SCHEMA = "one-shot-landmarks/readers/1"
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What several readers found.
+
+    Attributes:
+        readers: K names.
+        images: M image ids.
+        landmarks: N landmark names.
+        points: (K, M, N, 2), ``(x, y)`` in pixels, NaN where missing.
+        spacing: (M, 2), mm a pixel ``(x, y)``; None where unknown.
+        kept: places of these landmarks among all that the tables have.
+    """
+
+    readers: list[str]
+    images: list[str]
+    landmarks: list[str]
+    points: np.ndarray
+    spacing: np.ndarray | None
+    kept: list[int]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line of the script."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--dataset", type=Path, help="dataset.json of scripts/prepare_dataset.py")
+    given.add_argument("--readers", type=Path, nargs="+", metavar="TABLE", help="a table of landmarks for each reader")
+    parser.add_argument("--pixel_spacing", type=float, nargs="+", metavar="MM", help="mm a pixel: one number, or x y")
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="landmarks to leave out")
+    parser.add_argument("--run", type=Path, help="folder of an evaluation, or its metrics.csv")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    return parser
+
+
+def from_tables(tables: dict[str, Path], spacings: dict[str, Any] | None) -> Readings:
+    """Read the readers' tables; images that one of them lacks are left out.
+
+    Raises:
+        BundleError: when there are fewer than two tables, or they have no image or not the same landmarks.
+    """
+    if len(tables) < 2:
+        raise ConfigError(f"there are the annotations of {len(tables)} reader(s), but agreement needs at least two.")
+    read = {reader: read_landmark_table(path) for reader, path in tables.items()}
+    first = next(iter(read.values()))
+    images = [name for name in first if all(name in table for table in read.values())]
+    if not images:
+        raise ConfigError("the readers' tables have no image in common: the first column must name the images alike.")
+    names = first[images[0]].names
+    for reader, table in read.items():
+        if any(table[image].names != names for image in images):
+            raise ConfigError(f"{tables[reader]} has other landmarks than the first table: give all the same columns.")
+    points = np.stack([np.stack([table[image].points for image in images]) for table in read.values()])
+    spacing = None if spacings is None else np.array([spacings.get(image, (np.nan, np.nan)) for image in images])
+    return Readings(list(tables), images, list(names), points, spacing, list(range(len(names))))
+
+
+def from_data_set(file: Path, spacing: tuple[float, float] | None) -> Readings:
+    """Read the readers of a prepared data set.
+
+    Raises:
+        ConfigError: when the file is no such data set.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        tables = {reader: file.parent / name for reader, name in content["readers"].items()}
+        entries = [entry for split in content["splits"] for entry in content[split]]
+        spacings = {entry["image_id"]: spacing or entry.get("pixel_spacing", (math.nan,) * 2) for entry in entries}
+    except OSError as error:
+        raise ConfigError(f"--dataset {file} cannot be read ({error.strerror}): give the dataset.json.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            f"--dataset {file} is no prepared data set: make one with scripts/prepare_dataset.py."
+        ) from None
+    return from_tables(tables, spacings)
+
+
+def leave_out(readings: Readings, names: Sequence[str]) -> Readings:
+    """The readings without some landmarks.
+
+    Raises:
+        ConfigError: when there is no landmark of a name, or none would be left.
+    """
+    unknown = [name for name in names if name not in readings.landmarks]
+    if unknown or len(set(names)) == len(readings.landmarks):
+        raise ConfigError(
+            f"--without is {' '.join(names)}, expected some, but not all, of the landmarks "
+            f"{', '.join(readings.landmarks)}."
+        )
+    kept = [index for index, name in enumerate(readings.landmarks) if name not in names]
+    landmarks = [readings.landmarks[index] for index in kept]
+    return replace(readings, landmarks=landmarks, points=readings.points[:, :, kept], kept=kept)
+
+
+def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
+    """The agreement as plain values, distances in mm where a spacing is known, else in pixels."""
+    known = readings.spacing is not None and bool(np.isfinite(readings.spacing).any())
+    spacing = torch.from_numpy(np.asarray(readings.spacing, dtype=np.float64)) if known else None
+    found = reader_agreement(torch.from_numpy(readings.points), spacing)
+    by_landmark = summarise(found.disagreement, by_landmark=True).mean.tolist()
+    result: dict[str, Any] = {
+        "schema": SCHEMA,
+        "unit": "mm" if known else "px",
+        "images": len(readings.images),
+        "readers": readings.readers,
+        "to_mean": {name: _row(errors) for name, errors in zip(readings.readers, found.to_mean)},
+        "between": {
+            f"{readings.readers[i]} - {readings.readers[j]}": _row(errors) for (i, j), errors in found.between.items()
+        },
+        "per_landmark": [
+            {"name": name, "between": _plain(value)} for name, value in zip(readings.landmarks, by_landmark)
+        ],
+    }
+    if run is not None:
+        result["run"] = _against(readings, found.disagreement, run, result["unit"])
+    return result
+
+
+def _against(readings: Readings, disagreement: torch.Tensor, run: Path, unit: str) -> dict[str, Any]:
+    errors = read_errors(run)
+    images = [name for name in readings.images if name in set(errors.images)]
+    if not images or len(errors.landmarks) <= max(readings.kept):
+        raise ConfigError(
+            f"{errors.path} is of other images or landmarks than the readers: evaluate on the same data set."
+        )
+    rows = [readings.images.index(name) for name in images]
+    landmarks = [errors.landmarks[index] for index in readings.kept]
+    values = torch.from_numpy(errors.chosen(images, landmarks, unit))
+    try:
+        found = error_against_readers(values, disagreement[rows])
+    except ValueError:
+        raise ConfigError(
+            f"{errors.path} has no error in {unit} on the readers' points: give --pixel_spacing."
+        ) from None
+    return {"file": str(errors.path), **{key: _plain(value) for key, value in asdict(found).items()}}
+
+
+def _row(errors: torch.Tensor) -> dict[str, Any]:
+    whole = summarise(errors)
+    rates = detection_curve(errors, CEPHALOMETRIC_RADII).tolist()
+    return {
+        "mean": _plain(float(whole.mean)),
+        "std": _plain(float(whole.deviation)),
+        "median": _plain(float(whole.median)),
+        "points": int(whole.count),
+        "within": {str(radius): _plain(rate) for radius, rate in zip(CEPHALOMETRIC_RADII, rates)},
+    }
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def summary(found: dict[str, Any]) -> str:
+    """The agreement as lines for the terminal."""
+    unit = found["unit"]
+    lines = [f"{found['images']} images, readers {', '.join(found['readers'])}"]
+    lines.append(f"{'':<28}{'mean ' + unit:>9}{'std':>7}{'median':>8}  within 2, 2.5, 3, 4 {unit}")
+    rows = [(f"{name} to the mean", row) for name, row in found["to_mean"].items()]
+    for title, row in [*rows, *found["between"].items()]:
+        rates = " ".join(f"{rate:.1f}" for rate in row["within"].values() if rate is not None)
+        lines.append(f"{title:<28}{_two(row['mean']):>9}{_two(row['std']):>7}{_two(row['median']):>8}  {rates} %")
+    lines.append(
+        "between readers by landmark: " + ", ".join(f"{r['name']} {_two(r['between'])}" for r in found["per_landmark"])
+    )
+    if run := found.get("run"):
+        lines.append(
+            f"run: mean error {run['mean_error']:.2f} {unit} where the readers are {run['mean_disagreement']:.2f} "
+            f"{unit} apart; {run['within_percent']:.0f} % of the points nearer than the readers to each other; rank "
+            f"correlation {_two(run['spearman'])} by point, {_two(run['landmark_spearman'])} by landmark"
+        )
+        lines += [
+            f"  readers up to {top:.2f} apart: error {error:.2f} ({n} points)" for top, _, error, n in run["bins"]
+        ]
+    return "\n".join(lines)
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; 1 with one sentence on standard error where a file cannot be used."""
+    args = build_parser().parse_args(argv)
+    given = args.pixel_spacing
+    try:
+        spacing = parse_spacing(given[0] if given and len(given) == 1 else given)
+        if args.dataset is not None:
+            readings = from_data_set(args.dataset, spacing)
+        else:
+            tables = {path.stem.removeprefix("landmarks_"): path for path in args.readers}
+            readings = from_tables(tables, None)
+            if spacing is not None:
+                readings = replace(readings, spacing=np.tile(spacing, (len(readings.images), 1)))
+        if args.without:
+            readings = leave_out(readings, args.without)
+        found = measure(readings, args.run)
+        if args.output is not None:
+            with atomic_file(args.output) as file:
+                file.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(summary(found))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

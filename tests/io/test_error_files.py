@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle.errors import BundleError
+from bundle.io.error_files import read_errors
+from bundle.writers.metrics_report import LandmarkErrors, build_report, write_report
+
+HEADER = "image,landmark,error_px,error_mm\n"
+
+
+def test_what_an_evaluation_wrote_comes_back(tmp_path: Path) -> None:
+    px = np.array([[1.25, np.nan, np.inf], [3.0, 4.0, 5.0]])
+    mm = px / 8
+    mm[1] = np.nan
+    errors = LandmarkErrors(("b", "=a"), ("x", "y", "z, w"), px, mm)
+    write_report(tmp_path, errors, build_report(errors))
+    for given in (tmp_path, tmp_path / "metrics.csv"):
+        found = read_errors(given)
+        assert found.images == ("b", "'=a") and found.landmarks == ("x", "y", "z, w")
+        np.testing.assert_allclose(found.px, px, atol=5e-5)
+        np.testing.assert_allclose(found.mm, mm, atol=5e-5)
+    chosen = found.chosen(["'=a", "b"], ["z, w", "x"], "px")
+    np.testing.assert_allclose(chosen, [[5, 3], [np.inf, 1.25]])
+    assert np.isnan(found.chosen(["'=a"], ["x"], "mm")).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,x,y\n", "does not have the columns"),
+        (HEADER, "0 rows"),
+        (HEADER + "a,1,1,1\na,1,2,2\n", "line 3: a, 1 is there twice"),
+        (HEADER + "a,1,1,1\nb,2,2,2\n", "2 rows for 2 images of 2 landmarks"),
+        (HEADER + "a,1,far,1\n", "found the error 'far'"),
+        (HEADER + "a,1,-1,1\n", "found the error '-1'"),
+        (HEADER + "a,1\n", "found the error None"),
+    ],
+)
+def test_other_files_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(BundleError, match=r"metrics\.csv") as raised:
+        read_errors(tmp_path)
+    assert said in str(raised.value) and str(raised.value).endswith(".")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="there is no"):
+        read_errors(tmp_path / "none")
