@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "ranks": {"errors"},
     "io": {"errors", "landmarks", "radiograph", "template"},
     "writers": {"errors", "landmarks", "radiograph", "prediction", "io"},
+    "report": {"errors", "writers"},
     "transforms": {"errors", "landmarks", "radiograph", "template", "geometry", "io"},
     "data": {*RECORDS, "geometry", "ranks", "io", "transforms"},
     "losses": {"errors", "prediction", "geometry"},
@@ -39,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"errors", "geometry"},
     "metrics": {"errors", "ranks"},
     "inferers": {*RECORDS, "geometry", "matching", "networks"},
-    "handlers": {*RECORDS, "geometry", "ranks", "io", "writers", "metrics", "data"},
+    "handlers": {*RECORDS, "geometry", "ranks", "io", "writers", "report", "metrics", "data"},
     "checkpoint": set(RECORDS),
     "model": {*RECORDS, "checkpoint", "matching", "networks"},
     "export": {*RECORDS, "io", "writers", "matching", "networks", "checkpoint", "model"},
@@ -53,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
 #: Rooms that other programs can use without the weight of deep learning, and what they must do without.
 DEEP_LEARNING = {"torch", "torchvision", "timm", "monai", "monailabel", "ignite"}
 FORBIDDEN: dict[str, set[str]] = {
-    **dict.fromkeys([*RECORDS, "__init__", "console", "io", "writers"], DEEP_LEARNING),
+    **dict.fromkeys([*RECORDS, "__init__", "console", "io", "writers", "report"], DEEP_LEARNING),
     "geometry": DEEP_LEARNING - {"torch"},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
@@ -13,6 +14,7 @@ from bundle.data.journal import Journal
 from bundle.data.readable import Failures
 from bundle.handlers.items import decollated_items
 from bundle.handlers.prediction_saver import mean_seconds, stop_for_failures, write_error_table
+from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.metrics.radial_error import radial_error
 from bundle.ranks import is_first
@@ -30,6 +32,7 @@ class EvaluationSaver:
         stopwatch: what measured the seconds an image.
         journal: where the errors of each image are noted, so that a killed run goes on.
         radii: radii of the successful detection rate, in mm.
+        report: what writes the report that one looks at; None for none.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class EvaluationSaver:
         stopwatch: Stopwatch,
         journal: Journal,
         radii: Sequence[float],
+        report: ReportSaver | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.names = tuple(names)
@@ -49,6 +53,7 @@ class EvaluationSaver:
         self.stopwatch = stopwatch
         self.journal = journal
         self.radii = tuple(float(radius) for radius in radii)
+        self.report = report
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -60,7 +65,9 @@ class EvaluationSaver:
             pred, label = item["pred"][None, :, :2], item["label"][None].to(item["pred"].device)
             pixels = radial_error(pred, label)[0]
             millimetres = radial_error(pred, label, item["spacing"][None].to(pred))[0]
-            row = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self.stopwatch.last}
+            row: dict[str, Any] = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self.stopwatch.last}
+            if self.report is not None:
+                row["report"] = self.report.note(item)
             self.journal.append(str(item["image_id"]), row)
 
     def finish(self) -> None:
@@ -90,6 +97,8 @@ class EvaluationSaver:
             report["template_left_out"] = list(self.cases.template_copies)
             write_report(self.output_dir, errors, report)
             write_error_table(self.output_dir, failures)
+            if self.report is not None:
+                self.report.write(rows, failures, report)
             self.journal.remove()
             print(format_summary(report))
             print(f"written to {self.output_dir}")

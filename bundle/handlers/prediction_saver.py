@@ -14,6 +14,7 @@ from bundle.data.journal import Journal
 from bundle.data.readable import Failures
 from bundle.errors import ConfigError
 from bundle.handlers.items import decollated_items
+from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.prediction import PREDICTION_COLUMNS, LandmarkPrediction
 from bundle.ranks import barrier, is_first
@@ -72,6 +73,7 @@ class PredictionSaver:
         stopwatch: what measured the seconds an image.
         journal: where each image is noted, so that a killed run goes on.
         writers: which files each image gets: any of ``"json"``, ``"markups"``, ``"overlay"``.
+        report: what writes the report that one looks at; None for none.
 
     Raises:
         ConfigError: when a writer is unknown.
@@ -85,6 +87,7 @@ class PredictionSaver:
         stopwatch: Stopwatch,
         journal: Journal,
         writers: Sequence[str] = tuple(WRITERS),
+        report: ReportSaver | None = None,
     ) -> None:
         unknown = [name for name in writers if name not in WRITERS]
         if unknown:
@@ -95,6 +98,7 @@ class PredictionSaver:
         self.stopwatch = stopwatch
         self.journal = journal
         self.writers = [WRITERS[name](self.output_dir) for name in writers]
+        self.report = report
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -107,11 +111,13 @@ class PredictionSaver:
             pixels = item["image"].detach().cpu().numpy()[0]
             for write in self.writers:
                 write(prediction, pixels)
-            row = {
+            row: dict[str, Any] = {
                 "points": prediction.points.tolist(),
                 "confidence": float(np.mean(prediction.confidence)),
                 "seconds": self.stopwatch.last,
             }
+            if self.report is not None:
+                row["report"] = self.report.note(item)
             self.journal.append(prediction.image_id, row)
 
     def finish(self) -> None:
@@ -129,6 +135,8 @@ class PredictionSaver:
                 table.add_points(row["image_id"], np.array(row["points"]))
             table.write()
             write_error_table(self.output_dir, failures)
+            if self.report is not None:
+                self.report.write(rows, failures)
             self.journal.remove()
             print(f"{len(table)} image(s) with {len(self.names)} landmarks each: {self.output_dir}")
             if rows:
