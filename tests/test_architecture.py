@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"errors", "ranks"},
     "inferers": {*RECORDS, "geometry", "matching", "networks"},
     "handlers": {*RECORDS, "geometry", "ranks", "io", "writers", "report", "metrics", "data"},
+    "tracking": {"errors", "ranks", "report"},
     "checkpoint": set(RECORDS),
     "model": {*RECORDS, "checkpoint", "matching", "networks"},
     "export": {*RECORDS, "io", "writers", "matching", "networks", "checkpoint", "model"},

@@ -44,7 +44,7 @@ class ReportSaver:
         cases: the images of the run, and those left out.
         settings: what the run was started with, by name.
         radii: radii in mm that the detection curve marks.
-        trackers: where the report and its figures are logged.
+        tracker: where the report and its figures are logged; None for nowhere.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ReportSaver:
         cases: Cases,
         settings: Mapping[str, Any] | None = None,
         radii: Sequence[float] = (),
-        trackers: Sequence[ReportTracker] = (),
+        tracker: ReportTracker | None = None,
     ) -> None:
         self.path = Path(output_dir) / "report.html"
         self.kind = kind
@@ -63,7 +63,7 @@ class ReportSaver:
         self.cases = cases
         self.settings = dict(settings or {})
         self.radii = tuple(float(radius) for radius in radii)
-        self.trackers = tuple(trackers)
+        self.tracker = tracker
         self.pictures = PictureStore(Path(output_dir) / ".report")
 
     def note(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,8 +149,8 @@ class ReportSaver:
         figures = draw_figures(run, self.radii)
         write_page(self.path, run, figures, self.pictures)
         self.pictures.remove()
-        for tracker in self.trackers:
-            tracker.log_report(self.path, figures)
+        if self.tracker is not None:
+            self.tracker.log_report(self.path, figures)
         return self.path
 
 

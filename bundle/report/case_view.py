@@ -44,7 +44,7 @@ def viewer_data(case: ReportCase, errors: np.ndarray, expected: np.ndarray) -> d
 
 def card_marks(case: ReportCase) -> Markup:
     """The landmarks of an image as marks of an SVG with the coordinates of :func:`shown_size`."""
-    unit = max(shown_size(case)) / 160
+    unit = max(shown_size(case)) / 115
     marks = []
     found, true = _places(case, case.points), None if case.truth is None else _places(case, case.truth)
     for index, place in enumerate(found):

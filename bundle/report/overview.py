@@ -58,7 +58,7 @@ def landmark_table(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str
     """Header and rows of the table of landmarks, all together first, as in ``metrics.json``."""
     radii = list(metrics.get("sdr") or {})
     header = ["Landmark", "Points", "MRE, mm", "Std, mm", "Median, mm", "MRE, px"]
-    header += [f"SDR {float(radius):g} mm, %" for radius in radii]
+    header += [f"< {float(radius):g} mm, %" for radius in radii]
     rows = []
     for name, row in [("All landmarks", metrics), *((row["name"], row) for row in metrics.get("per_landmark", ()))]:
         rates = row.get("sdr") or {}

@@ -141,7 +141,7 @@ def write_page(
         "summary": _summary(run),
         "tiles": tiles(run),
         "landmark_table": None if run.metrics is None else landmark_table(run.metrics),
-        "figures": [(figure, as_svg(figure.drawing, figure.key)) for figure in figures],
+        "figures": _columns(figures),
         "groups": [
             (_group_title(name, run.has_truth), [_card(run, i, scores[i], pictures) for i in members])
             for name, members in groups.items()
@@ -171,6 +171,14 @@ def write_page(
         for piece in environment.get_template("report.html.j2").generate(context):
             file.write(printable(piece))
     return path
+
+
+def _columns(figures: Sequence[Figure]) -> list[list[tuple[Figure, Markup]]]:
+    """The figures in two columns: curves of all points, and what concerns single landmarks."""
+    drawn = [(figure, as_svg(figure.drawing, figure.key)) for figure in figures]
+    of_landmarks = [pair for pair in drawn if pair[0].key in ("landmarks", "shape")]
+    others = [pair for pair in drawn if pair not in of_landmarks]
+    return [others, of_landmarks] if others else [[pair] for pair in of_landmarks]
 
 
 def _card(run: ReportRun, index: int, score: float, pictures: PictureStore) -> Card:

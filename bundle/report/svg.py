@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from bundle.report.drawing import Box, Disc, Dots, Drawing, Label, Line, Picture, Segments
-from bundle.report.styles import ROLES
+from bundle.report.styles import LIGHT, ROLES
 
 
 def as_svg(drawing: Drawing, identifier: str) -> Markup:
@@ -27,6 +27,14 @@ def as_svg(drawing: Drawing, identifier: str) -> Markup:
         '<svg class="chart" id="{}" viewBox="0 0 {} {}" role="img" aria-label="{}" aria-describedby="{}-text" '
         'preserveAspectRatio="xMidYMid meet">\n{}\n</svg>'
     ).format(identifier, _n(drawing.width), _n(drawing.height), drawing.title, identifier, body)
+
+
+def standalone(svg: str) -> str:
+    """An ``svg`` element of :func:`as_svg` as a file of its own, in the light colours."""
+    colours = "".join(f"--{name.replace('_', '-')}:{value};" for name, value in LIGHT.items())
+    style = f"<style>svg{{{colours}background:var(--card);font-family:sans-serif}}{style_rules()}</style>"
+    head, body = svg.split(">", 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{body}'
 
 
 def style_rules() -> str:

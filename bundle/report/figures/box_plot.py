@@ -15,7 +15,7 @@ from bundle.report.statistics import BoxSummary, box_summary
 MAX_BOXES = 60
 
 _ROW = 21.0
-_NAME = 16
+_NAME = 16  # letters of a name
 
 
 def box_plot(
@@ -48,7 +48,7 @@ def box_plot(
     shown = told[:MAX_BOXES]
     low, high = limits or (0.0, round_up(_end_of(shown)))
     label = f"{quantity}, {unit}" if unit else quantity
-    left = 16.0 + min(_NAME, max(len(name) for name, _ in shown)) * 6.7 + 8
+    left = 16.0 + min(_NAME, max(len(name) for name, _ in shown)) * 7.3 + 8
     bottom = 16 + _ROW * len(shown)
     drawing = Drawing(WIDTH, bottom + 50, f"{quantity.capitalize()} of each landmark", "")
     x = Scale(low, high, left, WIDTH - 18)

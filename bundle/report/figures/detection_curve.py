@@ -47,9 +47,13 @@ def detection_curve_plot(errors: np.ndarray, unit: str, radii: Sequence[float]) 
         drawing.add(Line(np.array([(x(radius), y.start), (x(radius), y(rate))]), "reach"))
     for radius, rate in zip(marked, at_marked):
         drawing.add(Disc(float(x(radius)), float(y(rate)), 4.5, "curve_point"))
-    if marked:
-        radius, rate = marked[0], at_marked[0]
-        drawing.add(Label(float(x(radius)) + 9, float(y(rate)) + 13, f"{rate:.1f} % at {number(radius)} mm", "value"))
+    # Below the curve, at the right, is room for the rates themselves.
+    for line_number, (radius, rate) in enumerate(zip(marked[:6][::-1], at_marked[:6][::-1])):
+        height = y.start - 16 - 19 * line_number
+        drawing.add(
+            Label(x.end - 66, height, f"{number(radius)} mm", "title", "end"),
+            Label(x.end - 8, height, f"{rate:.1f} %", "value", "end"),
+        )
     bands = np.linspace(0, end, 41)
     for low, high in pairwise(bands):
         middle = (low + high) / 2

@@ -41,8 +41,8 @@ def risk_plot(errors: np.ndarray, confidence: np.ndarray, unit: str) -> Figure |
     )
     middle = len(chosen) // 2
     drawing.add(
-        Label(float(x(covered[middle])), float(y(risk[middle])) - 14, "by confidence", "value", "middle"),
-        Label(float(x(covered[middle])), float(y(ideal[middle])) + 15, "best possible", "title", "middle"),
+        Label(float(x(covered[middle])) - 8, float(y(risk[middle])) - 12, "by confidence", "value", "end"),
+        Label(float(x(covered[middle])) + 8, float(y(ideal[middle])) + 15, "best possible", "title"),
     )
     listed = []
     for low in np.linspace(0, 97.5, 40):

@@ -73,7 +73,7 @@ def shape_plot(
             drawing.add(Label(float(places[index][0]) + 6, float(places[index][1]) - 8, str(index + 1), "shape_label"))
     larger = f"drawn {factor:g} times as long as they are" if factor != 1 else "drawn to scale"
     what = "Errors" if against_truth else "Differences from the mean shape"
-    drawing.title = f"{what} around the mean shape"
+    drawing.title = "Errors around the mean shape" if against_truth else "Variation around the mean shape"
     farthest = max(rows, key=lambda row: math.hypot(float(row[1]), float(row[2])))
     drawing.description = f"{what} of {len(shapes.vectors)} images, {larger}." + (
         f" The largest mean shift is that of {farthest[0]}." if against_truth else ""

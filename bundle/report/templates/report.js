@@ -259,6 +259,9 @@
         td.className = "num";
         td.textContent = cell;
       }
+      const swatch = svg("svg", { class: "swatch", viewBox: "0 0 10 10", "aria-hidden": "true" });
+      swatch.append(svg("circle", { cx: 5, cy: 5, r: 4.5, fill: own.k[i] }));
+      row.lastElementChild.prepend(swatch);
       return mark;
     });
     stage.append(links, crosses, points);
