@@ -218,7 +218,7 @@ def _summary(run: ReportRun) -> str:
         means = np.nanmean(np.where(np.isfinite(confidence), confidence, 0.0), axis=0)
         least = run.names[int(np.argmin(means))]
         return (
-            f"{landmarks} in each image. The least sure landmark is {least}, with a mean confidence of "
+            f"{landmarks} in each image. The least sure landmark, “{least}”, has a mean confidence of "
             f"{means.min():.2f}."
         )
     errors = run.errors()
@@ -230,8 +230,8 @@ def _summary(run: ReportRun) -> str:
     worst = int(np.argmax(medians))
     half = float(np.nanmedian(finite))
     return (
-        f"Half of the points lie within {half:.2f} {run.unit} of the truth. The hardest landmark is "
-        f"{run.names[worst]}, with a median error of {medians[worst]:.2f} {run.unit}."
+        f"Half of the points lie within {half:.2f} {run.unit} of the truth. The hardest landmark, "
+        f"“{run.names[worst]}”, has a median error of {medians[worst]:.2f} {run.unit}."
     )
 
 

@@ -28,12 +28,16 @@ class _Canvas:
         """Points of the drawing, (K, 2), on this canvas."""
         return [(float(x), float(y)) for x, y in np.asarray(points, dtype=np.float64) * self.scale]
 
-    def layer(self) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-        layer = Image.new("RGBA", self.size, (0, 0, 0, 0))
+    def layer(self, style: Style) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+        """Where a mark is drawn: the picture itself, or a layer of its own where what is below shines through."""
+        opaque = style.opacity == 1
+        layer = self.image if opaque else Image.new("RGBA", self.size, (0, 0, 0, 0))
         return layer, ImageDraw.Draw(layer)
 
     def put(self, layer: Image.Image) -> None:
-        self.image.alpha_composite(layer)
+        """Put a layer of :meth:`layer` over the picture."""
+        if layer is not self.image:
+            self.image.alpha_composite(layer)
 
 
 def as_pixels(drawing: Drawing, scale: float = 2.0) -> np.ndarray:
@@ -62,7 +66,7 @@ def _draw(mark: object, canvas: _Canvas, style: Style) -> None:
 
 @_draw.register
 def _line(mark: Line, canvas: _Canvas, style: Style) -> None:
-    layer, pen = canvas.layer()
+    layer, pen = canvas.layer(style)
     points = canvas.at(mark.points)
     if mark.closed and style.fill and len(points) > 2:
         pen.polygon(points, fill=_ink(style.fill, style.opacity))
@@ -73,7 +77,7 @@ def _line(mark: Line, canvas: _Canvas, style: Style) -> None:
 
 @_draw.register
 def _segments(mark: Segments, canvas: _Canvas, style: Style) -> None:
-    layer, pen = canvas.layer()
+    layer, pen = canvas.layer(style)
     for ends in mark.ends:
         _stroke(pen, canvas.at(ends), style, canvas.scale)
     canvas.put(layer)
@@ -81,7 +85,7 @@ def _segments(mark: Segments, canvas: _Canvas, style: Style) -> None:
 
 @_draw.register
 def _dots(mark: Dots, canvas: _Canvas, style: Style) -> None:
-    layer, pen = canvas.layer()
+    layer, pen = canvas.layer(style)
     for point in canvas.at(mark.points):
         _circle(pen, point, mark.radius * canvas.scale, style, canvas.scale)
     canvas.put(layer)
@@ -89,14 +93,14 @@ def _dots(mark: Dots, canvas: _Canvas, style: Style) -> None:
 
 @_draw.register
 def _disc(mark: Disc, canvas: _Canvas, style: Style) -> None:
-    layer, pen = canvas.layer()
+    layer, pen = canvas.layer(style)
     _circle(pen, canvas.at([(mark.x, mark.y)])[0], mark.radius * canvas.scale, style, canvas.scale)
     canvas.put(layer)
 
 
 @_draw.register
 def _box(mark: Box, canvas: _Canvas, style: Style) -> None:
-    layer, pen = canvas.layer()
+    layer, pen = canvas.layer(style)
     left, top = mark.x * canvas.scale, mark.y * canvas.scale
     corners = (left, top, left + max(0.0, mark.width) * canvas.scale, top + max(0.0, mark.height) * canvas.scale)
     pen.rectangle(
@@ -115,7 +119,7 @@ def _label(mark: Label, canvas: _Canvas, style: Style) -> None:
     text = mark.text.encode("latin-1", "replace").decode("latin-1")  # the letters that the font has
     ink = _ink(style.fill or "ink", style.opacity)
     place = canvas.at([(mark.x, mark.y)])[0]
-    layer, pen = canvas.layer()
+    layer, pen = canvas.layer(style)
     if mark.upright:
         pen.text(place, text, fill=ink, font=font, anchor=anchor)
     else:
@@ -124,13 +128,13 @@ def _label(mark: Label, canvas: _Canvas, style: Style) -> None:
         ImageDraw.Draw(line).text((2, height / 2), text, fill=ink, font=font, anchor="lm")
         turned = line.rotate(90, expand=True)
         shift = {"start": turned.height, "middle": turned.height // 2, "end": 0}[mark.anchor]
-        layer.paste(turned, (round(place[0] - turned.width / 2), round(place[1] - shift)))
+        layer.paste(turned, (round(place[0] - turned.width / 2), round(place[1] - shift)), turned)
     canvas.put(layer)
 
 
 @_draw.register
 def _picture(mark: Picture, canvas: _Canvas, style: Style) -> None:
-    layer, _ = canvas.layer()
+    layer, _ = canvas.layer(style)
     size = max(1, round(mark.width * canvas.scale)), max(1, round(mark.height * canvas.scale))
     with Image.open(io.BytesIO(mark.jpeg)) as file:
         picture = file.convert("RGBA").resize(size)

@@ -237,7 +237,7 @@
         points.append(mark.group);
       }
       if (mark.true) {
-        mark.cross = svg("path", { class: "m-true", "data-tip": `${name}: truth` });
+        mark.cross = svg("path", { class: "m-true v-cross" });
         crosses.append(mark.cross);
         if (mark.found) {
           mark.link = svg("path", { class: "m-link" });
@@ -264,7 +264,7 @@
       row.lastElementChild.prepend(swatch);
       return mark;
     });
-    stage.append(links, crosses, points);
+    stage.append(links, points, crosses);
     layer();
     if (!dialog.open) dialog.showModal();
     fit();
