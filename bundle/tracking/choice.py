@@ -11,20 +11,20 @@ from bundle.errors import ConfigError
 LOGS = ("tensorboard", "mlflow")
 
 
-def read_tracking(tracking: Any) -> tuple[str, ...]:
-    """The logs that the key ``tracking`` of a configuration names.
+def read_log_names(log_to: Any) -> tuple[str, ...]:
+    """The logs that the key ``log_to`` of a configuration names.
 
     Args:
-        tracking: None, one of :data:`LOGS`, or a list of them.
+        log_to: None, one of :data:`LOGS`, or a list of them.
 
     Raises:
         ConfigError: when it is something else.
     """
-    several = (tracking,) if isinstance(tracking, str) else tracking
+    several = (log_to,) if isinstance(log_to, str) else log_to
     if several is None:
         return ()
     if not isinstance(several, Sequence) or any(name not in LOGS for name in several):
         raise ConfigError(
-            f"tracking is {tracking!r}, expected null, {' or '.join(map(repr, LOGS))}, or a list of them."
+            f"log_to is {log_to!r}, expected null, {' or '.join(map(repr, LOGS))}, or a list of them."
         )
     return tuple(dict.fromkeys(several))

@@ -10,7 +10,7 @@ from ignite.engine import Engine
 
 from bundle.ranks import is_first
 from bundle.report.figures import Figure
-from bundle.tracking.choice import read_tracking
+from bundle.tracking.choice import read_log_names
 from bundle.tracking.mlflow_log import MlflowLog
 from bundle.tracking.tensorboard_log import TensorBoardLog
 
@@ -21,7 +21,7 @@ class ExperimentLogs:
     Of several ranks, rank 0 logs: metrics are those of all ranks, a loss is its own.
 
     Args:
-        tracking: which logs: None, ``"tensorboard"``, ``"mlflow"`` or a list of them.
+        log_to: which logs: None, ``"tensorboard"``, ``"mlflow"`` or a list of them.
         folder: where TensorBoard's files are written.
         run_name: name of the run in MLflow.
         uri: MLflow's tracking server or database; None for its default (see :class:`MlflowLog`).
@@ -31,12 +31,12 @@ class ExperimentLogs:
         tag: the name of that.
 
     Raises:
-        ConfigError: when ``tracking`` names something else, or MLflow is asked for and cannot be used.
+        ConfigError: when ``log_to`` names something else, or MLflow is asked for and cannot be used.
     """
 
     def __init__(
         self,
-        tracking: str | Sequence[str] | None,
+        log_to: str | Sequence[str] | None,
         folder: str | Path,
         run_name: str,
         uri: str | None = None,
@@ -46,7 +46,7 @@ class ExperimentLogs:
         tag: str = "loss",
     ) -> None:
         self.logs: list[TensorBoardLog | MlflowLog] = []
-        for name in read_tracking(tracking) if is_first() else ():
+        for name in read_log_names(log_to) if is_first() else ():
             if name == "tensorboard":
                 self.logs.append(TensorBoardLog(folder, output_transform, tag))
             else:

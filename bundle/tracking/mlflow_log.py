@@ -50,7 +50,7 @@ class MlflowLog:
     ) -> None:
         if importlib.util.find_spec("mlflow") is None:
             raise ConfigError(
-                "tracking names 'mlflow', but the package is not installed: run pip install -r requirements-mlflow.txt "
+                "log_to names 'mlflow', but the package is not installed: run pip install -r requirements-mlflow.txt "
                 "-c constraints.txt, or leave it out."
             )
         self.parameters = {name: value[:_MAX_VALUE] for name, value in settings_rows(parameters)}
@@ -65,7 +65,7 @@ class MlflowLog:
             )
         except ValueError as error:
             raise ConfigError(
-                f"tracking_uri is {uri!r}, which MLflow does not take as a store: give sqlite:///FILE or the address "
+                f"mlflow_uri is {uri!r}, which MLflow does not take as a store: give sqlite:///FILE or the address "
                 "of a server."
             ) from error
 
