@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "io": {"errors", "landmarks", "radiograph", "template"},
     "measurements": {"errors", "measured_value", "prediction"},
     "writers": {"errors", "landmarks", "radiograph", "measured_value", "prediction", "io"},
+    "report": {"errors", "writers"},
     "transforms": {"errors", "landmarks", "radiograph", "template", "geometry", "io"},
     "data": {*RECORDS, "geometry", "ranks", "io", "transforms"},
     "losses": {"errors", "prediction", "geometry"},
@@ -42,7 +43,19 @@ ALLOWED: dict[str, set[str]] = {
     "networks": {"errors", "geometry", "weights_only"},
     "metrics": {"errors", "ranks"},
     "inferers": {*RECORDS, "geometry", "matching", "networks"},
-    "handlers": {*RECORDS, "console", "geometry", "ranks", "io", "measurements", "writers", "metrics", "data"},
+    "handlers": {
+        *RECORDS,
+        "console",
+        "geometry",
+        "ranks",
+        "io",
+        "measurements",
+        "writers",
+        "report",
+        "metrics",
+        "data",
+    },
+    "tracking": {"errors", "ranks", "report"},
     "selection": {"networks"},
     "calibration": set(),
     "checkpoint": {*RECORDS, "weights_only"},
@@ -58,7 +71,9 @@ ALLOWED: dict[str, set[str]] = {
 #: Rooms that other programs can use without the weight of deep learning, and what they must do without.
 DEEP_LEARNING = {"torch", "torchvision", "timm", "monai", "monailabel", "ignite"}
 FORBIDDEN: dict[str, set[str]] = {
-    **dict.fromkeys([*RECORDS, "__init__", "console", "io", "measurements", "writers", "calibration"], DEEP_LEARNING),
+    **dict.fromkeys(
+        [*RECORDS, "__init__", "console", "io", "measurements", "writers", "report", "calibration"], DEEP_LEARNING
+    ),
     "geometry": DEEP_LEARNING - {"torch"},
 }
 

@@ -5,6 +5,7 @@ from bundle.handlers.evaluation_saver import EvaluationSaver
 from bundle.handlers.mean_radial_error import MeanRadialErrorHandler, lower_is_better
 from bundle.handlers.prediction_saver import PredictionSaver
 from bundle.handlers.progress import ImageProgress
+from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.stopwatch import Stopwatch
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ImageProgress",
     "MeanRadialErrorHandler",
     "PredictionSaver",
+    "ReportSaver",
     "Stopwatch",
     "SuccessfulDetectionRateHandler",
     "detection_rate_handlers",

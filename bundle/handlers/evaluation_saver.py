@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
@@ -14,6 +15,7 @@ from bundle.data.readable import Failures
 from bundle.errors import one_line
 from bundle.handlers.items import decollated_items
 from bundle.handlers.prediction_saver import mean_seconds, open_results, stop_for_failures, write_error_table
+from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.run_statistics import RESAMPLES, run_statistics
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.metrics.radial_error import radial_error
@@ -35,6 +37,7 @@ class EvaluationSaver:
         failure_mm: error in mm beyond which a landmark counts as a failure.
         resamples: draws of the bootstrap intervals.
         seed: seed of these draws.
+        report: what writes the report that one looks at; None for none.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class EvaluationSaver:
         failure_mm: float = FAILURE_MM,
         resamples: int = RESAMPLES,
         seed: int = 0,
+        report: ReportSaver | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.names = tuple(names)
@@ -60,6 +64,7 @@ class EvaluationSaver:
         self.failure_mm = failure_mm
         self.resamples = resamples
         self.seed = seed
+        self.report = report
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -71,7 +76,9 @@ class EvaluationSaver:
             pred, label = item["pred"][None, :, :2], item["label"][None].to(item["pred"].device)
             pixels = radial_error(pred, label)[0]
             millimetres = radial_error(pred, label, item["spacing"][None].to(pred))[0]
-            row = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self.stopwatch.last}
+            row: dict[str, Any] = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self.stopwatch.last}
+            if self.report is not None:
+                row["report"] = self.report.note(item)
             self.journal.append(str(item["image_id"]), row)
 
     def finish(self) -> None:
@@ -109,6 +116,8 @@ class EvaluationSaver:
             report["template_left_out"] = list(self.cases.template_copies)
             write_report(self.output_dir, errors, report)
             write_error_table(self.output_dir, failures)
+            if self.report is not None:
+                self.report.write(rows, failures, report)
             self.journal.remove()
             print(format_summary(report))
             print(f"written to {one_line(str(self.output_dir))}")

@@ -16,6 +16,7 @@ from bundle.data.journal import Journal
 from bundle.data.readable import Failures
 from bundle.errors import ConfigError, NothingToWrite, one_line
 from bundle.handlers.items import decollated_items
+from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
@@ -110,6 +111,7 @@ class PredictionSaver:
         landmark_codes: codes of the landmarks' anatomy by name, for structured reports.
         include_identifiers: whether reports say whose image it is.
         model: what the model is known by, for structured reports.
+        report: what writes the report that one looks at; None for none.
 
     Raises:
         ConfigError: when a writer is unknown or named twice, or include_identifiers is not true or false.
@@ -127,6 +129,7 @@ class PredictionSaver:
         landmark_codes: Mapping[str, LandmarkCode] | None = None,
         include_identifiers: bool = False,
         model: str = "",
+        report: ReportSaver | None = None,
     ) -> None:
         known = (*WRITERS, *RUN_WRITERS)
         if isinstance(writers, str) or any(name not in known for name in writers) or len(set(writers)) < len(writers):
@@ -142,6 +145,7 @@ class PredictionSaver:
         self.measurements = measurements
         self.writers = {name: WRITERS[name](self.output_dir, options) for name in writers if name in WRITERS}
         self.run_writers = [name for name in writers if name in RUN_WRITERS]
+        self.report = report
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""
@@ -153,7 +157,7 @@ class PredictionSaver:
             prediction = as_prediction(item, self.names)
             if self.measurements is not None:
                 prediction = replace(prediction, measurements=self.measurements.measure(prediction))
-            row = {
+            row: dict[str, Any] = {
                 "points": prediction.points.tolist(),
                 "confidence": float(np.mean(prediction.confidence)),
                 "seconds": self.stopwatch.last,
@@ -162,6 +166,8 @@ class PredictionSaver:
                 "measurements": [measurement_cells(value) for value in prediction.measurements],
                 "notes": self._write(prediction, item["image"].detach().cpu().numpy()[0]),
             }
+            if self.report is not None:
+                row["report"] = self.report.note(item)
             self.journal.append(prediction.image_id, row)
 
     def _write(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> list[tuple[str, str]]:
@@ -190,6 +196,8 @@ class PredictionSaver:
             self._write_run_files(rows)
             write_error_table(self.output_dir, failures)
             self._write_notes(rows)
+            if self.report is not None:
+                self.report.write(rows, failures)
             print(f"{len(table)} image(s) with {len(self.names)} landmarks each: {one_line(str(self.output_dir))}")
             if rows:
                 confidence = sum(row["confidence"] for row in rows) / len(rows)

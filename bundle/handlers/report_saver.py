@@ -1,0 +1,164 @@
+"""Write the report of a run that one looks at."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bundle import __version__
+from bundle.data.cases import Cases
+from bundle.data.readable import Failures
+from bundle.prediction import PREDICTION_COLUMNS
+from bundle.report import PictureStore, ReportCase, ReportRun, ReportTemplate, case_row, draw_figures, write_page
+from bundle.report.figures import Figure
+from bundle.template import Template
+
+#: Programs whose version says most about where numbers come from.
+_PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
+
+
+class ReportTracker(Protocol):
+    """What takes a report into the log of an experiment."""
+
+    def log_report(self, page: Path, figures: Sequence[Figure]) -> None:
+        """Log the file and its figures."""
+
+
+class ReportSaver:
+    """Collects what a report shows, image by image, and writes ``report.html`` when the run is complete.
+
+    The data of an image go into the row that its saver notes in the journal, its small picture into the folder
+    ``.report`` of the results, so that the report of a run over several ranks, or of one that was killed and continued,
+    is the same as any. Rank 0 writes.
+
+    Args:
+        output_dir: the folder of the results.
+        kind: ``"evaluation"`` or ``"inference"``.
+        template: the annotated image.
+        cases: the images of the run, and those left out.
+        settings: what the run was started with, by name.
+        radii: radii in mm that the detection curve marks.
+        tracker: where the report and its figures are logged; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        kind: str,
+        template: Template,
+        cases: Cases,
+        settings: Mapping[str, Any] | None = None,
+        radii: Sequence[float] = (),
+        tracker: ReportTracker | None = None,
+    ) -> None:
+        self.path = Path(output_dir) / "report.html"
+        self.kind = kind
+        self.template = template
+        self.cases = cases
+        self.settings = dict(settings or {})
+        self.radii = tuple(float(radius) for radius in radii)
+        self.tracker = tracker
+        self.pictures = PictureStore(Path(output_dir) / ".report")
+
+    def note(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the picture of an image.
+
+        Args:
+            item: one decollated item of an engine's batch and output: ``image`` (MetaTensor (1, H, W)), ``image_id``,
+                ``pred`` ((N, 7), columns :data:`bundle.prediction.PREDICTION_COLUMNS`), ``spacing`` and, where the
+                truth is known, ``label`` ((N, 2), ``(x, y)`` in pixels).
+
+        Returns:
+            What the row of the image has to hold for :meth:`write`, as JSON values.
+        """
+        image = item["image"]
+        self.pictures.add(str(item["image_id"]), image.detach().cpu().numpy()[0])
+        columns = dict(zip(PREDICTION_COLUMNS, item["pred"].detach().cpu().double().numpy().T))
+        spacing = item["spacing"].detach().cpu().double().numpy().reshape(2)
+        return case_row(
+            file=Path(image.meta["filename_or_obj"]).name,
+            width=int(image.shape[-1]),
+            height=int(image.shape[-2]),
+            spacing=spacing.tolist() if bool(np.isfinite(spacing).all()) else None,
+            points=np.stack([columns["x"], columns["y"]], axis=1),
+            confidence=columns["confidence"],
+            expected_error=columns["expected_error"],
+            truth=np.asarray(item["label"], dtype=np.float64) if "label" in item else None,
+        )
+
+    def write(
+        self, rows: Sequence[Mapping[str, Any]], failures: Failures, metrics: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write the report.
+
+        Args:
+            rows: the rows of the journal, each with what :meth:`note` gave under ``report``; in an evaluation also with
+                the errors ``px`` and ``mm``. Images whose row lacks it, for they were done before the report was
+                switched on, are named as left out.
+            failures: files that could not be used.
+            metrics: what ``metrics.json`` holds; None for an inference.
+
+        Returns:
+            The file.
+
+        Raises:
+            BundleError: when it cannot be written.
+        """
+        noted = [row for row in rows if "report" in row]
+        cases = [
+            ReportCase.from_row(
+                {
+                    **row["report"],
+                    "image_id": row["image_id"],
+                    "seconds": row["seconds"],
+                    "error_px": row.get("px"),
+                    "error_mm": row.get("mm"),
+                }
+            )
+            for row in noted
+        ]
+        height, width = self.template.size
+        run = ReportRun(
+            kind=self.kind,
+            names=self.template.landmarks.names,
+            cases=cases,
+            template=ReportTemplate(
+                self.template.name, width, height, self.template.landmarks.points, self.template.pixels
+            ),
+            metrics=metrics,
+            settings=self.settings,
+            versions=_versions(),
+            created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            failures=failures.rows,
+            remarks=(
+                ("Left out, for it is the template itself", self.cases.template_copies),
+                ("Images without a truth", self.cases.without_truth),
+                ("Truth without an image", self.cases.without_image),
+                (
+                    "Done before the report was switched on; only the table of errors has them",
+                    [str(row["image_id"]) for row in rows if "report" not in row],
+                ),
+            ),
+        )
+        figures = draw_figures(run, self.radii)
+        write_page(self.path, run, figures, self.pictures)
+        self.pictures.remove()
+        if self.tracker is not None:
+            self.tracker.log_report(self.path, figures)
+        return self.path
+
+
+def _versions() -> dict[str, str]:
+    found = {"one-shot-landmarks": __version__, "python": platform.python_version()}
+    for name in _PROGRAMS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {**found, "platform": f"{platform.system()} {platform.machine()}"}

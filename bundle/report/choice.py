@@ -1,0 +1,66 @@
+"""Which images a report shows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bundle.report.records import ReportRun
+
+
+def case_scores(run: ReportRun) -> np.ndarray:
+    """(M,) how bad each image is: its mean error, or for an inference one minus its mean confidence.
+
+    A landmark that was not found makes its image infinitely bad; NaN where there is nothing to judge by.
+    """
+    values = run.errors() if run.has_truth else 1 - run.confidences()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN
+        return np.nanmean(values, axis=1) if values.size else np.full(len(run.cases), np.nan)
+
+
+def choose_cases(scores: np.ndarray, each: int = 4) -> dict[str, list[int]]:
+    """The worst, the middle and the best images; none is in two groups.
+
+    Args:
+        scores: (M,) how bad each image is; NaN is chosen for none.
+        each: how many images a group has at most.
+
+    Returns:
+        Numbers of images by ``"worst"``, ``"median"`` and ``"best"``, the worst of each first; groups are smaller where
+        there are few images, and those that would be empty are left out.
+    """
+    order = [int(i) for i in np.argsort(-scores, kind="stable") if not np.isnan(scores[i])]
+    count = len(order)
+    size = min(each, max(1, count // 3))
+    worst, best = order[:size], order[max(size, count - size) :]
+    rest = order[len(worst) : count - len(best)]
+    start = max(0, (len(rest) - size) // 2)
+    groups = {"worst": worst, "median": rest[start : start + size], "best": best}
+    return {name: members for name, members in groups.items() if members}
+
+
+def within_budget(order: Sequence[int], size: Callable[[int], int | None], budget: int) -> list[int]:
+    """The first images of an order whose pictures fit into a budget.
+
+    Args:
+        order: numbers of images, the most wanted first.
+        size: bytes of an image's picture, None where it has none.
+        budget: bytes of all pictures together.
+
+    Returns:
+        Numbers of images, in the same order.
+    """
+    taken: list[int] = []
+    left = budget
+    for index in order:
+        bytes_needed = size(index)
+        if bytes_needed is None:
+            continue
+        if bytes_needed > left:
+            break
+        left -= bytes_needed
+        taken.append(index)
+    return taken

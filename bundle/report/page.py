@@ -1,0 +1,252 @@
+"""The page: a run to one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bundle.report.case_table import build_case_table
+from bundle.report.case_view import card_marks, shown_size, viewer_data
+from bundle.report.choice import case_scores, choose_cases, within_budget
+from bundle.report.figures import (
+    Figure,
+    box_plot,
+    calibration_plot,
+    confidence_bars,
+    detection_curve_plot,
+    risk_plot,
+    shape_plot,
+)
+from bundle.report.overview import landmark_table, settings_rows, tiles
+from bundle.report.pictures import PictureStore, small_jpeg
+from bundle.report.records import ReportCase, ReportRun
+from bundle.report.shape import align
+from bundle.report.styles import DARK, LIGHT
+from bundle.report.svg import as_svg, data_uri, style_rules
+from bundle.writers.atomic import atomic_file
+from bundle.writers.naming import printable
+
+#: Bytes of all pictures together, as JPEG files; in the page they take a third more.
+PICTURE_BUDGET = 16_000_000
+
+#: Names that a remark lists at most.
+_LISTED = 100
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image of the gallery."""
+
+    index: int
+    image_id: str
+    caption: str
+    description: str
+    width: float
+    height: float
+    marks: Markup
+    uri: Callable[[], Markup]
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """A picture that only the viewer shows; it is read from the disk as the page is written."""
+
+    index: int
+    uri: Callable[[], Markup]
+
+
+def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[Figure]:
+    """All figures that a run has the data for.
+
+    Args:
+        run: the run.
+        radii: radii in mm that the detection curve marks.
+    """
+    errors, confidence = run.errors(), run.confidences()
+    size = run.template.width, run.template.height
+    backdrop = None if run.template.pixels is None else small_jpeg(run.template.pixels, max_side=800, quality=70)
+    shape = shape_plot(align(run.cases, run.template.points), run.names, size, backdrop, run.has_truth)
+    if not run.has_truth:
+        boxes = box_plot(confidence, run.names, quantity="confidence", unit="", worst_is_high=False, limits=(0.0, 1.0))
+        return [figure for figure in (boxes, shape) if figure]
+    expected = run.expected_errors()
+    figures = [
+        detection_curve_plot(errors, run.unit, radii),
+        risk_plot(errors, confidence, run.unit),
+        box_plot(errors, run.names, quantity="error", unit=run.unit, worst_is_high=True),
+        shape,
+        calibration_plot(expected, errors, run.unit) or confidence_bars(confidence, errors, run.unit),
+    ]
+    return [figure for figure in figures if figure]
+
+
+def write_page(
+    path: Path, run: ReportRun, figures: Sequence[Figure], pictures: PictureStore, budget: int = PICTURE_BUDGET
+) -> Path:
+    """Write the report of a run.
+
+    Pictures pass from the disk to the file one by one, so that memory does not grow with them.
+
+    Args:
+        path: the file.
+        run: the run.
+        figures: what :func:`draw_figures` made of it.
+        pictures: small pictures of its images.
+        budget: bytes of all pictures together, as JPEG files.
+
+    Returns:
+        The file. It loads nothing: pictures, styles and the script are in it, and its content security policy forbids
+        everything else. All text is escaped.
+
+    Raises:
+        BundleError: when the file cannot be written.
+    """
+    scores = case_scores(run)
+    groups = choose_cases(scores)
+    gallery = [index for members in groups.values() for index in members]
+    worst_first = [int(i) for i in np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")]
+    order = [*gallery, *(index for index in worst_first if index not in set(gallery))]
+    kept = within_budget(order, lambda index: pictures.size(run.cases[index].image_id), budget)
+    in_gallery = set(gallery)
+    errors, expected = run.errors(), run.expected_errors()
+    shown = sorted({*gallery, *kept})
+    unit = run.unit if run.has_truth else ""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _style(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    table = build_case_table(run, scores)
+    context = {
+        "run": run,
+        "csp": (
+            f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+        "style": Markup(style),
+        "script": Markup(script),
+        "title": f"{run.kind.capitalize()} of {_count(len(run.cases), 'image')}",
+        "summary": _summary(run),
+        "tiles": tiles(run),
+        "landmark_table": None if run.metrics is None else landmark_table(run.metrics),
+        "figures": _columns(figures),
+        "groups": [
+            (_group_title(name, run.has_truth), [_card(run, i, scores[i], pictures) for i in members])
+            for name, members in groups.items()
+        ],
+        "table": table,
+        "pictured": set(shown),
+        "left_without_picture": len(run.cases) - len(shown),
+        "stored": [
+            StoredPicture(index, _reader(pictures, run.cases[index])) for index in kept if index not in in_gallery
+        ],
+        "data": {
+            "names": [printable(name) for name in run.names],
+            "unit": unit,
+            "truth": run.has_truth,
+            "order": shown,
+            "cases": {index: {**viewer_data(run.cases[index], errors[index], expected[index])} for index in shown},
+        },
+        "remarks": [
+            (title, [printable(name) for name in names[:_LISTED]], max(0, len(names) - _LISTED))
+            for title, names in run.remarks
+            if names
+        ],
+        "failures": [(printable(Path(file).name), printable(reason)) for file, reason in run.failures],
+        "settings": settings_rows(run.settings),
+    }
+    with atomic_file(path) as file:
+        for piece in environment.get_template("report.html.j2").generate(context):
+            file.write(printable(piece))
+    return path
+
+
+def _columns(figures: Sequence[Figure]) -> list[list[tuple[Figure, Markup]]]:
+    """The figures in two columns: curves of all points, and what concerns single landmarks."""
+    drawn = [(figure, as_svg(figure.drawing, figure.key)) for figure in figures]
+    of_landmarks = [pair for pair in drawn if pair[0].key in ("landmarks", "shape")]
+    others = [pair for pair in drawn if pair not in of_landmarks]
+    return [others, of_landmarks] if others else [[pair] for pair in of_landmarks]
+
+
+def _card(run: ReportRun, index: int, score: float, pictures: PictureStore) -> Card:
+    case = run.cases[index]
+    width, height = shown_size(case)
+    if run.has_truth:
+        judged = f"mean error {score:.2f} {run.unit}" if np.isfinite(score) else "a landmark was not found"
+    else:
+        judged = f"mean confidence {1 - score:.2f}"
+    description = f"{case.image_id}: {_count(len(run.names), 'landmark')}, {judged}"
+    return Card(index, case.image_id, judged, description, width, height, card_marks(case), _reader(pictures, case))
+
+
+def _reader(pictures: PictureStore, case: ReportCase) -> Callable[[], Markup]:
+    """What gives the picture of an image as an address when the page needs it; empty where there is none."""
+
+    def uri() -> Markup:
+        jpeg = pictures.read(case.image_id)
+        return Markup("") if jpeg is None else Markup(data_uri(jpeg))
+
+    return uri
+
+
+def _group_title(name: str, by_error: bool) -> str:
+    if by_error:
+        return {"worst": "Largest errors", "median": "Around the median", "best": "Smallest errors"}[name]
+    return {"worst": "Least sure", "median": "Around the median", "best": "Surest"}[name]
+
+
+def _summary(run: ReportRun) -> str:
+    """The result in two sentences."""
+    landmarks = _count(len(run.names), "landmark")
+    if not run.cases:
+        return "No image was measured." if run.has_truth else "No image was read."
+    confidence = run.confidences()
+    if not run.has_truth:
+        means = np.nanmean(np.where(np.isfinite(confidence), confidence, 0.0), axis=0)
+        least = run.names[int(np.argmin(means))]
+        return (
+            f"{landmarks} in each image. The least sure landmark, “{least}”, has a mean confidence of "
+            f"{means.min():.2f}."
+        )
+    errors = run.errors()
+    finite = np.where(np.isfinite(errors), errors, np.nan)
+    known: np.ndarray = np.isfinite(finite).any(axis=0)
+    if not known.any():
+        return f"{landmarks} in each image, but no error could be measured."
+    medians = np.array([np.nanmedian(column) if there else -1.0 for column, there in zip(finite.T, known)])
+    worst = int(np.argmax(medians))
+    half = float(np.nanmedian(finite))
+    return (
+        f"Half of the points lie within {half:.2f} {run.unit} of the truth. The hardest landmark, "
+        f"“{run.names[worst]}”, has a median error of {medians[worst]:.2f} {run.unit}."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _style() -> str:
+    """The style sheet with the colours of :mod:`bundle.report.styles`."""
+    sheet = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    for name, colours in (("LIGHT", LIGHT), ("DARK", DARK)):
+        sheet = sheet.replace(f"/*{name}*/", "".join(f"--{key.replace('_', '-')}:{v};" for key, v in colours.items()))
+    return sheet.replace("/*ROLES*/", style_rules())
+
+
+def _digest(text: str) -> str:
+    """A source of a content security policy that allows this text alone."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

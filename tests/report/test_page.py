@@ -1,0 +1,164 @@
+"""The file without a browser: what is in it, and what never is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundle.errors import BundleError
+from bundle.report import PictureStore, ReportRun, draw_figures, write_page
+from tests.report.made_up_runs import HOSTILE, RADII, make_pictures, make_run
+
+
+def write(folder: Path, run: ReportRun, pictures: PictureStore | None = None, **settings: Any) -> str:
+    pictures = pictures or make_pictures(run, folder / "pictures")
+    return write_page(folder / "report.html", run, draw_figures(run, RADII), pictures, **settings).read_text("utf-8")
+
+
+class Page(HTMLParser):
+    """The elements of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        self.texts.setdefault(self._open[-1] if self._open else "", []).append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_an_evaluation_has_all_its_parts(tmp_path: Path) -> None:
+    page = Page(write(tmp_path, make_run(12, 5, calibrated=True)))
+    assert {section["id"] for section in page.all("section")} == {"overview", "figures", "images", "cases", "settings"}
+    assert len([svg for svg in page.all("svg") if svg.get("class") == "chart"]) == 5
+    assert len([button for button in page.all("button") if button.get("class") == "shot"]) == 12
+    assert "Evaluation of 12 images" in page.texts["h1"]
+
+
+def test_nothing_is_loaded_and_nothing_may_be(tmp_path: Path) -> None:
+    text = write(tmp_path, make_run(6, 4))
+    page = Page(text)
+    addresses = [a[key] for _, a in page.tags for key in ("src", "href", "xlink:href", "action") if a.get(key)]
+    assert all(address.startswith(("#", "data:image/jpeg;base64,")) for address in addresses)
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
+    policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None and policy.startswith("default-src 'none'; img-src data:;") and "unsafe" not in policy
+    for tag in ("style", "script"):
+        content = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        assert len(content) == 1
+        digest = base64.b64encode(hashlib.sha256(content[0].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert not [a for _, a in page.tags for key in a if key == "style" or key.startswith("on")]
+
+
+def test_hostile_text_is_only_text(tmp_path: Path) -> None:
+    run = make_run(
+        4,
+        3,
+        names=(HOSTILE, "{{ 7 * 7 }}", "日本 & <b>"),
+        failures=[(f"/images/{HOSTILE}", HOSTILE)],
+        remarks=[(HOSTILE, [HOSTILE])],
+    )
+    cases = [
+        type(case)(**{**case.__dict__, "image_id": f"{i} onerror=alert(1) &lt;"}) for i, case in enumerate(run.cases)
+    ]
+    run = ReportRun(**{**run.__dict__, "cases": cases, "settings": {HOSTILE: HOSTILE}, "versions": {HOSTILE: HOSTILE}})
+    text = write(tmp_path, run)
+    page = Page(text)
+    assert len(page.all("script")) == 2 + 1, "data, code and one stored picture"
+    assert not page.all("img") and not page.all("b")
+    assert "{{ 7 * 7 }}" in text and "49" not in re.findall(r">([^<]*)</th>", text)
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1))  # type: ignore[union-attr]
+    assert data["names"] == [HOSTILE, "{{ 7 * 7 }}", "日本 & <b>"]
+
+
+def test_names_that_are_no_characters(tmp_path: Path) -> None:
+    run = make_run(3, 2, names=("a\udcff", "b"), failures=[("/x/\udc80.png", "\udc80 is broken.")])
+    assert "a?" in write(tmp_path, run)
+
+
+@pytest.mark.parametrize("kind", ["evaluation", "inference"])
+@pytest.mark.parametrize("images", [0, 1])
+def test_hardly_anything(tmp_path: Path, kind: str, images: int) -> None:
+    text = write(tmp_path, make_run(images, 2, kind=kind))
+    assert f"{kind.capitalize()} of {images} image" in text
+
+
+def test_landmarks_without_place_truth_or_calibration(tmp_path: Path) -> None:
+    run = make_run(4, 3)
+    nan, lost = np.array([[np.nan, np.nan]] * 3), np.array([np.inf, np.nan, 1.0])
+    case = run.cases[0]
+    changed = type(case)(
+        **{**case.__dict__, "points": nan, "error_mm": lost, "error_px": lost, "confidence": nan[:, 0]}
+    )
+    text = write(tmp_path, ReportRun(**{**run.__dict__, "cases": [changed, *run.cases[1:]]}))
+    content = text.split("<script>")[0]  # all but the code
+    assert "not found" in content and "NaN" not in content and "Infinity" not in content
+
+
+def test_pictures_end_at_the_budget(tmp_path: Path) -> None:
+    run = make_run(40, 3)
+    pictures = make_pictures(run, tmp_path / "pictures")
+    size = pictures.size("image_0000") or 0
+    small = write(tmp_path, run, pictures, budget=20 * size)
+    assert 12 <= small.count("data:image/jpeg") - 1 <= 23, "the gallery, some more, and the template"
+    assert "images have no picture here" in small
+    assert len(write(tmp_path, run, pictures)) > len(small)
+    none = write(tmp_path, run, PictureStore(tmp_path / "empty"))
+    assert none.count("data:image/jpeg") == 1, "the template behind the mean shape"
+
+
+def test_a_thousand_images_are_a_small_file(tmp_path: Path) -> None:
+    """Pictures of the size of real ones: 67 kB each, of which the budget takes a part."""
+
+    class LargePictures(PictureStore):
+        def size(self, image_id: str) -> int | None:
+            return 67_000
+
+        def read(self, image_id: str) -> bytes | None:
+            return b"\xff\xd8" + bytes(67_000)
+
+    run = make_run(1000, 19, calibrated=True)
+    text = write(tmp_path, run, LargePictures(tmp_path))
+    assert len(text.encode()) < 30e6
+    assert text.count("<tr>") > 1000
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = make_run(2, 2)
+    with pytest.raises(BundleError, match="cannot be written"):
+        write_page(tmp_path / "file" / "report.html", run, [], PictureStore(tmp_path / "none"))
+
+
+def test_pictures_come_and_go(tmp_path: Path) -> None:
+    store = PictureStore(tmp_path / "pictures")
+    store.add("a", np.full((3000, 1000), np.nan))
+    assert store.size("a") == len(store.read("a") or b"")
+    assert store.read("b") is None and store.size("b") is None
+    with pytest.raises(BundleError):
+        store.add("../out", np.zeros((4, 4)))
+    store.remove()
+    store.remove()
+    assert not (tmp_path / "pictures").exists()

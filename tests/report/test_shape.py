@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bundle.report.shape import align, similarity
+from tests.report.made_up_runs import make_run, shape
+
+NAN = float("nan")
+
+
+def turned(points: np.ndarray, angle: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
+    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return points @ matrix.T + shift
+
+
+def test_a_similarity_is_found_again_though_points_are_missing() -> None:
+    source = shape(6)
+    target = turned(source, 0.4, 1.7, (30, -12))
+    source[2] = NAN
+    target[4] = NAN
+    found = similarity(source, target)
+    assert found is not None
+    matrix, shift = found
+    np.testing.assert_allclose(shape(6) @ matrix.T + shift, turned(shape(6), 0.4, 1.7, (30, -12)), atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_common_points(count: int) -> None:
+    source = np.full((4, 2), NAN)
+    source[:count] = 1.0
+    assert similarity(source, shape(4)) is None
+    assert similarity(np.ones((4, 2)), shape(4)) is None, "all points in one place"
+
+
+def test_errors_are_turned_and_scaled_with_their_image() -> None:
+    run = make_run(3, 6)
+    base = shape(6)
+    cases = []
+    for index, case in enumerate(run.cases):
+        angle, scale = 0.3 * index, 1 + 0.5 * index
+        truth = turned(base, angle, scale, (5 * index, 2))
+        points = truth + turned(np.array([[2.0, 0.0]]), angle, scale, (0, 0))
+        cases.append(type(case)(**{**case.__dict__, "truth": truth, "points": points}))
+    found = align(cases, base)
+    np.testing.assert_allclose(found.mean, base, atol=1e-9)
+    np.testing.assert_allclose(found.vectors, np.broadcast_to([2.0, 0.0], (3, 6, 2)), atol=1e-9)
+
+
+def test_pixels_that_are_not_square() -> None:
+    case = make_run(1, 6, spacing=(0.5, 1.0)).cases[0]
+    # One millimetre is two columns, but one row.
+    truth = shape(6) * (1.0, 0.5)
+    found = align([type(case)(**{**case.__dict__, "truth": truth, "points": truth})], shape(6))
+    np.testing.assert_allclose(found.mean, shape(6), atol=1e-9)
+
+
+def test_without_a_truth_the_reference_is_the_mean_shape() -> None:
+    run = make_run(5, 6, kind="inference")
+    found = align(run.cases, run.template.points)
+    np.testing.assert_allclose(found.vectors.mean(axis=0), 0, atol=1e-9)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bundle.report.statistics import bins_of_equal_count, box_summary, detection_curve, rank_correlation, risk_coverage
+
+NAN, INF = float("nan"), float("inf")
+
+
+def test_the_curve_counts_points_strictly_within_the_radius() -> None:
+    errors = np.array([[1.0, 2.0, NAN], [3.0, INF, 0.5]])
+    np.testing.assert_allclose(detection_curve(errors, np.array([0.5, 1.0, 2.0, 2.1, 100.0])), [0, 20, 40, 60, 80])
+
+
+def test_the_curve_of_nothing() -> None:
+    assert np.isnan(detection_curve(np.array([NAN]), np.array([1.0, 2.0]))).all()
+
+
+def test_quartiles_whiskers_and_outliers() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 100.0, NAN, INF])
+    box = box_summary(values)
+    assert box is not None
+    assert (box.first, box.median, box.third) == tuple(np.percentile(values[:6], [25, 50, 75]))
+    assert (box.low, box.high, box.outliers.tolist()) == (1.0, 5.0, [100.0])
+    assert (box.count, box.lost, box.mean) == (6, 1, pytest.approx(115 / 6))
+
+
+def test_a_box_of_nothing_and_of_one() -> None:
+    assert box_summary(np.array([NAN, INF])) is None
+    one = box_summary(np.array([2.0]))
+    assert one is not None and one.low == one.first == one.median == one.third == one.high == 2.0
+
+
+def test_risk_coverage_by_hand() -> None:
+    curve = risk_coverage(np.array([4.0, 1.0, 3.0, NAN]), np.array([0.1, 0.9, 0.5, 1.0]))
+    assert curve is not None
+    np.testing.assert_allclose(curve.coverage, [1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(curve.risk, [1, 2, 8 / 3])
+    np.testing.assert_allclose(curve.ideal, curve.risk)
+    assert curve.area == pytest.approx(np.mean([1, 2, 8 / 3]))
+
+
+def test_ties_do_not_depend_on_the_order() -> None:
+    errors, sure = np.array([1.0, 5.0, 2.0, 4.0]), np.array([0.5, 0.5, 0.9, 0.5])
+    curves = [risk_coverage(errors[order], sure[order]) for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2])]
+    for curve in curves[1:]:
+        assert curve is not None and curves[0] is not None
+        np.testing.assert_allclose(curve.risk, curves[0].risk)
+    assert risk_coverage(np.array([NAN, INF]), np.array([1.0, 1.0])) is None
+
+
+def test_bins_have_the_same_size_and_all_points() -> None:
+    generator = np.random.default_rng(0)
+    guess = generator.uniform(0, 5, (10, 7))
+    error = guess + 1
+    guess[0, 0] = NAN
+    groups = bins_of_equal_count(guess, error, bins=10)
+    assert sum(group.count for group in groups) == 69
+    assert {group.count for group in groups} <= {6, 7}
+    assert [group.predicted for group in groups] == sorted(group.predicted for group in groups)
+    assert all(group.mean == pytest.approx(group.predicted + 1) for group in groups)
+    assert bins_of_equal_count(np.array([NAN]), np.array([1.0])) == []
+    assert len(bins_of_equal_count(np.arange(3.0), np.arange(3.0))) == 1
+
+
+def test_rank_correlation_is_that_of_scipy() -> None:
+    generator = np.random.default_rng(1)
+    one = generator.normal(size=40)
+    other = one + generator.normal(size=40)
+    expected = stats.spearmanr(one[:-1], other[:-1]).statistic
+    one[-1] = NAN
+    assert rank_correlation(one, other) == pytest.approx(expected, abs=1e-12)
+    assert rank_correlation(np.ones(5), np.arange(5.0)) is None
