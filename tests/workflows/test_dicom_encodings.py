@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     RLELossless,
@@ -53,22 +56,11 @@ def write(path: Path, stored: np.ndarray, bits: int, syntax: UID = ExplicitVRLit
     return path
 
 
-def compress(source: Path, path: Path, syntax: str) -> Path:
-    """The same file in a syntax that GDCM writes."""
-    gdcm = pytest.importorskip("gdcm")
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(source))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(path))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
-    return path
+def encode_with_gdcm(source: Path, folder: Path) -> None:
+    pytest.importorskip("gdcm")
+    encodings = [f"{folder / name}.dcm={syntax}" for name, syntax in GDCM_SYNTAXES.items()]
+    program = [sys.executable, str(Path(__file__).with_name("gdcm_encoder.py")), str(source)]
+    subprocess.run([*program, *encodings], check=True, capture_output=True, timeout=600)
 
 
 GDCM_SYNTAXES = {
@@ -77,8 +69,6 @@ GDCM_SYNTAXES = {
     "jpeg_extended": "JPEGExtendedProcess2_4",
     "jpeg_ls": "JPEGLSLossless",
     "jpeg_2000": "JPEG2000Lossless",
-    "jpeg_2000_lossy": "JPEG2000",
-    "deflated": "DeflatedExplicitVRLittleEndian",
 }
 
 
@@ -93,8 +83,8 @@ def write_all(folder: Path, grey: np.ndarray) -> list[str]:
     write(folder / "monochrome1.dcm", np.uint16(4095) - grey, 12, PhotometricInterpretation="MONOCHROME1")
     write(folder / "signed.dcm", grey.astype(np.int16) - np.int16(2000), 16, RescaleSlope=1, RescaleIntercept=2000)
     write(folder / "windowed.dcm", grey, 12, WindowCenter=300, WindowWidth=50)
-    for name, syntax in GDCM_SYNTAXES.items():
-        compress(plain, folder / f"{name}.dcm", syntax)
+    write(folder / "deflated.dcm", grey, 12, DeflatedExplicitVRLittleEndian)
+    encode_with_gdcm(plain, folder)
     Image.fromarray(grey << np.uint16(4)).save(folder / "png.png")
     Image.fromarray((grey >> np.uint16(4)).astype(np.uint8)).save(folder / "png_8_bits.png")
     nib.save(nib.Nifti1Image(np.ascontiguousarray(grey.T), np.diag([-0.1, -0.1, 1, 1])), folder / "nifti.nii.gz")
@@ -103,7 +93,7 @@ def write_all(folder: Path, grey: np.ndarray) -> list[str]:
 
 def compare(folder: Path, results: Path, names: list[str]) -> None:
     points = {name: found_points(results / f"{name}.json") for name in names}
-    assert len(points) == len(list(folder.iterdir())) >= 18
+    assert len(points) == len(list(folder.iterdir())) >= 17
     furthest = {name: np.linalg.norm(found - points["plain"], axis=1).max() for name, found in points.items()}
     print({name: round(float(distance), 3) for name, distance in furthest.items()})
     assert max(furthest.values()) < 0.5, furthest
