@@ -16,7 +16,9 @@ from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from tests.conftest import Sample, Trained
 from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, at_bundle_root, open_workflow, read_config
 
-OVERLAYS = ("head", "hand", "paper", *sorted(path.stem for path in CONFIGS.glob("*_*.json")))
+#: Files of definitions, which are no configurations.
+DEFINITIONS = {"measurements_cephalometry", "measurements_hand"}
+OVERLAYS = ("head", "hand", "paper", *sorted({path.stem for path in CONFIGS.glob("*_*.json")} - DEFINITIONS))
 WORKFLOWS = ("train", "inference", "evaluate")
 REQUIRED = (
     "schema",
