@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,73 @@ def test_processes_without_the_overlay(tmp_path: Path, cases: Cases, monkeypatch
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     with pytest.raises(ConfigError, match=r"multi_gpu_inference\.json"):
         journal_of(tmp_path, cases)
+
+
+def test_rows_are_read_when_they_are_asked_for(tmp_path: Path, cases: Cases) -> None:
+    journal = begin(tmp_path, cases, *"cab")
+    rows, _ = journal.merge(Failures([(cases.items[3]["image"], "d.")]))
+    assert len(rows) == 3 and rows[1]["image_id"] == "b" and rows[-1]["image_id"] == "c"
+    assert [row["image_id"] for row in rows[1:]] == ["b", "c"] and "item" not in rows[0]
+    assert [row["image_id"] for row in rows] == [row["image_id"] for row in rows] == list("abc"), "as often as wanted"
+    with pytest.raises(IndexError):
+        rows[3]
+
+
+class NearlyFull:
+    """A file on a disk with room for some bytes, which then writes parts, as the system does."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.written = b""
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        part = data[: min(self.room, 10)]
+        self.room -= len(part)
+        self.written += part
+        return len(part)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("room", "fits"), [(10_000, True), (15, False), (0, False)])
+def test_a_disk_that_fills_up(room: int, fits: bool, tmp_path: Path, cases: Cases) -> None:
+    journal = begin(tmp_path, cases, "a")
+    journal._file.close()
+    journal._file = NearlyFull(room)  # type: ignore[assignment]
+    if fits:
+        journal.append("b", {"value": [1.0, 2.0]})
+        assert journal._file.written.endswith(b'"value": [1.0, 2.0]}\n')  # type: ignore[union-attr]
+    else:
+        with pytest.raises(
+            BundleError, match=r"cannot be written \(No space left on device\): .*the space on the disk"
+        ):
+            journal.append("b", {"value": [1.0, 2.0]})
+    assert left(journal_of(tmp_path, cases)) == list("bcd")
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, cases: Cases) -> None:
+    first = begin(tmp_path, cases, "a")
+    with pytest.raises(ConfigError, match="is in use by another run"):
+        journal_of(tmp_path, cases).open()
+    first.append("b", {"value": [0.0, 0.0]})
+    first.merge(Failures([(item["image"], ".") for item in cases.items[2:]]))
+    journal_of(tmp_path, cases).open()
+
+
+def test_a_link_in_the_place_of_the_journal_is_not_followed(tmp_path: Path, cases: Cases) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "precious").write_text("old")
+    (tmp_path / "out" / "journal-0.jsonl").symlink_to(tmp_path / "precious")
+    with pytest.raises(BundleError, match="cannot be written"):
+        journal_of(tmp_path, cases).open()
+    assert (tmp_path / "precious").read_text() == "old"
+
+
+@pytest.mark.parametrize("line", [b'{"image_id": []}', b'{"image_id": "a"}', b"[" * 100_000, b"\xff\xfe", b"null"])
+def test_lines_that_nobody_wrote(line: bytes, tmp_path: Path, cases: Cases) -> None:
+    path = begin(tmp_path, cases, "b").path
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    assert left(journal_of(tmp_path, cases)) == list("acd")

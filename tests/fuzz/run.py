@@ -23,8 +23,9 @@ from tests.fuzz.worker import make_input
 
 ROOT = Path(__file__).parents[2]
 
-#: Seconds without a word from the process that reads, after which it waits for something that never comes.
-PATIENCE = 300
+#: Seconds without a word from the process that reads, after which it waits for something that never comes. On a machine
+#: that has other work to do, loading the readers alone can take minutes.
+PATIENCE = 1800
 
 
 @dataclass
@@ -97,6 +98,7 @@ def _note(report: Report, index: int, said: str) -> None:
     report.counts[kind] += 1
     if kind not in ("read", "refused"):
         report.findings[index] = said
+        print(f"{index}: {said}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,9 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.findings.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as name:
             corpus = make_corpus(Path(name))
-        for index, said in report.findings.items():
+        for index in report.findings:
             chosen, data = make_input(corpus, args.seed, index)
             (args.findings / f"{args.seed}-{index}{chosen.suffix}").write_bytes(data)
-            print(f"{index} ({chosen.name}): {said}")
     print(json.dumps({"seed": args.seed, "inputs": args.inputs, **report.counts, "peak_mb": report.peak_mb}))
     return 1 if report.findings else 0

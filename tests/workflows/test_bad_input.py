@@ -102,7 +102,7 @@ class TestBrokenImages:
         (tmp_path / "images" / "text.png").write_text("no image\n")
         with pytest.raises(SystemExit) as exit_status:
             infer(trained.model, dataset_dir=tmp_path / "images", output_dir=tmp_path / "out")
-        assert exit_status.value.code == 1
+        assert exit_status.value.code == 2
         assert set(self.failures(tmp_path / "out")) == {"text.png"}
 
     def test_nothing_but_broken_files_to_measure(self, trained: Trained, small: Sample, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ class TestBrokenImages:
         (tmp_path / "images" / "phantom_001.png").write_text("no image\n")
         with pytest.raises(SystemExit) as exit_status:
             evaluate(trained.model, dataset_dir=tmp_path / "images", landmarks=small.truth, output_dir=tmp_path / "out")
-        assert exit_status.value.code == 1
+        assert exit_status.value.code == 2
         report = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
         assert report["images"] == 0 and report["mre_mm"] is None and report["failed_images"] == ["phantom_001.png"]
 

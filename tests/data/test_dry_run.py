@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bundle.data import Cases, DryRun, Journal
+from bundle.errors import ConfigError
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Cases:
+    items = []
+    for name, data in (("done", b"II*\0"), ("old", b"BM"), ("new", b"\xff\xd8\xff"), ("text", b"text"), ("lost", None)):
+        path = tmp_path / f"{name}.png"
+        if data is not None:
+            path.write_bytes(data)
+        items.append({"image": str(path), "image_id": name})
+    items.append({"image": str(tmp_path), "image_id": "folder"})
+    return Cases(items)
+
+
+def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    journal = Journal(out, cases, {})
+    journal.open()
+    journal.append("done", {})
+    (out / "old.mrk.json").touch()
+    (out / "errors.csv").touch()
+    before = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
+    DryRun(True, Journal(out, cases, {}), ["landmarks.csv", "errors.csv"], {"left out": ["x", "y"]}).show()
+    assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]} == before
+    told = capsys.readouterr().out.splitlines()
+    assert told[1:] == [
+        f"{tmp_path}/done.png -> done: done already",
+        f"{tmp_path}/old.png -> old: would be done anew, replacing its files",
+        f"{tmp_path}/new.png -> new: would be done",
+        f"{tmp_path}/text.png -> text: could not be used: it holds no image that can be read",
+        f"{tmp_path}/lost.png -> lost: could not be used: it does not exist",
+        f"{tmp_path} -> folder: could not be used: it is no file",
+        "x: left out",
+        "y: left out",
+        f"{out}/landmarks.csv: would be new",
+        f"{out}/errors.csv: would be replaced",
+        "dry run of 6 image(s): 1 done already, 1 would be done anew, replacing its files, 1 would be done, "
+        f"3 could not be used, 2 left out; nothing was written to {out}",
+    ]
+
+
+@pytest.mark.parametrize("wanted", ["false", 0, None])
+def test_it_is_wanted_or_not(wanted: object, tmp_path: Path, cases: Cases) -> None:
+    with pytest.raises(ConfigError, match="dry_run is"):
+        DryRun(wanted, Journal(tmp_path, cases, {}), [])  # type: ignore[arg-type]

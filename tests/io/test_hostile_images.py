@@ -1,0 +1,138 @@
+"""Small files that would fill the memory, never end, or show another file: refused before anything is decoded."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from image_files import dicom_dataset, picture, save_dicom, write_dicom, write_metaimage, write_nifti, write_nrrd
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+
+from bundle.errors import ImageError
+from bundle.io import dicom_streams, radiographs
+from bundle.io.radiographs import read_radiograph
+
+
+def refused(path: Path, **options: Any) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_radiograph(path, **options)
+    message = str(caught.value)
+    assert message.endswith(".") and "\n" not in message and path.name in message
+    return message
+
+
+def deflated(path: Path, pixels: np.ndarray) -> Path:
+    dataset = dicom_dataset(pixels)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return save_dicom(path, dataset)
+
+
+def test_a_deflated_file_that_unpacks_to_far_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.testing.assert_allclose(
+        read_radiograph(deflated(tmp_path / "good.dcm", picture())).pixels,
+        read_radiograph(write_dicom(tmp_path / "plain.dcm", picture())).pixels,
+    )
+    bomb = deflated(tmp_path / "bomb.dcm", np.zeros((1200, 1200), np.uint16))
+    assert bomb.stat().st_size < 20_000
+    monkeypatch.setattr(dicom_streams, "_INFLATED_BYTES", 2**20)
+    monkeypatch.setattr(pydicom, "dcmread", lambda *_, **__: pytest.fail("it is unpacked"))
+    assert "unpacks to more than 1048576 bytes" in refused(bomb)
+
+
+def compressed(path: Path, syntax: str, stream: bytes, **elements: Any) -> Path:
+    dataset = dicom_dataset(picture(top=255, dtype=np.uint8), bits=8, **elements)
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    return save_dicom(path, dataset)
+
+
+def picture_as(kind: str, height: int = 40, width: int = 56, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture(height, width, top=255, dtype=np.uint8)).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "kind", "options"),
+    [
+        ("1.2.840.10008.1.2.4.50", "JPEG", {}),
+        ("1.2.840.10008.1.2.4.50", "JPEG", {"comment": b"before the frame"}),
+        ("1.2.840.10008.1.2.4.90", "JPEG2000", {"no_jp2": True}),
+        ("1.2.840.10008.1.2.4.90", "JPEG2000", {}),
+    ],
+)
+def test_a_compressed_image_of_another_size_than_its_header(
+    tmp_path: Path, syntax: str, kind: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = compressed(tmp_path / "good.dcm", syntax, picture_as(kind, **options))
+    assert read_radiograph(good).pixels.shape == (40, 56)
+    bad = compressed(tmp_path / "bad.dcm", syntax, picture_as(kind, 400, 560, **options))
+    monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(lambda _: pytest.fail("it is decoded")))
+    assert "compressed image of 560 x 400 pixels with 1 channel(s)" in refused(bad)
+    assert "header states 56 x 40 pixels" in refused(bad)
+
+
+def test_run_lengths_for_more_than_the_image(tmp_path: Path) -> None:
+    dataset = dicom_dataset(picture())
+    dataset.compress(RLELossless, encoding_plugin="pydicom")
+    good = save_dicom(tmp_path / "good.dcm", dataset)
+    assert read_radiograph(good).pixels.shape == (40, 56)
+    dataset.PixelData = encapsulate([struct.pack("<16I", 2, 64, 200, *[0] * 13) + b"\x81\x00" * 100_000])
+    assert "run-length data than 56 x 40 pixels" in refused(save_dicom(tmp_path / "bad.dcm", dataset))
+
+
+@pytest.mark.parametrize("offset", [1e9, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("packed", [False, True])
+def test_pixels_far_behind_the_header(tmp_path: Path, offset: float, packed: bool) -> None:
+    data = bytearray(write_nifti(tmp_path / "a.nii", picture().T.astype(np.int16), np.eye(4)).read_bytes())
+    data[108:112] = struct.pack("<f", offset)
+    path = tmp_path / f"bad.nii{'.gz' if packed else ''}"
+    path.write_bytes(gzip.compress(bytes(data)) if packed else bytes(data))
+    assert "pixels start at byte" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["../secret.raw", "/etc/passwd", "/dev/zero", "LIST", "a%03d.raw 1 2 1", "pipe"])
+@pytest.mark.parametrize(
+    ("write", "kind", "key"), [(write_metaimage, "mhd", b"ElementDataFile ="), (write_nrrd, "nhdr", b"data file:")]
+)
+def test_a_data_file_that_is_another_ones(tmp_path: Path, name: str, write: Any, kind: str, key: bytes) -> None:
+    pytest.importorskip("itk")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (tmp_path / "secret.raw").write_bytes(picture().tobytes())
+    os.mkfifo(folder / "pipe")
+    path = write(folder / f"a.{kind}", picture(), data=folder / "a.raw")
+    assert read_radiograph(path).pixels.shape == (40, 56)
+    path.write_bytes(path.read_bytes().replace(key + b" a.raw", key + b" " + name.encode()))
+    assert f"names the data file {name!r}" in refused(path)
+
+
+def test_a_file_larger_than_any_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    os.truncate(path, 70 * 1024**2)  # a hole, which takes no room
+    assert "has 73400320 bytes, more than 67132864" in refused(path, max_pixels=1000)
+
+
+def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_of_it(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(radiographs, "read_raster", all_of_it)
+    (tmp_path / "a.png").write_bytes(picture_as("PNG"))
+    assert "needs more memory than there is" in refused(tmp_path / "a.png")
+
+
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    assert "is not a file" in refused(tmp_path / "a.png")
