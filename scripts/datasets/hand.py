@@ -13,6 +13,8 @@ from datasets.records import DataSet, LabelledImage
 
 COUNT = 37
 TOTAL, TRAINING = 909, 609
+#: The template where it is among the images, else the first image is.
+TEMPLATE = "3229"
 
 
 def read_hand(source: Path) -> DataSet:
@@ -53,7 +55,7 @@ def read_hand(source: Path) -> DataSet:
         images=images,
         layout="payer",
         overlay="hand",
-        template=images[0].image_id,
+        template=TEMPLATE if TEMPLATE in {image.image_id for image in images} else images[0].image_id,
         expected={"training": TRAINING, "testing": TOTAL - TRAINING},
         without_image=tuple(missing),
         without_landmarks=tuple(sorted(set(files) - seen)),
