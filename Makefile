@@ -6,6 +6,7 @@ RUN := $(BIN)/python -m monai.bundle run
 SAMPLE := sample
 LABEL_VENV ?= .venv-monailabel
 LABEL_BIN := $(LABEL_VENV)/bin
+LABEL_PIP := $(LABEL_BIN)/python -m pip install --quiet -c constraints-monailabel.txt
 STUDY ?= output/study
 PORT ?= 8000
 
@@ -41,13 +42,16 @@ demo: setup sample
 test: setup
 	$(BIN)/python -m pytest
 
-# MONAI Label needs pydicom 2, so it has an environment of its own.
+# MONAI Label needs pydicom 2, so it has an environment of its own. One of its packages is built against PyTorch: on its
+# own it would fetch a second one for that.
 setup-monailabel: $(LABEL_VENV)/.installed
 
 $(LABEL_VENV)/.installed: requirements.txt requirements-monailabel.txt constraints-monailabel.txt
 	$(PYTHON) -m venv $(LABEL_VENV)
 	$(LABEL_BIN)/python -m pip install --quiet --upgrade pip
-	$(LABEL_BIN)/python -m pip install --quiet -r requirements-monailabel.txt -c constraints-monailabel.txt
+	$(LABEL_PIP) torch setuptools
+	SAM2_BUILD_CUDA=0 $(LABEL_PIP) --no-deps --no-build-isolation sam2
+	$(LABEL_PIP) -r requirements-monailabel.txt
 	@touch $@
 
 $(STUDY)/truth/landmarks.csv: | setup-monailabel

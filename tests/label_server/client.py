@@ -158,7 +158,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_server(studies: Path, log: Path, cwd: Path, seconds: float = 300, *options: str) -> Iterator[Server]:
+def running_server(studies: Path, log: Path, cwd: Path, seconds: float = 900, *options: str) -> Iterator[Server]:
     """Start the server as a user does, from ``cwd``; stop it at the end."""
     port = free_port()
     client = Client(f"http://127.0.0.1:{port}")

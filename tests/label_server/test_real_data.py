@@ -33,7 +33,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> object:
     for name in (TEMPLATE, *QUERIES):
         shutil.copy(FOLDER / "images" / f"{name}.jpg", folder)
     log = tmp_path_factory.mktemp("log") / "server.log"
-    with running_server(folder, log, folder, 600, "--overlay", str(ROOT / "configs" / "head.json")) as running:
+    with running_server(folder, log, folder, 900, "--overlay", str(ROOT / "configs" / "head.json")) as running:
         yield running
 
 
