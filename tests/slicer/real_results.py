@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def prediction(folder: Path) -> dict[str, Any]:
         "spacing_source": "config",
         "pixel_to_lps": np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]),
     }
-    rest = {field.name: np.array([1.0, np.nan]) for field in fields(LandmarkPrediction) if field.name not in known}
+    needed = [field.name for field in fields(LandmarkPrediction) if field.default is MISSING]
+    rest = {name: np.array([1.0, np.nan]) for name in needed if name not in known}
     found = LandmarkPrediction(**known, **rest)
     return {"result": result_document(found), "markups": markups_document(found)}
