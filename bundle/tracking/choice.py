@@ -24,7 +24,5 @@ def read_log_names(log_to: Any) -> tuple[str, ...]:
     if several is None:
         return ()
     if not isinstance(several, Sequence) or any(name not in LOGS for name in several):
-        raise ConfigError(
-            f"log_to is {log_to!r}, expected null, {' or '.join(map(repr, LOGS))}, or a list of them."
-        )
+        raise ConfigError(f"log_to is {log_to!r}, expected null, {' or '.join(map(repr, LOGS))}, or a list of them.")
     return tuple(dict.fromkeys(several))
