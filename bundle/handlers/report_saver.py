@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from bundle import __version__
 from bundle.data.cases import Cases
@@ -89,7 +90,8 @@ class ReportSaver:
             points=np.stack([columns["x"], columns["y"]], axis=1),
             confidence=columns["confidence"],
             expected_error=columns["expected_error"],
-            truth=np.asarray(item["label"], dtype=np.float64) if "label" in item else None,
+            # MONAI's evaluator gives an item without a truth the label None
+            truth=None if item.get("label") is None else torch.as_tensor(item["label"]).cpu().double().numpy(),
         )
 
     def write(

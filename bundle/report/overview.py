@@ -38,8 +38,7 @@ def tiles(run: ReportRun) -> list[Tile]:
         return [Tile("Images", str(len(run.cases))), *(tile for tile in (sure, doubtful, speed) if tile)]
     found: list[Tile] = []
     if run.unit == "mm":
-        spread = _optional(metrics.get("std_mm"), "± {:.2f} mm standard deviation")
-        found.append(Tile("Mean radial error", _cell(metrics.get("mre_mm")), "mm", spread))
+        found.append(Tile("Mean radial error", _cell(metrics.get("mre_mm")), "mm", _interval(metrics)))
         found.append(Tile("Median error", _cell(metrics.get("median_mm")), "mm"))
         for radius, rate in list((metrics.get("sdr") or {}).items())[:1]:
             found.append(Tile(f"Within {float(radius):g} mm", _cell(rate, 1), "%", "successful detection rate"))
@@ -84,6 +83,14 @@ def settings_rows(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[s
         else:
             rows.append((name, _setting(value)))
     return rows
+
+
+def _interval(metrics: Mapping[str, Any]) -> str:
+    """How sure the mean error is, where that was computed, else how far the errors spread."""
+    intervals = metrics.get("intervals") or {}
+    if bounds := intervals.get("mre_mm"):
+        return f"{bounds[0]:.2f} to {bounds[1]:.2f} mm, {intervals['level']:.0%} interval"
+    return _optional(metrics.get("std_mm"), "± {:.2f} mm standard deviation")
 
 
 def _setting(value: Any) -> str:

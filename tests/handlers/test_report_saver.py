@@ -39,7 +39,7 @@ def item(name: str, spacing: tuple[float, float] = (0.5, 0.5), truth: bool = Tru
         "pred": torch.cat([label + torch.tensor([2.0, 0.0]), columns], dim=1),
         "spacing": torch.tensor(spacing),
     }
-    return {**found, "label": label.numpy()} if truth else found
+    return {**found, "label": label if truth else None}
 
 
 def row(saver: ReportSaver, name: str, **settings: Any) -> dict[str, Any]:

@@ -56,6 +56,13 @@ def test_an_evaluation_has_all_its_parts(tmp_path: Path) -> None:
     assert "Evaluation of 12 images" in page.texts["h1"]
 
 
+def test_the_interval_of_the_mean_is_shown_where_it_was_computed(tmp_path: Path) -> None:
+    run = make_run(6, 3)
+    assert "mm standard deviation" in write(tmp_path, run)
+    metrics = {**(run.metrics or {}), "intervals": {"level": 0.95, "mre_mm": [1.234, 2.345]}}
+    assert "1.23 to 2.35 mm, 95% interval" in write(tmp_path, ReportRun(**{**run.__dict__, "metrics": metrics}))
+
+
 def test_nothing_is_loaded_and_nothing_may_be(tmp_path: Path) -> None:
     text = write(tmp_path, make_run(6, 4))
     page = Page(text)

@@ -85,7 +85,7 @@ def report(folder: Path) -> dict[str, Any]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in (".png", ".html")}
 
 
 def assert_same_decoders(first: Path, second: Path) -> None:
@@ -241,7 +241,7 @@ def test_two_ranks_measure_what_one_process_measures(two: TwoRanks, alone: Path)
     assert report(folder) == report(alone) and report(folder)["images"] == 9
     for name in ("metrics.csv", "errors.csv"):
         assert (folder / name).read_bytes() == (alone / name).read_bytes()
-    assert {path.name for path in folder.iterdir()} == {"metrics.json", "metrics.csv", "errors.csv"}
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "metrics.csv", "errors.csv", "report.html"}
 
 
 def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) -> None:
@@ -254,7 +254,8 @@ def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) 
 
 
 def test_more_ranks_than_images(two: TwoRanks) -> None:
-    assert {path.name for path in (two.folder / "one").iterdir()} == {"phantom_002.json", "landmarks.csv", "errors.csv"}
+    tables = {"landmarks.csv", "errors.csv", "report.html"}
+    assert {path.name for path in (two.folder / "one").iterdir()} == {"phantom_002.json", *tables}
     assert report(two.folder / "measured")["images"] == 1, "the engine's metrics do not wait for the rank without any"
 
 
