@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,8 @@ def read_dicom(path: Path, max_pixels: int) -> DecodedImage:
 
 def _read_dataset(path: Path, *, header_only: bool) -> Dataset:
     try:
-        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=header_only)
+        # Out of memory rather than out of the file: of a file, as many bytes are made room for as an element claims.
+        dataset = pydicom.dcmread(BytesIO(path.read_bytes()), force=True, stop_before_pixels=header_only)
         if _transfer_syntax(dataset) is None:  # a file without preamble
             _assume_transfer_syntax(dataset)
         return dataset
