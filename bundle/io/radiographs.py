@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.errors import ImageError
+from bundle.io.apart import read_apart
 from bundle.io.decoded import DecodedImage
 from bundle.io.dicom import read_dicom
+from bundle.io.dicom_streams import needs_native_decoder
 from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
 from bundle.io.intensity import scale_to_unit
 from bundle.io.nifti import read_nifti
@@ -81,11 +83,13 @@ def _decode(path: Path, max_pixels: int) -> DecodedImage:
                 f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file."
             )
         if kind == "DICOM":
+            if needs_native_decoder(path):
+                return read_apart(read_dicom, path, max_pixels)
             return read_dicom(path, max_pixels)
         if kind == "NIfTI":
             return read_nifti(path, max_pixels)
         if kind in ("MetaImage", "NRRD"):
-            return read_itk(path, kind, max_pixels)
+            return read_apart(read_itk, path, kind, max_pixels)
         return read_raster(path, kind, max_pixels)
     except MemoryError as error:
         raise ImageError(
