@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +106,8 @@ def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> Decoded
 
 def _read_dataset(path: Path, *, header_only: bool) -> Dataset:
     try:
-        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=header_only)
+        # Out of memory rather than out of the file: of a file, as many bytes are made room for as an element claims.
+        dataset = pydicom.dcmread(BytesIO(path.read_bytes()), force=True, stop_before_pixels=header_only)
         if _transfer_syntax(dataset) is None:  # a file without preamble
             _assume_transfer_syntax(dataset)
         return dataset
@@ -152,7 +155,13 @@ def _check_header(header: Dataset, path: Path, max_pixels: int) -> None:
 def _object_name(header: Dataset) -> str:
     meta = getattr(header, "file_meta", None)
     uid = element(header, "SOPClassUID") or (element(meta, "MediaStorageSOPClassUID") if meta is not None else None)
-    return UID(str(uid)).name if uid else "its kind is not stated"
+    return _known_name(uid) or "its kind is not stated"
+
+
+def _known_name(uid: object) -> str:
+    """The name of a UID of the standard; empty for any other text, which may be a damaged header with a name in it."""
+    name = UID(str(uid)).name if uid else ""
+    return "" if name == str(uid) else name
 
 
 def _whole_number(header: Dataset, keyword: str, default: int, path: Path) -> int:
@@ -161,7 +170,7 @@ def _whole_number(header: Dataset, keyword: str, default: int, path: Path) -> in
     value = element(header, keyword)
     try:
         return default if value is None and header[keyword].is_empty else int(value)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # pydicom raises many types for a damaged element
         raise ImageError(f"{path} has a malformed {keyword} in its DICOM header: export it anew.") from error
 
 
@@ -195,10 +204,11 @@ def _unsupported_sentence(dataset: Dataset, path: Path) -> str:
     for prefix, packages in _DECODER_PACKAGES.items():
         if uid.startswith(prefix):
             return (
-                f"{path} is compressed as {uid.name}, which the installed packages cannot decode: "
+                f"{path} is compressed as {_known_name(uid)}, which the installed packages cannot decode: "
                 f"install {packages}, or export it uncompressed."
             )
-    return f"{path} has the transfer syntax {uid.name}, which cannot be decoded: export it uncompressed."
+    name = _known_name(uid) or "of an unknown name"
+    return f"{path} has the transfer syntax {name}, which cannot be decoded: export it uncompressed."
 
 
 def _stored_bits_only(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
@@ -254,7 +264,7 @@ def _grey_of_colour(stored: np.ndarray, dataset: Dataset, path: Path) -> np.ndar
         grey = is_grey(channels, full_range, neutral=(1, 2))
     if not grey:
         raise ImageError(
-            f"{path} is a colour image ({photometric}), but a grey radiograph is needed: export it in grey "
+            f"{path} is a colour image ({_plain(photometric)}), but a grey radiograph is needed: export it in grey "
             "(MONOCHROME2)."
         )
     return channels[..., 0]
@@ -274,6 +284,11 @@ def _ignored(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
     padding = _padding(stored, dataset) if stored.ndim == 2 else None
     hidden = hidden_pixels(dataset, (stored.shape[0], stored.shape[1]))
     return hidden if padding is None else padding if hidden is None else padding | hidden
+
+
+def _plain(code: str) -> str:
+    """A code of the standard as it is; of a damaged header nothing is repeated."""
+    return code if re.fullmatch(r"[A-Z0-9_ ]{1,16}", code) else "of an unknown kind"
 
 
 def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_preamble
 
 from bundle.errors import ImageError
 from bundle.io.dicom_geometry import element
+from bundle.io.quiet import quiet_decoders
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_JPEG_KINDS = "1.2.840.10008.1.2.4."
 _RLE = "1.2.840.10008.1.2.5"
 
 #: A deflated file may unpack to this many bytes in any case, and beyond that to so many times its own size.
@@ -40,12 +42,7 @@ def check_inflated_size(path: Path) -> None:
         ImageError: when it unpacks to more than 64 MB and to more than twenty times its size.
     """
     with path.open("rb") as file:
-        try:
-            read_preamble(file, True)
-            meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
-            if str(element(meta, "TransferSyntaxUID")) != _DEFLATED:
-                return
-        except Exception:  # damaged: the reader says so
+        if _stated_syntax(file) != _DEFLATED:
             return
         most = max(_INFLATED_BYTES, _INFLATED_TIMES * path.stat().st_size)
         inflater, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
@@ -61,6 +58,23 @@ def check_inflated_size(path: Path) -> None:
                     chunk = inflater.unconsumed_tail
         except zlib.error:  # damaged: the reader says so
             return
+
+
+def needs_native_decoder(path: Path) -> bool:
+    """Whether a DICOM file is decoded by code that a damaged file can bring to an end: all kinds of JPEG are."""
+    with path.open("rb") as file:
+        return _stated_syntax(file).startswith(_JPEG_KINDS)
+
+
+def _stated_syntax(file: BinaryIO) -> str:
+    """The transfer syntax UID of a file, which is then read up to its data set; empty where it states none."""
+    try:
+        with quiet_decoders():  # a warning repeats what is in the header
+            read_preamble(file, True)
+            meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+            return str(element(meta, "TransferSyntaxUID"))
+    except Exception:  # damaged: the reader says so
+        return ""
 
 
 class _Frame(NamedTuple):

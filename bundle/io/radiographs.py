@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from bundle.errors import ImageError
+from bundle.io.apart import read_apart
 from bundle.io.decoded import DecodedImage
 from bundle.io.dicom import read_dicom
+from bundle.io.dicom_streams import needs_native_decoder
 from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
 from bundle.io.intensity import scale_to_unit
 from bundle.io.nifti import read_nifti
@@ -86,11 +89,12 @@ def _decode(path: Path, max_pixels: int, voi_lut: bool) -> DecodedImage:
                 f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file."
             )
         if kind == "DICOM":
-            return read_dicom(path, max_pixels, voi_lut=voi_lut)
+            read = partial(read_dicom, voi_lut=voi_lut)
+            return read_apart(read, path, max_pixels) if needs_native_decoder(path) else read(path, max_pixels)
         if kind == "NIfTI":
             return read_nifti(path, max_pixels)
         if kind in ("MetaImage", "NRRD"):
-            return read_itk(path, kind, max_pixels)
+            return read_apart(read_itk, path, kind, max_pixels)
         return read_raster(path, kind, max_pixels)
     except MemoryError as error:
         raise ImageError(

@@ -16,6 +16,17 @@ from bundle.io.planes import check_single_plane, stated_spacing
 from bundle.io.quiet import quiet_decoders
 from bundle.radiograph import identity_pixel_to_lps
 
+#: Numbers of a header with the smallest and the largest that can be: dimensions, channels, lines and bytes.
+_NUMBERS = {
+    "MetaImage": [
+        ("NDims", 1, 8),
+        ("ElementNumberOfChannels", 1, 64),
+        ("HeaderSize", -1, 2**31),
+        ("CompressedDataSize", 0, 2**32),
+    ],
+    "NRRD": [("dimension", 1, 8), ("line skip", 0, 2**20), ("byte skip", -1, 2**31)],
+}
+
 #: Lines that name a data file. They stand in the text at the beginning; what pixels may look like does no harm.
 _HEADER_BYTES = 65536
 _DATA_FILE = {
@@ -43,7 +54,7 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
             file outside its own folder.
     """
     itk = _import_itk(path, kind)
-    _check_data_file(path, kind)
+    _check_header(path, kind)
     with quiet_decoders(), _quiet_itk(itk):
         try:
             image_io = (itk.MetaImageIO if kind == "MetaImage" else itk.NrrdImageIO).New()
@@ -77,16 +88,38 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
     )
 
 
-def _check_data_file(path: Path, kind: str) -> None:
+def _check_header(path: Path, kind: str) -> None:
+    """Look at a header before ITK does, which believes what it says.
+
+    Raises:
+        ImageError: when a number would keep ITK busy or fill the memory, or the data file is another one's.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    _check_numbers(path, kind, head)
+    _check_data_file(path, [name.decode("utf-8", "replace").strip() for name in _DATA_FILE[kind].findall(head)])
+
+
+def _check_numbers(path: Path, kind: str, head: bytes) -> None:
+    """Refuse a number of dimensions, channels or bytes that no image has."""
+    for key, low, high in _NUMBERS[kind]:
+        line = rb"^[ \t]*%b[ \t]*[=:][ \t]*([^\r\n]*)" % key.replace(" ", " ?").encode()
+        for text in re.findall(line, head, re.IGNORECASE | re.MULTILINE):
+            shown = text[:40].decode("ascii", "replace").strip()
+            if not re.fullmatch(r"[+-]?[0-9]{1,18}", shown) or not low <= int(shown) <= high:
+                raise ImageError(
+                    f"{path} states {key} {shown!r} in its {kind} header, but a whole number from {low} to {high} was "
+                    "expected: save it anew."
+                )
+
+
+def _check_data_file(path: Path, named: list[str]) -> None:
     """Refuse a header that would have any file of the machine read as pixels, or a device that never ends.
 
     The data file has to be one file in the header's folder or below it; lists and patterns of files are for volumes.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    named = [match.decode("utf-8", "replace").strip() for match in _DATA_FILE[kind].findall(head)]
     for name in named:
-        if kind == "MetaImage" and name.upper() == "LOCAL":
+        if name.upper() == "LOCAL":
             continue
         target = Path(name.replace("\\", "/"))
         outside = target.is_absolute() or ".." in target.parts

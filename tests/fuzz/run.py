@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz.corpus import make_corpus
-from tests.fuzz.worker import make_input
+from tests.fuzz.worker import FINE, make_input
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,8 @@ class Report:
 
     Attributes:
         seed: where the inputs came from.
-        counts: how many were ``read``, ``refused``, or led to a ``crash``, ``hang``, ``memory`` or a bad ``sentence``.
+        counts: how many were ``read``, were ``refused``, ``ended`` the process of their decoder, or led to a ``crash``, a
+            ``hang``, too much ``memory`` or a bad ``sentence``.
         findings: the inputs that were neither read nor refused, with what happened.
         peak_mb: the most memory that reading took.
     """
@@ -96,7 +97,7 @@ def _timer(process: subprocess.Popen[str]) -> threading.Timer:
 def _note(report: Report, index: int, said: str) -> None:
     kind = said.split(" ")[0]
     report.counts[kind] += 1
-    if kind not in ("read", "refused"):
+    if kind not in FINE:
         report.findings[index] = said
         print(f"{index}: {said}", flush=True)
 

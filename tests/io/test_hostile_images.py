@@ -136,3 +136,36 @@ def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     assert "is not a file" in refused(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "line", "said"),
+    [
+        (write_metaimage, "mha", "NDims = 2147483648", "NDims '2147483648'"),
+        (write_metaimage, "mha", "ndims = many", "NDims 'many'"),
+        (write_metaimage, "mha", "ElementNumberOfChannels = 1000000", "ElementNumberOfChannels '1000000'"),
+        (write_metaimage, "mha", f"CompressedDataSize = {2**62}", "CompressedDataSize '4611686018427387904'"),
+        (write_nrrd, "nrrd", "byte skip: -5", "byte skip '-5'"),
+        (write_nrrd, "nrrd", "dimension: 999999999", "dimension '999999999'"),
+    ],
+)
+def test_numbers_that_a_header_cannot_have(tmp_path: Path, write: Any, kind: str, line: str, said: str) -> None:
+    pytest.importorskip("itk")
+    path = write(tmp_path / f"a.{kind}", picture(), header=line + "\n")
+    assert said in refused(path)
+
+
+def test_an_element_that_claims_more_than_the_file_has(tmp_path: Path) -> None:
+    """Nobody makes room for it, whatever the system would allow."""
+    resource = pytest.importorskip("resource")
+    path = write_dicom(tmp_path / "a.dcm", picture())
+    content = path.read_bytes()
+    place = content.index(b"\xe0\x7f\x10\x00OW")
+    path.write_bytes(content[: place + 8] + struct.pack("<I", 0xFFFFFFF0) + content[place + 12 :])
+    whole = read_radiograph(write_dicom(tmp_path / "whole.dcm", picture())).pixels
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (2**31, before[1]))
+    try:
+        np.testing.assert_array_equal(read_radiograph(path).pixels, whole)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)

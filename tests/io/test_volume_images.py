@@ -9,6 +9,7 @@ from image_files import picture, write_metaimage, write_nifti, write_nrrd
 
 from bundle.errors import ImageError
 from bundle.io.radiographs import read_radiograph
+from bundle.io.volumes import read_itk
 
 VALUES = picture()
 ALONG = np.array([[-0.2, 0, 0, 5], [0, -0.3, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
@@ -264,4 +265,4 @@ def test_itk_refusals(tmp_path):
 def test_without_itk(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "itk", None)
     with pytest.raises(ImageError, match="needs the package itk: pip install itk-io"):
-        read_radiograph(write_nrrd(tmp_path / "a.nrrd", VALUES))
+        read_itk(write_nrrd(tmp_path / "a.nrrd", VALUES), "NRRD", 10**6)

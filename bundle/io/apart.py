@@ -1,0 +1,128 @@
+"""Reads a file in a process of its own, for decoders that a damaged file can bring to an end.
+
+Decoders in C++ may end their process instead of raising an error: GDCM does for some damaged JPEG streams, ITK for some
+damaged NRRD files. Here it is the reading process that ends; the run notes the file and goes on with another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bundle
+from bundle.errors import BundleError, ImageError
+
+#: Seconds of processor time for one file.
+SECONDS = 60
+
+_lock = threading.Lock()
+_process: subprocess.Popen[bytes] | None = None
+_owner = 0
+
+
+def read_apart(read: Callable[..., Any], path: Path, *options: Any) -> Any:
+    """What a reader returns, computed in another process, which is kept for the next file.
+
+    Args:
+        read: a function of a module of this package, called with ``path`` and ``options``.
+        path: the file.
+        options: values that can be pickled.
+
+    Returns:
+        What ``read`` returns.
+
+    Raises:
+        ImageError: when the other process ended, or took more than a minute of processor time.
+        BundleError: what ``read`` raises.
+        RuntimeError: when ``read`` raises anything else.
+    """
+    with _lock:
+        process = _running()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            pickle.dump((read, path, options, SECONDS), process.stdin)
+            process.stdin.flush()
+            outcome, value = pickle.load(process.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            _stop(process)
+            raise ImageError(
+                f"{path} brings its decoder to an end, it is damaged or made to do so: copy it again or export it anew."
+            ) from None
+        except BaseException:  # such as Ctrl-C: an answer that nobody took would be taken for the next one
+            _stop(process)
+            raise
+    if outcome == "refused":
+        raise value
+    if outcome == "defect":
+        raise RuntimeError(value)
+    return value
+
+
+def _running() -> subprocess.Popen[bytes]:
+    """The reading process; a new one where there is none, or only that of the process that this one was forked from."""
+    global _process, _owner
+    if _process is None or _owner != os.getpid() or _process.poll() is not None:
+        root = str(Path(bundle.__file__).resolve().parents[1])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        _process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "bundle.io.apart"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what decoders say of damaged files; the sentence is ours
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        _owner = os.getpid()
+    return _process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def serve() -> None:
+    """Read what is asked for on standard input until it is closed; this is what the reading process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which then closes the input
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a decoder that prints must not speak in between
+    while True:
+        try:
+            read, path, options, seconds = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        _limit(seconds)
+        try:
+            answer: tuple[str, Any] = ("read", read(path, *options))
+        except MemoryError:
+            answer = ("refused", ImageError(f"{path} needs more memory than there is: make the image smaller."))
+        except BundleError as error:
+            answer = ("refused", error)
+        except OSError as error:
+            answer = ("refused", ImageError(f"{path} cannot be opened ({error.strerror}): check its path and rights."))
+        except Exception as error:
+            answer = ("defect", f"{type(error).__name__} while reading {path}: {error}")
+        _limit(0)
+        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+
+def _limit(seconds: float) -> None:
+    """End this process after so much processor time; 0 for never."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal also ends code that is not Python
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle.errors import ConfigError, ImageError
+from bundle.io import apart
+from bundle.io.apart import read_apart
+from bundle.io.size import check_max_pixels, check_size
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> None:
+    yield
+    if apart._process is not None and apart._process.poll() is None:
+        apart._stop(apart._process)
+
+
+def test_values_and_errors_come_back(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_apart(np.arange, 3), [0, 1, 2])
+    first = apart._process
+    with pytest.raises(ImageError, match=r"is 1 x 1 pixels, but each side"):
+        read_apart(check_size, tmp_path / "a.png", 1, 1, 100)
+    with pytest.raises(ConfigError, match="max_pixels is -1"):
+        read_apart(check_max_pixels, -1)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError while reading"):
+        read_apart(divmod, 1, 0)
+    with pytest.raises(ImageError, match=r"none cannot be opened \(No such file or directory\)"):
+        read_apart(os.listdir, tmp_path / "none")
+    assert apart._process is first, "one process for all files"
+
+
+def test_a_process_that_ends_costs_one_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(ImageError, match="brings its decoder to an end"):
+            read_apart(signal.raise_signal, signal.SIGABRT)
+        assert read_apart(abs, -3) == 3
+
+
+def test_a_decoder_that_prints_does_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
+    read_apart(os.system, "echo loud; echo louder >&2")
+    assert read_apart(abs, -3) == 3
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_ends_with_the_run(tmp_path: Path) -> None:
+    assert read_apart(abs, -3) == 3
+    process = apart._process
+    process.stdin.close()
+    assert process.wait(20) == 0
+
+
+def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "SECONDS", 0.05)
+    with pytest.raises(ImageError, match="brings its decoder to an end"):
+        read_apart(eval, "sum(range(10**12))")
