@@ -35,7 +35,7 @@ class Task:
 
     @property
     def progress(self) -> float | None:
-        """The share that is done, 0 to 1; None where its lines do not say."""
+        """The share of the present stage that is done, 0 to 1; None where its lines do not say."""
         if self.status == "DONE":
             return 1.0
         for line in reversed(self.lines):
