@@ -223,7 +223,7 @@ def _summary(run: ReportRun) -> str:
         )
     errors = run.errors()
     finite = np.where(np.isfinite(errors), errors, np.nan)
-    known = np.atleast_1d(np.isfinite(finite).any(axis=0))
+    known = np.asarray(np.isfinite(finite).any(axis=0))
     if not known.any():
         return f"{landmarks} in each image, but no error could be measured."
     medians = np.array([np.nanmedian(column) if there else -1.0 for column, there in zip(finite.T, known)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from functools import singledispatch
 
-import numpy as np
 from markupsafe import Markup, escape
 
 from bundle.report.drawing import Box, Disc, Dots, Drawing, Label, Line, Picture, Segments
@@ -133,5 +132,5 @@ def _colour(name: str | None) -> str:
 
 def _n(value: float) -> str:
     """A number with two decimals at most."""
-    text = f"{float(np.round(value, 2)):.2f}".rstrip("0").rstrip(".")
+    text = f"{float(value):.2f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

@@ -72,4 +72,6 @@ def test_rank_correlation_is_that_of_scipy() -> None:
     expected = stats.spearmanr(one[:-1], other[:-1]).statistic
     one[-1] = NAN
     assert rank_correlation(one, other) == pytest.approx(expected, abs=1e-12)
+    tied, also = generator.integers(0, 4, 50).astype(float), generator.integers(0, 6, 50).astype(float)
+    assert rank_correlation(tied, also) == pytest.approx(stats.spearmanr(tied, also).statistic, abs=1e-12)
     assert rank_correlation(np.ones(5), np.arange(5.0)) is None
