@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -100,7 +101,8 @@ class FeatureStore:
             BundleError: when the system refuses to write.
         """
         path = self._file(name, index)
-        partial = path.with_suffix(".partial")
+        # Ranks that share a warp write the same file at the same time.
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(item, partial)
