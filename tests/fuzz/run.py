@@ -34,8 +34,8 @@ class Report:
 
     Attributes:
         seed: where the inputs came from.
-        counts: how many were ``read``, ``refused``, ``ended`` the process of their decoder, or led to a ``crash``, a
-            ``hang``, too much ``memory`` or a bad ``sentence``.
+        counts: how many were ``read``, were ``refused``, ``ended`` the process of their decoder, or led to a ``crash``,
+            a ``hang``, too much ``memory`` or a bad ``sentence``.
         findings: the inputs that were neither read nor refused, with what happened.
         peak_mb: the most memory that reading took.
     """

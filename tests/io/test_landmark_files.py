@@ -299,7 +299,7 @@ BAD = {
     ),
     "too many": ("l.json", {str(i): [1, 2] for i in range(10_001)}, "holds 10001 landmarks"),
     "too many listed": ("l.json", {"landmarks": [0] * 10_001}, "holds 10001 landmarks"),
-    "too many rows": ("l.csv", "name,x,y\n" + "".join(f"{i},1,2\n" for i in range(10_001)), "holds 10001"),
+    "too many rows": ("l.csv", "name,x,y\n" + "".join(f"{i},1,2\n" for i in range(10_001)), "holds more than 10000"),
     "no markups": ("l.mrk.json", {"a": [1, 2]}, 'found no "markups"'),
     "markups no list": ("l.mrk.json", {"markups": 3}, "3 as markups where a list"),
     "no point list": ("l.mrk.json", {"markups": [{"type": "Line"}]}, "found 0 point lists .*'Line'"),

@@ -156,6 +156,11 @@ def _single(path: Path, header_row: _Row, lines: Iterator[_Row]) -> LandmarkSet:
     points: list[list[float]] = []
     first_line: dict[str, int] = {}
     for row in lines:
+        if len(names) >= MAX_LANDMARKS:
+            raise LandmarkError(
+                f"{path} holds more than {MAX_LANDMARKS} landmarks, the most that are read: check that it is a "
+                "landmark file."
+            )
         _check_length(path, row, len(header))
         name = row.cells[at_name].strip()
         where = f"{path}, line {row.line}"
