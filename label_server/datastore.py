@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fnmatch
 import json
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ class StudyDatastore(LocalDatastore):
         read_only: bool = False,
     ) -> None:
         self.model_names = model_names
+        self._changing = threading.RLock()
         endings = [f"*{case}" for suffix in IMAGE_SUFFIXES for case in (suffix, suffix.upper())]
         super().__init__(
             folder, extensions=[*endings, f"*{LABEL_SUFFIX}"], auto_reload=auto_reload, read_only=read_only
@@ -67,6 +70,30 @@ class StudyDatastore(LocalDatastore):
         wanted = [pattern for pattern in patterns if (pattern == f"*{LABEL_SUFFIX}") != of_images]
         files = sorted(file.name for file in Path(path).iterdir() if file.is_file() and not file.name.startswith("."))
         return {name: name for pattern in wanted for name in fnmatch.filter(files, pattern)}
+
+    def _reconcile_datastore(self) -> None:
+        """Bring the lists up to date on a draft: MONAI Label's own empties them while others read."""
+        with self._changing:
+            draft = copy.copy(self)
+            draft._datastore = self._datastore.model_copy(deep=True)
+            super(StudyDatastore, draft)._reconcile_datastore()
+            self._datastore, self._config_ts = draft._datastore, draft._config_ts
+            self._ignore_event_config = draft._ignore_event_config
+
+    def _on_modify_event(self, event: Any) -> None:
+        """Another process has written the lists."""
+        with self._changing:
+            super()._on_modify_event(event)
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """See :class:`monailabel.interfaces.datastore.Datastore`."""
+        with self._changing:
+            super().update_image_info(image_id, info)
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """See :class:`monailabel.interfaces.datastore.Datastore`."""
+        with self._changing:
+            super().update_label_info(label_id, label_tag, info)
 
     def image_file(self, image_id: str) -> Path:
         """The file of an image.
@@ -115,7 +142,8 @@ class StudyDatastore(LocalDatastore):
         existing = self.get_image_uri(image_id)
         if existing and not existing.endswith(image_suffix(image_filename)):
             raise ConfigError(f"the study has an image {image_id!r} of another format: choose another id.")
-        return super().add_image(image_id, image_filename, image_info)
+        with self._changing:
+            return super().add_image(image_id, image_filename, image_info)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """Save an annotation, once it is known to fit the image and the other annotations.
@@ -146,7 +174,8 @@ class StudyDatastore(LocalDatastore):
                 shutil.copy(path, kept)
             else:
                 kept.write_text(json.dumps(point_list(found, radiograph, image_id), indent=2), encoding="utf-8")
-            return super().save_label(image_id, str(kept), label_tag, label_info)
+            with self._changing:
+                return super().save_label(image_id, str(kept), label_tag, label_info)
 
     def _expected_names(self, image_id: str) -> dict[str, tuple[str, ...]]:
         """Whose names a new annotation of an image must have: those of another annotation, else of the model.

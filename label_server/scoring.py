@@ -15,7 +15,7 @@ from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetecti
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import radial_error
 from label_server.annotations import AnnotatedImage
-from label_server.datastore import FINAL, StudyDatastore
+from label_server.datastore import StudyDatastore
 from label_server.predictor import Predictor
 
 
@@ -70,8 +70,6 @@ class RadialErrorScoring(ScoringMethod):
         report["landmarks"] = {name: {"mre_px": _number(p), "mre_mm": _number(m)} for name, p, m in by_name}
         by_case = zip(rows, _mean(px, "mean_channel"), _mean(mm, "mean_channel"))
         report["cases"] = {name: {"mre_px": _number(p), "mre_mm": _number(m)} for name, p, m in by_case}
-        for name, values in report["cases"].items():
-            datastore.update_label_info(name, FINAL, {"radial_error": values})
         return report
 
     def _measure(self, case: AnnotatedImage, names: tuple[str, ...]) -> dict[str, torch.Tensor]:

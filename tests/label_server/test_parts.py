@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def test_the_study_takes_landmarks_in_pixels_too(study: Study, tmp_path: Path) -
     assert [case.image_id for case in lost.annotated()] == ["hand_2"], "found again by its file"
     lost.remove_label("hand_2", "final")
     assert lost.annotated() == []
+
+
+def test_readers_never_see_a_half_read_study(study: Study) -> None:
+    store = StudyDatastore(str(study.folder), model_names=lambda: None, auto_reload=False)
+    seen: set[int] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(len(store.list_images()))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(30):
+        store.refresh()
+    done.set()
+    reader.join()
+    assert seen == {len(study.truth)}
 
 
 def test_names_of_the_model_bind_the_first_annotation(study: Study, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def annotation(image: str) -> bytes:
 
 
 def measure(client: Client) -> dict:
-    report = client.ask("POST", "/scoring/radial_error", {"run_sync": "true"}).json
+    report = client.ask("POST", "/scoring/radial_error", {"run_sync": "true"}, timeout=3000).json
     assert (report["images"], report["left_out"]) == (len(QUERIES), {TEMPLATE: "it is the template"})
     return report
 

@@ -48,7 +48,8 @@ def test_names_that_do_not_exist(client: Client) -> None:
 @pytest.mark.parametrize("image", ["/etc/passwd", "../../etc/passwd", "labels", ".", "datastore_v2"])
 def test_files_outside_the_study_are_out_of_reach(client: Client, image: str) -> None:
     assert "there is no image" in client.infer(image).sentence
-    assert "there is no image" in client.infer("hand_1", image=image).sentence
+    sent = {"params": json.dumps({"image": image})}
+    assert "there is no image" in client.ask("POST", f"/infer/{MODEL}", {"image": "hand_1"}, fields=sent).sentence
 
 
 @pytest.mark.parametrize(
