@@ -163,6 +163,17 @@ class Journal:
             except OSError:  # a file system without locks
                 pass
 
+    def release(self, error: BaseException) -> None:
+        """Give the journal back when a run is interrupted, so that the same process, a notebook, can go on with it.
+
+        Raises:
+            BaseException: the error that interrupted the run.
+        """
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        raise error
+
     def open(self) -> None:
         """Make ready for :meth:`append`; the folder is made where it does not exist.
 

@@ -70,6 +70,7 @@ class EvaluationSaver:
         """Attach to an engine."""
         engine.add_event_handler(Events.STARTED, open_results, self.journal)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
 
     def _note(self, engine: Engine) -> None:
         for item in decollated_items(engine):
