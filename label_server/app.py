@@ -163,7 +163,8 @@ class OneShotLandmarksApp(MONAILabelApp):
 
     def _known_image(self, image: Any) -> str:
         """An image's id, or the path of a file that a client sent; other files of this machine are out of reach."""
-        if isinstance(image, str) and image in self._datastore.list_images():
+        # The list may lag behind a file that has just been removed.
+        if isinstance(image, str) and image in self._datastore.list_images() and self._datastore.has_file(image):
             return image
         sent = [Path(tempfile.gettempdir()).resolve()]
         if self.sessions() is not None:

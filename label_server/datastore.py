@@ -95,6 +95,11 @@ class StudyDatastore(LocalDatastore):
         with self._changing:
             super().update_label_info(label_id, label_tag, info)
 
+    def has_file(self, image_id: str) -> bool:
+        """Whether an image of the list is there, too."""
+        path = self.get_image_uri(image_id)
+        return bool(path) and Path(path).is_file()
+
     def image_file(self, image_id: str) -> Path:
         """The file of an image.
 
@@ -102,7 +107,7 @@ class StudyDatastore(LocalDatastore):
             ImageNotFoundException: when the study has no such image.
         """
         path = self.get_image_uri(image_id)
-        if not path:
+        if not self.has_file(image_id):
             raise ImageNotFoundException(
                 f"there is no image {image_id!r} in the study: GET /datastore/?output=all lists those that there are."
             )
