@@ -184,8 +184,10 @@ class Journal:
         self.claim()
         try:
             if is_first():
+                # Each rank empties its own, which it may have taken already.
+                own = {self.folder / f"journal-{index}.jsonl" for index in range(ranks())}
                 for path in self._foreign():
-                    if path != self.path:
+                    if path not in own:
                         path.unlink(missing_ok=True)
             barrier()
             if self._fingerprint_of(self.path) == self.fingerprint:
