@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tests.fuzz.corpus import make_corpus
 from tests.fuzz.worker import FINE, make_input
 
@@ -49,12 +51,13 @@ class Report:
 def fuzz(seed: int, inputs: int) -> Report:
     """Read the inputs 0 to ``inputs`` - 1 of a seed."""
     report, first = Report(seed), 0
-    while first < inputs:
-        first = _run_worker(report, seed, first, inputs)
+    with tqdm(total=inputs, desc="fuzzing", unit="input", mininterval=1.0) as bar:
+        while first < inputs:
+            first = _run_worker(report, seed, first, inputs, bar)
     return report
 
 
-def _run_worker(report: Report, seed: int, first: int, last: int) -> int:
+def _run_worker(report: Report, seed: int, first: int, last: int, bar: tqdm) -> int:
     """Let a process read inputs until it is done or dies; returns the input to go on with."""
     line = [sys.executable, "-m", "tests.fuzz.worker", str(seed), str(first), str(last)]
     with tempfile.TemporaryFile("w+") as errors:
@@ -72,6 +75,7 @@ def _run_worker(report: Report, seed: int, first: int, last: int) -> int:
                 number, _, said = rest.partition(" ")
                 ended = int(number) + 1
                 _note(report, int(number), said)
+                bar.update()
             elif kind == "peak":
                 report.peak_mb = max(report.peak_mb, int(rest))
         timer.cancel()
@@ -83,6 +87,7 @@ def _run_worker(report: Report, seed: int, first: int, last: int) -> int:
     if current < ended:
         raise RuntimeError(f"the process that reads could not start: {told}")
     hang = status in (-signal.SIGPROF, -signal.SIGKILL)
+    bar.update()
     _note(report, current, "hang" if hang else f"crash status {status}: {told!r}")
     return current + 1
 
@@ -99,7 +104,7 @@ def _note(report: Report, index: int, said: str) -> None:
     report.counts[kind] += 1
     if kind not in FINE:
         report.findings[index] = said
-        print(f"{index}: {said}", flush=True)
+        tqdm.write(f"{index}: {said}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
