@@ -21,7 +21,7 @@ from label_server.predictor import read_configuration
 #: How a client names a parameter, and what the configuration calls it.
 _CONFIG_NAMES = {"max_epochs": "local_epochs", "warps": "warps", "seed": "seed"}
 
-#: With more annotated images the most typical of them are taken: each costs a run of the network when a model is opened.
+#: With more annotated images the most typical of them are taken: each costs a run of the network at the opening.
 MOST_TEMPLATES = 5
 
 
