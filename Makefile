@@ -61,7 +61,7 @@ monailabel: setup-monailabel $(STUDY)/truth/landmarks.csv
 	$(LABEL_BIN)/python -m label_server --studies $(STUDY) --port $(PORT)
 
 test-monailabel: setup-monailabel
-	$(LABEL_BIN)/python -m pytest tests/label_server -m "not endurance"
+	OMP_WAIT_POLICY=PASSIVE $(LABEL_BIN)/python -m pytest tests/label_server -m "not endurance"
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -54,6 +54,9 @@ def settings_of(host: str, app_dir: Path) -> dict[str, str]:
         # Scores cost an inference an annotated image: on demand, not after every training and every proposal.
         "MONAI_LABEL_AUTO_UPDATE_SCORING": "false",
         "MONAI_LABEL_SESSION_PATH": str(app_dir / "sessions"),
+        # PyTorch's threads then sleep while they wait for each other. Else, where a training or anything else wants the
+        # same cores, each wait costs the other thread its turn, and an inference takes many times as long.
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     if host in LOOPBACK:
         values["LABEL_SERVER_HOSTS"] = ",".join(LOOPBACK[:3])

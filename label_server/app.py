@@ -74,7 +74,9 @@ class OneShotLandmarksApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, LandmarkTrainTask]:
         """One training: the bundle's."""
-        return {BUNDLE_NAME: LandmarkTrainTask(str(self.bundle_dir), self.overlays, self._representative.choose)}
+        return {
+            BUNDLE_NAME: LandmarkTrainTask(str(self.bundle_dir), self.overlays, self._representative.most_typical_first)
+        }
 
     def init_strategies(self) -> dict[str, Any]:
         """What proposes the next image."""

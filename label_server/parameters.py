@@ -55,8 +55,8 @@ def read_training(request: Mapping[str, Any], annotated: Collection[str]) -> dic
         annotated: ids of the images with a saved annotation.
 
     Returns:
-        ``device``; of ``max_epochs``, ``warps`` and ``seed`` those that were given; ``template``, the id of the image
-        to train on, or None to leave the choice to the server.
+        ``device``; of ``max_epochs``, ``warps`` and ``seed`` those that were given; ``template``, the ids of the images
+        to train on, none to leave the choice to the server.
 
     Raises:
         ConfigError: naming the parameter that is unknown or out of range, or saying that nothing is annotated.
@@ -79,11 +79,19 @@ def read_training(request: Mapping[str, Any], annotated: Collection[str]) -> dic
             "there is no annotated image to train on: annotate one, save its landmarks with PUT /datastore/label, and "
             "start the training again."
         )
-    template = request.get("template") or None
-    template = template[0] if isinstance(template, list) else template
-    if template is not None and template not in annotated:
-        raise ConfigError(
-            f"template is {template!r}, expected an image with a saved annotation: {', '.join(sorted(annotated)[:10])}."
-        )
-    found["template"] = template
+    found["template"] = _templates(request.get("template"), annotated)
     return found
+
+
+def _templates(given: Any, annotated: Collection[str]) -> tuple[str, ...]:
+    """Ids of annotated images, from one id or a list of them; clients send an empty text for none."""
+    ids = given if isinstance(given, list) else [given] if given else []
+    for image_id in ids:
+        if not isinstance(image_id, str) or image_id not in annotated:
+            raise ConfigError(
+                f"template is {given!r}, expected an image with a saved annotation, or a list of them: "
+                f"{', '.join(sorted(annotated)[:10])}."
+            )
+    if len(set(ids)) != len(ids):
+        raise ConfigError(f"template is {given!r}, which names an image twice: name each image once.")
+    return tuple(ids)

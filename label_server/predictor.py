@@ -128,7 +128,7 @@ class Predictor:
             preprocessing=parser.get_parsed_content("preprocessing").transforms,
             postprocessing=parser.get_parsed_content("postprocessing").transforms,
             names=tuple(model.template.landmarks.names),
-            template_digests=frozenset({model.template.digest}),
+            template_digests=frozenset(template.digest for template in model.template.all),
             measure=_measure_by(
                 parser.get_parsed_content("measurement_plan") if "measurement_plan" in parser else None
             ),

@@ -7,65 +7,74 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from bundle.errors import BundleError, ConfigError
+from bundle.selection import deformation_of_each, whiten_together
 from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
-from label_server.image_features import ImageFeatures, mean_similarity
+from label_server.image_features import ImageFeatures
 from label_server.predictor import Predictor
 
 #: How many images that the model has not seen yet one request looks at, where the client does not say.
 DEFAULT_LIMIT = 30
 
+#: Of a larger study so many images are looked at, and each is compared with so many others: a minute or two.
+MOST_IMAGES, MOST_COMPARED = 200, 40
+
 
 class Representative(Strategy):
-    """Proposes the image that is most like all others: the best template for them.
+    """Proposes the image of the most typical shape: the best template for the others.
 
     Args:
         predictor: whose thread does the work.
-        features: the images' vectors.
+        features: the images' maps.
     """
 
     def __init__(self, predictor: Predictor, features: ImageFeatures) -> None:
-        super().__init__("The image without an annotation that is most like all others")
+        super().__init__("The image without an annotation whose shape is most like that of all others")
         self.predictor = predictor
         self.features = features
 
     def __call__(self, request: Mapping[str, Any], datastore: StudyDatastore) -> dict[str, Any] | None:
         """The proposal: ``id``, ``reason`` and ``unreadable`` (ids of files that are no radiographs); None for none."""
         open_ids = set(datastore.get_unlabeled_images())
-        found, unreadable = self._vectors(
-            {name: datastore.image_file(name) for name in sorted(datastore.list_images())}
-        )
-        candidates = [name for name in found if name in open_ids]
-        if not candidates:
+        names = sorted(datastore.list_images())
+        if len(names) > MOST_IMAGES:
+            names = sorted(np.random.default_rng(0).choice(names, MOST_IMAGES, replace=False).tolist())
+        bent, unreadable = self._deformation({name: datastore.image_file(name) for name in names})
+        best = next((name for name in bent if name in open_ids), None)
+        if best is None:
             return None
-        if len(found) == 1:
-            return {"id": candidates[0], "reason": "it is the only image", "unreadable": unreadable}
-        similarity = dict(zip(found, mean_similarity(np.stack(list(found.values())))))
-        best = max(candidates, key=lambda name: similarity[name])
-        reason = f"it is most like the others: mean similarity {similarity[best]:.3f} to {len(found) - 1} images"
+        if len(bent) == 1:
+            return {"id": best, "reason": "it is the only image", "unreadable": unreadable}
+        reason = (
+            f"its shape is the most typical of {len(bent)} images: the others are bent by {100 * bent[best]:.2f} % of "
+            "the long side to look like it"
+        )
         return {"id": best, "reason": reason, "unreadable": unreadable}
 
-    def choose(self, annotated: Sequence[AnnotatedImage]) -> AnnotatedImage:
-        """The one of several annotated images that is most like the others of them, for the template of a training."""
-        found, _ = self._vectors({case.image_id: case.image for case in annotated})
-        if len(found) < 2:
-            return annotated[0]
-        similarity = dict(zip(found, mean_similarity(np.stack(list(found.values())))))
-        return max((case for case in annotated if case.image_id in found), key=lambda case: similarity[case.image_id])
+    def most_typical_first(self, annotated: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+        """Annotated images by how typical their shapes are among them, for the templates of a training."""
+        bent, _ = self._deformation({case.image_id: case.image for case in annotated})
+        return sorted((case for case in annotated if case.image_id in bent), key=lambda case: bent[case.image_id])
 
-    def _vectors(self, images: Mapping[str, Path]) -> tuple[dict[str, np.ndarray], list[str]]:
-        """The vectors of the images that can be read, and the ids of the others."""
-        found: dict[str, np.ndarray] = {}
+    def _deformation(self, images: Mapping[str, Path]) -> tuple[dict[str, float], list[str]]:
+        """How far others are bent to look like each image that can be read, the least first; ids of the others."""
+        found: dict[str, torch.Tensor] = {}
         unreadable: list[str] = []
         for name, path in images.items():
             try:
                 found[name] = self.predictor.in_turn(lambda path=path: self.features.of(path))
             except BundleError:
                 unreadable.append(name)
-        return found, unreadable
+        if len(found) < 2:
+            return dict.fromkeys(found, 0.0), unreadable
+        values = deformation_of_each(whiten_together(list(found.values())), MOST_COMPARED)
+        # Image by image, so that what others ask for meanwhile waits for one of them only.
+        bent = {name: self.predictor.in_turn(lambda: next(values)) for name in found}
+        return dict(sorted(bent.items(), key=lambda pair: pair[1])), unreadable
 
 
 class LeastConfident(Strategy):
@@ -117,7 +126,7 @@ class LeastConfident(Strategy):
 
 
 class HelpsMost(Strategy):
-    """The most representative image while nothing is annotated, then the one that the model is least sure of.
+    """The image of the most typical shape while nothing is annotated, then the one that the model is least sure of.
 
     Args:
         representative: the strategy of the first annotation.
@@ -125,7 +134,7 @@ class HelpsMost(Strategy):
     """
 
     def __init__(self, representative: Representative, least_confident: LeastConfident) -> None:
-        super().__init__("First the image that is most like all others, then that of which the model is least sure")
+        super().__init__("First the image of the most typical shape, then that of which the model is least sure")
         self.representative = representative
         self.least_confident = least_confident
 

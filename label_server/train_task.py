@@ -1,4 +1,4 @@
-"""The training that MONAI Label offers: the bundle's own, on an annotated image of the study."""
+"""The training that MONAI Label offers: the bundle's own, on annotated images of the study."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ from label_server.predictor import read_configuration
 #: How a client names a parameter, and what the configuration calls it.
 _CONFIG_NAMES = {"max_epochs": "local_epochs", "warps": "warps", "seed": "seed"}
 
+#: With more annotated images the most typical of them are taken: each costs a run of the network at the opening.
+MOST_TEMPLATES = 5
+
 
 class LandmarkTrainTask(BundleTrainTask):
-    """Runs ``configs/train.json`` on one annotated image, in the process that MONAI Label starts for it.
+    """Runs ``configs/train.json`` on one annotated image or a few, in the process that MONAI Label starts for it.
 
     The model appears whole or not at all, so that a training that fails or is stopped leaves the one before.
 
     Args:
         path: the bundle's folder.
         overlays: configurations over the bundle's own.
-        choose: picks the template among several annotated images.
+        order: puts annotated images in order, the best template first.
     """
 
     def __init__(
-        self, path: str, overlays: Sequence[Path], choose: Callable[[Sequence[AnnotatedImage]], AnnotatedImage]
+        self, path: str, overlays: Sequence[Path], order: Callable[[Sequence[AnnotatedImage]], list[AnnotatedImage]]
     ) -> None:
         super().__init__(path, conf={})
         self.bundle_config = read_configuration(Path(path), "train", overlays)
         self.bundle_config_path = [self.bundle_config_path, *map(str, overlays)]
-        self.choose = choose
+        self.order = order
         self._settings: dict[str, Any] = {}
 
     @property
@@ -66,20 +69,23 @@ class LandmarkTrainTask(BundleTrainTask):
             datastore: the study.
 
         Raises:
-            BundleError: when a parameter is wrong, or the annotated image cannot be used; the process then ends with
+            BundleError: when a parameter is wrong, or an annotated image cannot be used; the process then ends with
                 that sentence as its last line.
         """
         report_errors_plainly()
         annotated = {case.image_id: case for case in datastore.annotated()}
         parameters = read_training(request, annotated)
-        template = self._template(parameters.pop("template"), annotated)
-        print(f"training on {template.image.name}", flush=True)
+        templates = self._templates(parameters.pop("template"), annotated)
+        print(f"training on {', '.join(template.image.name for template in templates)}", flush=True)
         started = time.time()
         self._settings = {_CONFIG_NAMES[name]: value for name, value in parameters.items() if name in _CONFIG_NAMES}
-        self._settings |= {"template_image": str(template.image), "template_landmarks": str(template.label)}
+        self._settings |= {
+            "template_image": [str(template.image) for template in templates],
+            "template_landmarks": [str(template.label) for template in templates],
+        }
         super().__call__({**request, "device": parameters["device"], "multi_gpu": False, "gpus": "all"}, datastore)
         record = {
-            "template": template.image_id,
+            "templates": [template.image_id for template in templates],
             "epoch": self._settings.get("local_epochs", self.bundle_config["local_epochs"]),
             "total_time": round(time.time() - started, 1),
         }
@@ -87,16 +93,22 @@ class LandmarkTrainTask(BundleTrainTask):
         self._record.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
         return record
 
-    def _template(self, name: str | None, annotated: dict[str, AnnotatedImage]) -> AnnotatedImage:
-        """The image to train on: the one that was named, or the best of those without a missing landmark."""
-        if name is not None:
-            return annotated[name]
+    def _templates(self, names: Sequence[str], annotated: dict[str, AnnotatedImage]) -> list[AnnotatedImage]:
+        """The images to train on: those that were named, or the most typical of those without a missing landmark."""
+        most = 1 if self._matches_one_template() else MOST_TEMPLATES
+        if len(names) > most:
+            raise BundleError(f"template names {len(names)} images, but at most {most} can be trained on: name fewer.")
+        if names:
+            return [annotated[name] for name in names]
         whole = [case for case in annotated.values() if not case.landmarks().missing.any()]
         if not whole:
             raise BundleError(
                 "no annotated image has all its landmarks placed: place the missing ones on one image, and save again."
             )
-        return whole[0] if len(whole) == 1 else self.choose(whole)
+        return self.order(whole)[:most] if len(whole) > 1 else whole
+
+    def _matches_one_template(self) -> bool:
+        return self.bundle_config.get_parsed_content("matching").get("strategy") == "paper"
 
     def _fetch_datalist(self, request: Any, datastore: Any) -> list[dict[str, str]]:
         return []

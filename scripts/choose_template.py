@@ -17,7 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
 
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -27,7 +26,7 @@ from bundle.errors import BundleError, ConfigError, ImageError  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
-from bundle.selection import describe_images, mean_deformation, whiten_together  # noqa: E402
+from bundle.selection import deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.describe import WORKING_SIDE  # noqa: E402
 from bundle.writers.naming import printable  # noqa: E402
 
@@ -66,16 +65,9 @@ def rank(dataset_dir: Path, encoder: str, compared: int, seed: int) -> list[tupl
     features = list(describe_images(images(), build_network(settings)))
     if len(features) < FEWEST_IMAGES:
         raise ConfigError(f"{dataset_dir} has {len(features)} readable image(s), expected at least {FEWEST_IMAGES}.")
-    generator = np.random.default_rng(seed)
-    count = len(features)
-    others = [
-        sorted(generator.choice(np.delete(np.arange(count), index), min(compared, count - 1), replace=False).tolist())
-        for index in range(count)
-    ]
-    maps = whiten_together(features)
-    pairs = tqdm(list(zip(names, maps, others)), desc="comparing", unit="image", dynamic_ncols=True)
-    bent = [(name, 100 * mean_deformation(one, [maps[other] for other in chosen])) for name, one, chosen in pairs]
-    return sorted(bent, key=lambda row: row[1])
+    values = deformation_of_each(whiten_together(features), compared, seed)
+    progress = tqdm(zip(names, values), total=len(names), desc="comparing", unit="image", dynamic_ncols=True)
+    return sorted(((name, 100 * value) for name, value in progress), key=lambda row: row[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,8 +6,9 @@ set this ranks templates better than how similar their looks are to the others' 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +34,27 @@ def mean_deformation(one: Tensor, others: Sequence[Tensor]) -> float:
         the distance as a fraction of the long side; small for a typical shape.
     """
     return float(torch.stack([_deformation(one, other) for other in others]).mean())
+
+
+def deformation_of_each(maps: Sequence[Tensor], compared: int, seed: int = 0) -> Iterator[float]:
+    """How typical the shape in each of several images is, by comparing it with some of the others.
+
+    Args:
+        maps: maps of shape (C, h, w), of length one at every position, of two images at least.
+        compared: with how many others each image is compared at most.
+        seed: chooses the others where there are more.
+
+    Yields:
+        for each image in turn what :func:`mean_deformation` gives.
+    """
+    generator = np.random.default_rng(seed)
+    everyone = np.arange(len(maps))
+    others = [
+        sorted(generator.choice(np.delete(everyone, index), min(compared, len(maps) - 1), replace=False).tolist())
+        for index in everyone
+    ]
+    for one, chosen in zip(maps, others):
+        yield mean_deformation(one, [maps[other] for other in chosen])
 
 
 def _deformation(one: Tensor, other: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class Client:
         body: Any = None,
         files: Mapping[str, tuple[str, bytes]] | None = None,
         fields: Mapping[str, str] | None = None,
-        timeout: float = 300,
+        timeout: float = 1500,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One request: ``body`` goes as JSON, ``files`` (name and content by form field) and ``fields`` as a form."""
@@ -108,7 +108,7 @@ class Client:
         content = markups if isinstance(markups, bytes) else json.dumps(markups).encode()
         return self.ask("PUT", "/datastore/label", {"image": image, **query}, files={"label": (name, content)})
 
-    def train(self, seconds: float = 600, **params: Any) -> dict[str, Any]:
+    def train(self, seconds: float = 1500, **params: Any) -> dict[str, Any]:
         """Train and wait; the last state of the task."""
         started = self.ask("POST", f"/train/{MODEL}", body=params)
         assert started.status == 200, started.content
@@ -192,6 +192,11 @@ def _wait(client: Client, process: subprocess.Popen[bytes], log: Path, seconds: 
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
+    """Resident memory of a process and of all that it has started."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    children = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text(encoding="ascii").split()
+    ]
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident_bytes(child) for child in children)

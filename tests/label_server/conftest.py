@@ -63,7 +63,7 @@ class Study:
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms")
     line = [sys.executable, "scripts/make_phantoms.py", "--output_dir", str(folder), "--count", "4", "--height", "320"]
-    subprocess.run(line, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    subprocess.run(line, cwd=ROOT, check=True, capture_output=True, timeout=1500)
     return folder
 
 

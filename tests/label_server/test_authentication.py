@@ -22,7 +22,7 @@ for method, path in [("POST", "/infer/x"), ("POST", "/train/x"), ("POST", "/scor
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_nothing_without_a_token(tmp_path: Path) -> None:
     environment = {**os.environ, "MONAI_LABEL_AUTH_ENABLE": "true", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(

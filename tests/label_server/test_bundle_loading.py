@@ -16,6 +16,8 @@ from bundle.io.template import read_template
 from label_server.app_folder import bundle_folder, make_app_folder
 from tests.workflows.running import tiny_training, train
 
+pytestmark = pytest.mark.timeout(1800)
+
 
 @pytest.fixture(scope="module")
 def bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

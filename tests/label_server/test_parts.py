@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmarks
@@ -17,10 +19,20 @@ from label_server.annotations import AnnotatedImage, check_annotation, point_lis
 from label_server.app import read_overlays
 from label_server.app_folder import make_app_folder
 from label_server.datastore import StudyDatastore, all_placed, point_names
-from label_server.image_features import ImageFeatures, mean_similarity
+from label_server.image_features import ImageFeatures
 from label_server.parameters import read_device, read_flag, read_training
 from label_server.predictor import Predictor
+from label_server.strategies import Representative
+from label_server.train_task import LandmarkTrainTask
+from tests.label_server.client import ROOT
 from tests.label_server.conftest import Study
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+def without_first_point(markups: dict[str, Any]) -> dict[str, Any]:
+    markups["markups"][0]["controlPoints"][0]["positionStatus"] = "undefined"
+    return markups
 
 
 def refusal(action: Callable[[], object]) -> str:
@@ -31,21 +43,56 @@ def refusal(action: Callable[[], object]) -> str:
     return sentence
 
 
-def test_mean_similarity_leaves_the_image_itself_out() -> None:
-    vectors = np.array([[1.0, 0.0], [0.0, 1.0], [np.sqrt(0.5), np.sqrt(0.5)]])
-    half = np.sqrt(0.5)
-    assert np.allclose(mean_similarity(vectors), [half / 2, half / 2, half])
-
-
-def test_vectors_are_computed_once(study: Study, tmp_path: Path) -> None:
+def test_maps_are_computed_once(study: Study, tmp_path: Path) -> None:
     bundle = make_app_folder(tmp_path / "app")
     features = ImageFeatures(bundle, [], tmp_path / "features")
     first = features.of(study.image("hand_1"))
-    assert first.ndim == 1 and abs(float(np.linalg.norm(first)) - 1) < 1e-5
+    assert first.ndim == 3 and first.isfinite().all()
     (kept,) = (tmp_path / "features").iterdir()
-    np.save(kept, np.zeros(3, dtype=np.float32))
+    np.save(kept, np.zeros((3, 1, 1), dtype=np.float16))
     assert len(features.of(study.image("hand_1"))) == 3, "the file is read"
     assert len(features.of(study.image("hand_2"))) == len(first), "another image is not that file"
+
+
+def test_the_most_typical_shape_comes_first(study: Study, tmp_path: Path) -> None:
+    """An image that is stretched is the one that all others must be bent for."""
+    cases = [AnnotatedImage(name, study.image(name), tmp_path / f"{name}.mrk.json") for name in study.truth]
+    bent = np.asarray(Image.open(study.image("hand_1")))
+    rows = np.arange(len(bent))
+    wave = np.rint(np.clip(rows + 25 * np.sin(rows / 20), 0, len(bent) - 1)).astype(int)
+    Image.fromarray(bent[wave]).save(tmp_path / "bent.png")
+    cases.insert(0, AnnotatedImage("bent", tmp_path / "bent.png", tmp_path / "bent.mrk.json"))
+    predictor = Predictor(make_app_folder(tmp_path / "app"), [], lambda: None)
+    order = Representative(predictor, ImageFeatures(predictor.bundle, [], tmp_path / "features"))
+    names = [case.image_id for case in order.most_typical_first(cases)]
+    assert sorted(names) == sorted(["bent", *study.truth]) and names[-1] == "bent"
+
+
+def test_which_annotated_images_a_training_takes(study: Study, tmp_path: Path) -> None:
+    bundle = make_app_folder(tmp_path / "app")
+    annotated = {}
+    for name in study.truth:
+        label = tmp_path / f"{name}.mrk.json"
+        label.write_text(json.dumps(study.markups(name)), encoding="utf-8")
+        annotated[name] = AnnotatedImage(name, study.image(name), label)
+    whole = list(annotated.values())
+    (tmp_path / "hand_3.mrk.json").write_text(json.dumps(without_first_point(study.markups("hand_3"))), "utf-8")
+
+    def backwards(cases: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+        return list(reversed(cases))
+
+    def taken(task: LandmarkTrainTask, *names: str) -> list[str]:
+        return [case.image_id for case in task._templates(names, annotated)]
+
+    task = LandmarkTrainTask(str(bundle), [], backwards)
+    assert taken(task) == ["hand_4", "hand_2", "hand_1", "hand_0"], "a missing landmark makes no template"
+    assert taken(task, "hand_2", "hand_0") == ["hand_2", "hand_0"], "in the order in which they were named"
+    assert "at most 5" in refusal(lambda: taken(task, *"abcdef"))
+    paper = LandmarkTrainTask(str(bundle), [ROOT / "configs" / "paper.json"], backwards)
+    assert taken(paper) == ["hand_4"] and len(whole) == 5
+    assert "at most 1" in refusal(lambda: taken(paper, "hand_0", "hand_1"))
+    annotated = {"hand_3": annotated["hand_3"]}
+    assert "has all its landmarks placed" in refusal(lambda: taken(task))
 
 
 def test_a_point_list_reads_back(study: Study, tmp_path: Path) -> None:
@@ -58,8 +105,7 @@ def test_a_point_list_reads_back(study: Study, tmp_path: Path) -> None:
 
 
 def test_an_annotation_may_lack_points_but_not_names(study: Study, tmp_path: Path) -> None:
-    markups = study.markups("hand_1")
-    markups["markups"][0]["controlPoints"][0]["positionStatus"] = "undefined"
+    markups = without_first_point(study.markups("hand_1"))
     file = tmp_path / "annotation.mrk.json"
     file.write_text(json.dumps(markups), encoding="utf-8")
     names = study.truth["hand_1"].names
@@ -138,7 +184,12 @@ def test_parameters() -> None:
     assert "device is 'tpu'" in refusal(lambda: read_device("tpu"))
     assert "x is 'maybe'" in refusal(lambda: read_flag("x", "maybe"))
     found = read_training({"model": "m", "client_id": "c", "max_epochs": 2, "template": ""}, ["a"])
-    assert (found["max_epochs"], found["template"]) == (2, None)
+    assert (found["max_epochs"], found["template"]) == (2, ())
+    assert read_training({"template": "a"}, ["a", "b"])["template"] == ("a",)
+    assert read_training({"template": ["b", "a"]}, ["a", "b"])["template"] == ("b", "a")
+    for wrong in ("c", ["a", "c"], [["a"]], 7):
+        assert "template is" in refusal(lambda wrong=wrong: read_training({"template": wrong}, ["a", "b"]))
+    assert "names an image twice" in refusal(lambda: read_training({"template": ["a", "a"]}, ["a", "b"]))
     assert "max_epochs is True" in refusal(lambda: read_training({"max_epochs": True}, ["a"]))
     assert "no parameter speed" in refusal(lambda: read_training({"speed": 1}, ["a"]))
     assert "no annotated image" in refusal(lambda: read_training({}, []))

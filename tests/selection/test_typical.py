@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
-from bundle.selection import describe_images, mean_deformation, whiten_together
+from bundle.selection import deformation_of_each, describe_images, mean_deformation, whiten_together
 from bundle.selection.typical import _lattice
 
 
@@ -46,6 +46,15 @@ def test_the_middle_of_a_family_is_the_most_typical() -> None:
     family = [bent(texture(), amount) for amount in amounts]
     value = [mean_deformation(one, [other for other in family if other is not one]) for one in family]
     assert amounts[int(np.argmin(value))] == 0.0
+    assert list(deformation_of_each(family, compared=10)) == value
+
+
+def test_each_is_compared_with_some_of_the_others_only() -> None:
+    family = [bent(texture(20, 16), amount) for amount in (0.0, 1.0, 2.0, 3.0)]
+    found = list(deformation_of_each(family, compared=1, seed=3))
+    for one, value in zip(family, found):
+        assert value in [mean_deformation(one, [other]) for other in family if other is not one]
+    assert list(deformation_of_each(family, compared=1, seed=3)) == found
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (4, 4), (7, 30)])

@@ -147,9 +147,9 @@ class MarkupsNode(Node):
         assert not self.fixed, "Slicer would not remove them"
         self.points = []
 
-    def AddControlPointWorld(self, x: float, y: float, z: float, label: str) -> int:
+    def AddControlPointWorld(self, world: list[float], label: str) -> int:
         assert not self.fixed, "Slicer would not add it"
-        self.points.append({"world": [x, y, z], "label": label, "status": self.PositionDefined, "description": ""})
+        self.points.append({"world": list(world), "label": label, "status": self.PositionDefined, "description": ""})
         self.InvokeEvent(self.PointAddedEvent)
         return len(self.points) - 1
 

@@ -213,7 +213,7 @@ def test_placing_by_hand_where_the_server_knows_no_names(
     with pytest.raises(PointsError, match="no points yet"):
         logic.submit("flat")
     for label in ("a", "b"):
-        node.AddControlPointWorld(0.0, 0.0, 0.0, label)
+        node.AddControlPointWorld([0.0, 0.0, 0.0], label)
     for number in range(2):
         move(application, node, volume, number, 3.0 + number, 4.0)
     assert logic.submit("flat") == (2, 2)

@@ -61,7 +61,7 @@ def fill_node(node: Any, volume: Any, plane: ImagePlane, result: Result) -> None
         world = [0.0, 0.0, 0.0]
         if point.lps is not None:
             volume.TransformPointToWorld(list(lps_to_ras(point.lps)), world)
-        node.AddControlPointWorld(*world, point.name)
+        node.AddControlPointWorld(world, point.name)
         node.SetNthControlPointDescription(number, point.certainty)
         if point.lps is None:
             node.UnsetNthControlPointPosition(number)
