@@ -28,13 +28,14 @@ _process: subprocess.Popen[bytes] | None = None
 _owner = 0
 
 
-def read_apart(read: Callable[..., Any], path: Path, *options: Any) -> Any:
+def read_apart(read: Callable[..., Any], path: Path, *options: Any, prepare: Callable[[], object] | None = None) -> Any:
     """What a reader returns, computed in another process, which is kept for the next file.
 
     Args:
         read: a function of a module of this package, called with ``path`` and ``options``.
         path: the file.
         options: values that can be pickled.
+        prepare: loads what ``read`` needs, before its time counts: a large library can take as long as a file may.
 
     Returns:
         What ``read`` returns.
@@ -48,7 +49,7 @@ def read_apart(read: Callable[..., Any], path: Path, *options: Any) -> Any:
         process = _running()
         assert process.stdin is not None and process.stdout is not None
         try:
-            pickle.dump((read, path, options, SECONDS), process.stdin)
+            pickle.dump((prepare, read, path, options, SECONDS), process.stdin)
             process.stdin.flush()
             outcome, value = pickle.load(process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
@@ -99,9 +100,11 @@ def serve() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a decoder that prints must not speak in between
     while True:
         try:
-            read, path, options, seconds = pickle.load(sys.stdin.buffer)
+            prepare, read, path, options, seconds = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        if prepare is not None:
+            prepare()
         _limit(seconds)
         try:
             answer: tuple[str, Any] = ("read", read(path, *options))

@@ -96,9 +96,9 @@ def _percentiles(values: np.ndarray, ignored: np.ndarray | None) -> tuple[float,
 
 
 def _scale(values: np.ndarray, low: float, high: float, invert: bool) -> np.ndarray:
-    scaled = np.subtract(values, low, dtype=np.float64)
-    scaled /= high - low
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # pixels that are not finite, some of which even a difference complains about
+        scaled = np.subtract(values, low, dtype=np.float64)
+        scaled /= high - low
         np.clip(scaled, 0.0, 1.0, out=scaled)
     if invert:
         np.subtract(1.0, scaled, out=scaled)

@@ -17,7 +17,7 @@ from bundle.io.nifti import read_nifti
 from bundle.io.raster import read_raster
 from bundle.io.size import DEFAULT_MAX_PIXELS, check_file_size, check_max_pixels
 from bundle.io.spacing import parse_spacing
-from bundle.io.volumes import read_itk
+from bundle.io.volumes import load_itk, read_itk
 from bundle.radiograph import Radiograph
 
 
@@ -94,7 +94,7 @@ def _decode(path: Path, max_pixels: int, voi_lut: bool) -> DecodedImage:
         if kind == "NIfTI":
             return read_nifti(path, max_pixels)
         if kind in ("MetaImage", "NRRD"):
-            return read_apart(read_itk, path, kind, max_pixels)
+            return read_apart(read_itk, path, kind, max_pixels, prepare=load_itk)
         return read_raster(path, kind, max_pixels)
     except MemoryError as error:
         raise ImageError(

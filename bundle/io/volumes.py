@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,6 +131,15 @@ def _check_data_file(path: Path, named: list[str]) -> None:
                 f"{path} names the data file {name!r}, but one file in the folder of the header was expected: save it "
                 "anew as one file."
             )
+
+
+def load_itk() -> None:
+    """Load what :func:`read_itk` needs of ITK, where it is installed; ITK loads its parts when they are first named."""
+    with contextlib.suppress(ImportError):
+        import itk
+
+        for part in ("MetaImageIO", "NrrdImageIO", "ImageFileReader", "imread"):
+            getattr(itk, part)
 
 
 def _import_itk(path: Path, kind: str) -> Any:

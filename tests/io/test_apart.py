@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,11 @@ def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "SECONDS", 0.05)
     with pytest.raises(ImageError, match="brings its decoder to an end"):
         read_apart(eval, "sum(range(10**12))")
+
+
+def test_preparing_takes_no_time_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "SECONDS", 0.2)
+    sums = partial(eval, "sum(range(3 * 10**7))")
+    with pytest.raises(ImageError, match="brings its decoder to an end"):
+        read_apart(sums, {})
+    assert read_apart(abs, -3, prepare=sums) == 3
