@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from bundle.networks import winograd
 from bundle.networks.convolution import WINOGRAD_CELLS, WINOGRAD_CHANNELS, convolve
-from bundle.networks.winograd import winograd_conv2d
+from bundle.networks.winograd import TILES, winograd_conv2d
 from tests.reference.decoders import convolution_by_hand
 
 #: Whole tiles, tiles with a rest, one tile, one row, and images smaller than the kernel's reach.
@@ -32,6 +32,33 @@ def test_equals_the_convolution(kernel: int, size: tuple[int, int]) -> None:
         torch.testing.assert_close(winograd_conv2d(inputs, weight), F.conv2d(inputs, weight))
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("dilation", [2, 3])
+@pytest.mark.parametrize("size", [(19, 26), (20, 17), (13, 13)])
+def test_with_gaps(kernel: int, dilation: int, size: tuple[int, int]) -> None:
+    """Phases of different lengths, tiles with a rest, one output."""
+    inputs, weight = (value.requires_grad_() for value in inputs_and_weight(kernel, size))
+    found = winograd_conv2d(inputs, weight, 1, dilation)
+    expected = F.conv2d(inputs, weight, padding=1, dilation=dilation)
+    torch.testing.assert_close(found, expected)
+    pull = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (inputs, weight), pull), torch.autograd.grad(expected, (inputs, weight), pull)
+    )
+
+
+@pytest.mark.parametrize(("kernel", "tile"), [(kernel, tile) for kernel, tiles in TILES.items() for tile in tiles])
+def test_every_tile(kernel: int, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TILES, kernel, (tile,))
+    inputs, weight = (value.requires_grad_() for value in inputs_and_weight(kernel, (2 * tile + 5, tile + 3)))
+    found, expected = winograd_conv2d(inputs, weight, 2), F.conv2d(inputs, weight, padding=2)
+    torch.testing.assert_close(found, expected)
+    pull = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (inputs, weight), pull), torch.autograd.grad(expected, (inputs, weight), pull)
+    )
+
+
 def test_equals_the_loops() -> None:
     inputs, weight = inputs_and_weight(3, (6, 9))
     expected = convolution_by_hand(inputs[0], weight, torch.zeros(4, dtype=torch.float64))
@@ -54,8 +81,11 @@ def test_gradient_of_the_weight_alone() -> None:
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
-def test_single_precision_errs_little_more_than_the_library(kernel: int) -> None:
+@pytest.mark.parametrize(("kernel", "tile"), [(kernel, tile) for kernel, tiles in TILES.items() for tile in tiles])
+def test_single_precision_errs_little_more_than_the_library(
+    kernel: int, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TILES, kernel, (tile,))
     inputs, weight = inputs_and_weight(kernel, (30, 41), channels=256)
     exact = F.conv2d(inputs, weight)
     found = winograd_conv2d(inputs.float(), weight.float()).double()
@@ -64,10 +94,14 @@ def test_single_precision_errs_little_more_than_the_library(kernel: int) -> None
 
 
 @pytest.mark.parametrize("tiles", [1, 7, 100, 1000])
-def test_images_in_several_strips_and_several_images_in_one(tiles: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_images_in_several_strips_and_several_images_in_one(
+    tiles: int, dilation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs, weight = (value.requires_grad_() for value in inputs_and_weight(5, (33, 21)))
     monkeypatch.setattr(winograd, "_TILES_AT_A_TIME", tiles)
-    found, expected = winograd_conv2d(inputs, weight), F.conv2d(inputs, weight)
+    found = winograd_conv2d(inputs, weight, 0, dilation)
+    expected = F.conv2d(inputs, weight, dilation=dilation)
     torch.testing.assert_close(found, expected)
     pull = torch.randn_like(expected)
     torch.testing.assert_close(
