@@ -57,7 +57,7 @@ class _Cosines(torch.autograd.Function):
         along = (gradients[0] * similarity).sum(dim=1, keepdim=True) / clamped.square()
         along = along.neg_().masked_fill_(lengths < SMALLEST_LENGTH, 0.0)
 
-        of_units = torch.bmm(cells, of_products.transpose(1, 2))
+        of_units = torch.bmm(of_products, cells.transpose(1, 2)).transpose(1, 2)
         inward = torch.where(own_lengths < SMALLEST_LENGTH, 0.0, (of_units * units).sum(dim=1, keepdim=True))
         of_vectors = (of_units - inward * units) / own_lengths.clamp(min=SMALLEST_LENGTH)
 
