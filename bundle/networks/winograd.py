@@ -37,8 +37,9 @@ _POINTS = {
     10: (0.0, 0.375, -0.375, 0.75, -0.75, 4 / 3, -4 / 3, 2.5, -2.5),
 }
 
-#: Tiles that are worked on at a time, at least: enough for the products to run at full speed, and little memory.
-_TILES_AT_A_TIME = 448
+#: Tiles that are worked on at a time, at least: little memory in inference, products at full speed in training.
+_TILES_AT_A_TIME = 224
+_ROUGH_TILES_AT_A_TIME = 448
 
 
 class Transforms(NamedTuple):
@@ -97,7 +98,7 @@ def winograd_conv2d(
         tensor of shape (B, O, H + 2 padding - dilation (r - 1), W + 2 padding - dilation (r - 1)), channels last in
         memory.
     """
-    return _WinogradConv2d.apply(inputs, weight, bias, padding, dilation, ROUGH_TILES if rough else TILES)
+    return _WinogradConv2d.apply(inputs, weight, bias, padding, dilation, rough)
 
 
 class _WinogradConv2d(torch.autograd.Function):
@@ -109,10 +110,10 @@ class _WinogradConv2d(torch.autograd.Function):
         bias: Tensor | None,
         padding: int,
         dilation: int,
-        sizes: dict[int, tuple[int, ...]],
+        rough: bool,
     ) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        tiles = ctx.tiles = _Tiles(inputs, weight, padding, dilation, sizes[weight.shape[-1]])
+        tiles = ctx.tiles = _Tiles(inputs, weight, padding, dilation, rough)
         padded = tiles.padded(inputs)
         kernel = _transformed_kernel(weight, tiles)
         result = tiles.empty_outputs(inputs, len(weight))
@@ -240,13 +241,15 @@ class _Tiles:
         products: products of a tile.
     """
 
-    def __init__(self, images: Tensor, weight: Tensor, padding: int, gap: int, sizes: tuple[int, ...]) -> None:
+    def __init__(self, images: Tensor, weight: Tensor, padding: int, gap: int, rough: bool) -> None:
         self.batch = len(images)
         kernel, dtype = weight.shape[-1], images.dtype
+        sizes = (ROUGH_TILES if rough else TILES)[kernel]
         self.y, self.x = (_axis(side, kernel, padding, gap, sizes, dtype) for side in images.shape[-2:])
         self.products = self.y.reach * self.x.reach
         # A strip's transforms outweigh those of the kernel, which every strip reads again.
-        self._at_a_time = max(_TILES_AT_A_TIME, 2 * weight.shape[0] * weight.shape[1] // sum(weight.shape[:2]))
+        at_least = _ROUGH_TILES_AT_A_TIME if rough else _TILES_AT_A_TIME
+        self._at_a_time = max(at_least, 2 * weight.shape[0] * weight.shape[1] // sum(weight.shape[:2]))
 
     def __iter__(self) -> Iterator[_Strip]:
         in_a_row = self.x.tiles * self.x.gap * self.y.gap
@@ -313,8 +316,8 @@ class _Tiles:
         for left in range(0, self.x.reach, self.x.tile):
             part = slice(left, min(left + self.x.tile, self.x.reach))
             tiles[:, part].add_(spread[:, part])
-        for whole, part in self._rows_of_tiles(padded, rows, strip):
-            whole.addmm_(self.y.input.T, part)
+        for whole, of_whole in self._rows_of_tiles(padded, rows, strip):
+            whole.addmm_(self.y.input.T, of_whole)
 
     def _rows(self, padded: Tensor, strip: _Strip, space: _Workspace) -> Tensor:
         """Room for a strip that is transformed along y only: (n, images, phases, rows, W', C)."""
@@ -324,7 +327,8 @@ class _Tiles:
     def _rows_of_tiles(self, padded: Tensor, rows: Tensor, strip: _Strip) -> Iterator[tuple[Tensor, Tensor]]:
         """For each row of tiles its rows of the padded images and those of :meth:`_rows`, both (n, W' * C)."""
         y = self.y
-        for image, phase, row in product(*(range(side) for side in rows.shape[1:4])):
+        images, phases, count = rows.shape[1:4]
+        for image, phase, row in product(range(images), range(phases), range(count)):
             top = phase + (strip.rows.start + row) * y.tile * y.gap
             whole = padded[strip.images.start + image, top : top + y.gap * (y.reach - 1) + 1 : y.gap]
             yield whole.flatten(1), rows[:, image, phase, row].flatten(1)
