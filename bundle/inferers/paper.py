@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from bundle.errors import ConfigError
 from bundle.inferers.base import OneShotInferer, template_tensors
 from bundle.inferers.crop_batches import crops_at_a_time, memory_budget_gb
+from bundle.inferers.freed_memory import hand_back_freed_memory
 from bundle.inferers.region_store import Region, RegionStore
 from bundle.matching.bidirectional import Matches
 from bundle.matching.confidence import confidence
@@ -72,10 +73,10 @@ class PaperInferer(OneShotInferer):
         matches = self.matcher.coarse(known.view, known.landmarks, query)
         if len(known.regions):
             # Each region is matched as soon as it is decoded: those of the query are never all in memory.
-            found = {
-                index: self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
-                for index, region in self._regions(image, matches.points, query, network)
-            }
+            found = {}
+            for index, region in self._regions(image, matches.points, query, network):
+                found[index] = self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
+                del region  # while the next one is decoded
             matches = stack_matches([found[index] for index in range(len(known.landmarks))])
         return self._prediction(matches)
 
@@ -95,6 +96,7 @@ class PaperInferer(OneShotInferer):
         """
         if network.local_decoder is None:
             return
+        hand_back_freed_memory(image.device)  # what the view of the whole image took
         windows = clipped_windows(image[0], centres, network.settings.local_window)
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, window in enumerate(windows):

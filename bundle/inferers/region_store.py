@@ -55,6 +55,7 @@ class RegionStore:
                 self._memory[index] = region
             else:
                 self._disk[index] = self._write(region)
+            del region  # while the next one is made
 
     def __len__(self) -> int:
         return len(self._memory) + len(self._disk)

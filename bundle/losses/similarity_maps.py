@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-#: Of a vector of features; shorter ones are as good as zero.
-SMALLEST_LENGTH = 1e-12
+from bundle.losses.cosines import cosines
 
 
 class SimilarityMaps(NamedTuple):
@@ -40,15 +38,11 @@ def similarity_maps(features: Tensor, cells: Tensor) -> SimilarityMaps:
         cells: landmarks as cell coordinates ``(x, y)`` of shape (B, N, 2); one whose cell is off the map, or of NaN,
             is not inside.
     """
-    _, _, rows, columns = features.shape
+    rows, columns = features.shape[-2:]
     nearest = torch.nan_to_num(cells, nan=-1.0).round().long()
     last = torch.tensor([columns - 1, rows - 1], device=cells.device)
     inside = ((nearest >= 0) & (nearest <= last)).all(dim=-1)
     column, row = nearest.clamp(min=0).minimum(last).unbind(dim=-1)
 
-    # The lengths divide the products instead of the features: one large map less, forward and backward.
-    cells_in_a_row = features.flatten(2)
-    lengths = torch.linalg.vector_norm(cells_in_a_row, dim=1, keepdim=True).clamp(min=SMALLEST_LENGTH)
-    own = cells_in_a_row.gather(2, (row * columns + column)[:, None].expand(-1, features.shape[1], -1))
-    similarity = torch.bmm(F.normalize(own, dim=1).transpose(1, 2), cells_in_a_row) / lengths
+    similarity = cosines(features, row * columns + column)
     return SimilarityMaps(similarity, column, row, inside)

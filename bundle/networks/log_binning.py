@@ -57,16 +57,18 @@ class LogBinning(nn.Module):
         near, far = self._kernels(weight)
         padded = F.pad(features, (1, 1, 1, 1), mode="replicate")
         averages = F.pad(_averages(features), (3, 3, 3, 3), mode="replicate")
-        return convolve(padded, near) + F.conv2d(averages, far, dilation=3)
+        return convolve(padded, near) + convolve(averages, far, dilation=3)
 
     @staticmethod
     def _kernels(weight: Tensor) -> tuple[Tensor, Tensor]:
-        """The matrix as two kernels of shape (O, C, 3, 3); the middle of the second is empty."""
-        by_bin = weight.view(len(weight), LOG_BINS, -1).transpose(1, 2)
-        near, ring = by_bin.split([len(_WINDOW), len(_RING)], dim=-1)
-        empty = torch.zeros_like(ring[..., :1])
-        far = torch.cat([ring[..., :_CENTRE], empty, ring[..., _CENTRE:]], dim=-1)
-        return near.unflatten(-1, (3, 3)), far.unflatten(-1, (3, 3))
+        """The matrix as two kernels of shape (O, C, 3, 3), (3, 3, C, O) in memory; the middle of the second is empty.
+
+        Both kernels are views of what is copied once, and so are their gradients.
+        """
+        by_bin = weight.view(len(weight), LOG_BINS, -1).permute(1, 2, 0).contiguous()
+        near, before, after = by_bin.split([len(_WINDOW), _CENTRE, len(_RING) - _CENTRE])
+        far = torch.cat([before, torch.zeros_like(before[:1]), after])
+        return near.unflatten(0, (3, 3)).permute(3, 2, 0, 1), far.unflatten(0, (3, 3)).permute(3, 2, 0, 1)
 
 
 class NoBinning(nn.Module):

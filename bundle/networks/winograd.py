@@ -1,37 +1,52 @@
 """Winograd's minimal filtering: the same convolution with a fraction of the multiplications.
 
-A tile of 4 x 4 outputs of an r x r convolution is a bilinear form of n x n inputs, n = 4 + r - 1, that needs n * n
-products a pair of channels instead of 16 r * r: 64 instead of 400 for the local decoder's 5 x 5, 36 instead of 144 for
-3 x 3. The products are matrix products over the channels, so they run at the full speed of the library's. Source:
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016; the matrices are those of Toom and Cook.
+A tile of m x m outputs of an r x r convolution is a bilinear form of n x n inputs, n = m + r - 1, that needs n * n
+products a pair of channels instead of m * m * r * r: 64 instead of 400 for 4 x 4 outputs of the local decoder's 5 x 5,
+100 instead of 900 for 6 x 6 of them, 49 instead of 225 for 5 x 5 outputs of 3 x 3. The products are matrix products
+over the channels, so they run at the full speed of the library's. Source: Lavin and Gray, "Fast Algorithms for
+Convolutional Neural Networks", CVPR 2016; the matrices are those of Toom and Cook.
+
+A convolution with gaps of d cells is d * d convolutions without gaps, of every d-th row and column each. Their tiles
+are views of the same map with longer steps, so nothing is rearranged for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-#: Outputs of a tile along each axis.
-TILE = 4
+#: Outputs of a tile along one axis, by the kernel's side: what serves a map best is chosen among them. Larger tiles
+#: multiply less and round more: in single precision these err by 2e-6 to 4e-6 of the result's size.
+TILES = {3: (4, 5, 6), 5: (4,)}
 
-#: Where the polynomials are evaluated, beside infinity: small numbers, which keep the rounding errors small.
-_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+#: Likewise where a rounding error of 2e-5 does no harm.
+ROUGH_TILES = {3: (4, 5, 6), 5: (4, 5, 6)}
 
-#: Tiles that are worked on at a time: their transforms fit into the processor's last cache.
+#: Where the polynomials are evaluated, beside infinity, by the inputs of a tile: small numbers, which keep the rounding
+#: errors small. For 9 and 10 inputs these were the best of some hundred sets of pairs that were tried.
+_POINTS = {
+    6: (0.0, 1.0, -1.0, 2.0, -2.0),
+    7: (0.0, 1.0, -1.0, 2.0, -2.0, 0.5),
+    8: (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5),
+    9: (1.0, -1.0, 2.5, -2.5, 0.25, -0.25, 2 / 3, -2 / 3),
+    10: (0.0, 0.375, -0.375, 0.75, -0.75, 4 / 3, -4 / 3, 2.5, -2.5),
+}
+
+#: Tiles that are worked on at a time, at least: little memory in inference, products at full speed in training.
 _TILES_AT_A_TIME = 224
-
-KERNELS = (3, 5)
+_ROUGH_TILES_AT_A_TIME = 448
 
 
 class Transforms(NamedTuple):
-    """The three matrices of one kernel size: ``output((kernel(g)) * (input(d)))``.
+    """The three matrices of one kernel size and tile along one axis: ``output((kernel(g)) * (input(d)))``.
 
     Attributes:
-        output: (TILE, n).
+        output: (m, n).
         kernel: (n, r).
         input: (n, n).
     """
@@ -41,11 +56,11 @@ class Transforms(NamedTuple):
     input: Tensor
 
 
-@lru_cache(maxsize=8)
-def transforms(kernel: int, dtype: torch.dtype) -> Transforms:
-    """The matrices for kernels of ``kernel`` x ``kernel``, 3 or 5."""
-    n = TILE + kernel - 1
-    points = torch.tensor(_POINTS[: n - 1], dtype=torch.float64)
+@lru_cache(maxsize=16)
+def transforms(kernel: int, tile: int, dtype: torch.dtype) -> Transforms:
+    """The matrices for a kernel's side and one of its tiles."""
+    n = tile + kernel - 1
+    points = torch.tensor(_POINTS[n], dtype=torch.float64)
 
     def powers(count: int) -> Tensor:
         finite = points[:, None] ** torch.arange(count)
@@ -57,65 +72,112 @@ def transforms(kernel: int, dtype: torch.dtype) -> Transforms:
     of_kernel = powers(kernel)
     # Rows of equal weight on both sides of the product: measured to give the smallest errors.
     balance = (of_kernel.abs().sum(dim=1) / of_input.abs().sum(dim=1)).sqrt()[:, None]
-    matrices = powers(TILE).T, of_kernel / balance, of_input * balance
+    matrices = powers(tile).T, of_kernel / balance, of_input * balance
     return Transforms(*(matrix.contiguous().to(dtype) for matrix in matrices))
 
 
-def winograd_conv2d(inputs: Tensor, weight: Tensor, padding: int = 0) -> Tensor:
-    """A convolution of stride 1; differentiable once in both tensors.
+def winograd_conv2d(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    padding: int = 0,
+    dilation: int = 1,
+    rough: bool = False,
+) -> Tensor:
+    """A convolution of stride 1; differentiable once in all tensors.
 
     Args:
         inputs: (B, C, H, W), fastest where the channels are last in memory.
-        weight: (O, C, r, r), r = 3 or 5.
+        weight: (O, C, r, r), r = 3 or 5; fastest where it is (r, r, C, O) in memory.
+        bias: (O,), or None.
         padding: zeros around the inputs.
+        dilation: cells from one tap of the kernel to the next.
+        rough: take the largest tiles, :data:`ROUGH_TILES`.
 
     Returns:
-        tensor of shape (B, O, H + 2 padding - r + 1, W + 2 padding - r + 1), channels last in memory.
+        tensor of shape (B, O, H + 2 padding - dilation (r - 1), W + 2 padding - dilation (r - 1)), channels last in
+        memory.
     """
-    return _WinogradConv2d.apply(inputs, weight, padding)
+    return _WinogradConv2d.apply(inputs, weight, bias, padding, dilation, rough)
 
 
 class _WinogradConv2d(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, padding: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        padding: int,
+        dilation: int,
+        rough: bool,
+    ) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        ctx.padding = padding
-        matrices = transforms(weight.shape[-1], inputs.dtype)
-        kernel = _transformed_kernel(weight, matrices)
-        rows, columns = (side + 2 * padding - weight.shape[-1] + 1 for side in inputs.shape[-2:])
-        strips = _Strips(inputs, matrices, padding)
-        result = inputs.new_empty(len(inputs), strips.rows * TILE, strips.columns * TILE, len(weight))
-        for strip in strips:
-            products = torch.bmm(strips.transformed(strip), kernel)
-            tiles = strips.tiles_of(result, strip, (TILE, TILE))
-            tiles.copy_(_both_sides(matrices.output, products).view(tiles.shape))
-        return result[:, :rows, :columns].permute(0, 3, 1, 2)
+        tiles = ctx.tiles = _Tiles(inputs, weight, padding, dilation, rough)
+        padded = tiles.padded(inputs)
+        kernel = _transformed_kernel(weight, tiles)
+        result = tiles.empty_outputs(inputs, len(weight))
+        space = _Workspace(inputs)
+        for strip in tiles:
+            seen = tiles.transformed_inputs(padded, strip, space)
+            products = torch.bmm(seen, kernel, out=space.get("tiles", *seen.shape[:2], len(weight)))
+            place = tiles.outputs(result, strip)
+            done = space.get("inputs", tiles.y.tile, tiles.x.tile, products[0].numel())
+            done = _both_sides(tiles.y.output, tiles.x.output, products, space, done).view(place.shape)
+            place.copy_(done) if bias is None else torch.add(done, bias, out=place)
+        return tiles.cropped(result)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         inputs, weight = ctx.saved_tensors
-        padding: int = ctx.padding
-        matrices = transforms(weight.shape[-1], inputs.dtype)
-        n = len(matrices.input)
-        kernel = _transformed_kernel(weight, matrices).transpose(1, 2)
-        of_kernel = inputs.new_zeros(n * n, weight.shape[1], weight.shape[0])
-        strips = _Strips(inputs, matrices, padding)
-        padded = inputs.new_zeros(len(inputs), strips.rows * TILE, strips.columns * TILE, len(weight))
-        padded[:, : gradient.shape[-2], : gradient.shape[-1]] = gradient.permute(0, 2, 3, 1)
-        of_inputs = torch.zeros_like(strips.padded) if ctx.needs_input_grad[0] else None
-        for strip in strips:
-            tiles = strips.tiles_of(padded, strip, (TILE, TILE)).reshape(TILE, TILE, -1)
-            pulled = _both_sides(matrices.output.T, tiles).view(n * n, -1, len(weight))
-            if ctx.needs_input_grad[1]:
-                of_kernel.baddbmm_(strips.transformed(strip).transpose(1, 2), pulled)
+        tiles: _Tiles = ctx.tiles
+        of_inputs, of_kernel = None, None
+        pulled_from = tiles.padded_outputs(gradient)
+        if ctx.needs_input_grad[0]:
+            kernel = _transformed_kernel(weight, tiles).transpose(1, 2)
+            of_inputs = tiles.empty_inputs(inputs).zero_()
+        if ctx.needs_input_grad[1]:
+            padded = tiles.padded(inputs)
+            of_kernel = inputs.new_zeros(tiles.products, weight.shape[1], weight.shape[0])
+        space = _Workspace(inputs)
+        for strip in tiles:
+            pulled = tiles.transformed_gradient(pulled_from, strip, space)
+            if of_kernel is not None:
+                seen = tiles.transformed_inputs(padded, strip, space)
+                of_kernel.baddbmm_(seen.transpose(1, 2), pulled)
             if of_inputs is not None:
-                spread = _both_sides(matrices.input.T, torch.bmm(pulled, kernel))
-                strips.add_tiles(of_inputs, strip, spread)
-        if of_inputs is not None:
-            height, width = inputs.shape[-2:]
-            of_inputs = of_inputs[:, padding : padding + height, padding : padding + width].permute(0, 3, 1, 2)
-        return of_inputs, _kernel_gradient(of_kernel, weight, matrices) if ctx.needs_input_grad[1] else None, None
+                products = torch.bmm(pulled, kernel, out=space.get("tiles", *pulled.shape[:2], weight.shape[1]))
+                tiles.add_to_inputs(of_inputs, strip, products, space)
+        return (
+            None if of_inputs is None else tiles.unpadded(of_inputs),
+            None if of_kernel is None else _kernel_gradient(of_kernel, weight, tiles),
+            gradient.sum(dim=(0, 2, 3)) if ctx.needs_input_grad[2] else None,
+            None,
+            None,
+            None,
+        )
+
+
+class _Workspace:
+    """Memory that the strips use one after the other: new memory costs more than what is written to it.
+
+    Its names: ``tiles`` before one side or the other is multiplied, ``rows`` between the two, ``inputs`` and
+    ``gradient`` for what they become.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._flat: dict[str, Tensor] = {}
+
+    def get(self, name: str, *shape: int) -> Tensor:
+        """Memory of this name with whatever it holds."""
+        size = 1
+        for side in shape:
+            size *= side
+        if name not in self._flat or self._flat[name].numel() < size:
+            self._flat[name] = self._like.new_empty(size)
+        return self._flat[name][:size].view(shape)
 
 
 class _Strip(NamedTuple):
@@ -125,76 +187,228 @@ class _Strip(NamedTuple):
     rows: slice
 
 
-class _Strips:
-    """A batch of images in strips, with its padding and with zeros up to whole tiles.
+class _Axis(NamedTuple):
+    """Tiles along one axis.
 
     Attributes:
-        padded: (B, H', W', C).
-        rows: rows of tiles of an image.
-        columns: tiles in a row.
+        tile: outputs of a tile.
+        tiles: tiles of one phase, that is of every d-th cell.
+        outputs: cells of the result.
+        inputs: cells of the image.
+        before: zeros before the image.
+        reach: inputs of a tile, n.
+        gap: d, phases and cells from one tap to the next.
+        output, kernel, input: the transforms.
     """
 
-    def __init__(self, images: Tensor, matrices: Transforms, padding: int) -> None:
-        n, kernel = matrices.kernel.shape
-        batch, channels, height, width = images.shape
-        self.rows, self.columns = (-(-(side + 2 * padding - kernel + 1) // TILE) for side in (height, width))
-        self.padded = images.new_zeros(batch, self.rows * TILE + n - TILE, self.columns * TILE + n - TILE, channels)
-        self.padded[:, padding : padding + height, padding : padding + width] = images.permute(0, 2, 3, 1)
-        self._matrices = matrices
+    tile: int
+    tiles: int
+    outputs: int
+    inputs: int
+    before: int
+    reach: int
+    gap: int
+    output: Tensor
+    kernel: Tensor
+    input: Tensor
+
+
+def _axis(inputs: int, kernel: int, padding: int, gap: int, sizes: tuple[int, ...], dtype: torch.dtype) -> _Axis:
+    """The tile that needs the fewest products."""
+    outputs = inputs + 2 * padding - gap * (kernel - 1)
+    in_a_phase = -(-outputs // gap)
+    tile = min(sizes, key=lambda side: -(-in_a_phase // side) * (side + kernel - 1))
+    return _Axis(
+        tile,
+        -(-in_a_phase // tile),
+        outputs,
+        inputs,
+        padding,
+        tile + kernel - 1,
+        gap,
+        *transforms(kernel, tile, dtype),
+    )
+
+
+class _Tiles:
+    """A batch of images in strips of tiles, with its padding and with zeros up to whole tiles.
+
+    Maps are (B, H', W', C).
+
+    Attributes:
+        y: the tiles along the rows.
+        x: the tiles along the columns.
+        products: products of a tile.
+    """
+
+    def __init__(self, images: Tensor, weight: Tensor, padding: int, gap: int, rough: bool) -> None:
+        self.batch = len(images)
+        kernel, dtype = weight.shape[-1], images.dtype
+        sizes = (ROUGH_TILES if rough else TILES)[kernel]
+        self.y, self.x = (_axis(side, kernel, padding, gap, sizes, dtype) for side in images.shape[-2:])
+        self.products = self.y.reach * self.x.reach
+        # A strip's transforms outweigh those of the kernel, which every strip reads again.
+        at_least = _ROUGH_TILES_AT_A_TIME if rough else _TILES_AT_A_TIME
+        self._at_a_time = max(at_least, 2 * weight.shape[0] * weight.shape[1] // sum(weight.shape[:2]))
 
     def __iter__(self) -> Iterator[_Strip]:
-        batch = len(self.padded)
-        together = max(1, _TILES_AT_A_TIME // (self.rows * self.columns))
-        step = min(self.rows, max(1, _TILES_AT_A_TIME // self.columns))
-        for image in range(0, batch, together):
-            for row in range(0, self.rows, step):
-                yield _Strip(slice(image, min(image + together, batch)), slice(row, min(row + step, self.rows)))
+        in_a_row = self.x.tiles * self.x.gap * self.y.gap
+        together = _equal_parts(self.batch, self._at_a_time // (self.y.tiles * in_a_row))
+        step = _equal_parts(self.y.tiles, self._at_a_time // in_a_row)
+        for image in range(0, self.batch, together):
+            for row in range(0, self.y.tiles, step):
+                yield _Strip(slice(image, min(image + together, self.batch)), slice(row, min(row + step, self.y.tiles)))
 
-    def transformed(self, strip: _Strip) -> Tensor:
-        """The inputs of a strip's tiles, transformed: (n * n, tiles, C)."""
-        n, channels = len(self._matrices.input), self.padded.shape[-1]
-        tiles = self.tiles_of(self.padded, strip, (n, n)).reshape(n, n, -1)
-        return _both_sides(self._matrices.input, tiles).view(n * n, -1, channels)
+    def count(self, strip: _Strip) -> int:
+        """Tiles of a strip."""
+        return _length(strip.images) * _length(strip.rows) * self.x.tiles * self.x.gap * self.y.gap
 
-    def tiles_of(self, images: Tensor, strip: _Strip, size: tuple[int, int], top: int = 0, left: int = 0) -> Tensor:
-        """A view of a strip of images (B, H, W, C) as (*size, images, rows, columns, C); large tiles overlap."""
-        of_image, along_y, along_x, _ = images.stride()
-        return images.as_strided(
-            (*size, _length(strip.images), _length(strip.rows), self.columns, images.shape[-1]),
-            (along_y, along_x, of_image, TILE * along_y, TILE * along_x, 1),
-            strip.images.start * of_image + (strip.rows.start * TILE + top) * along_y + left * along_x,
+    def empty_inputs(self, images: Tensor) -> Tensor:
+        """Room for the padded inputs."""
+        sides = (axis.gap * (axis.tiles * axis.tile + axis.reach - axis.tile) for axis in (self.y, self.x))
+        return images.new_empty(self.batch, *sides, images.shape[1])
+
+    def empty_outputs(self, images: Tensor, channels: int) -> Tensor:
+        """Room for the outputs of all tiles."""
+        sides = (axis.gap * axis.tiles * axis.tile for axis in (self.y, self.x))
+        return images.new_empty(self.batch, *sides, channels)
+
+    def padded(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, H', W', C)."""
+        return _inside_zeros(self.empty_inputs(images), images, self.y.before, self.x.before)
+
+    def padded_outputs(self, images: Tensor) -> Tensor:
+        """Likewise for a map of the size of the result."""
+        return _inside_zeros(self.empty_outputs(images, images.shape[1]), images, 0, 0)
+
+    def unpadded(self, images: Tensor) -> Tensor:
+        """The inverse of :meth:`padded`, channels last in memory without gaps, as the library's operations want it."""
+        y, x = self.y, self.x
+        inner = images[:, y.before : y.before + y.inputs, x.before : x.before + x.inputs]
+        return inner.contiguous().permute(0, 3, 1, 2)
+
+    def cropped(self, images: Tensor) -> Tensor:
+        """The inverse of :meth:`padded_outputs`, without gaps as well."""
+        return images[:, : self.y.outputs, : self.x.outputs].contiguous().permute(0, 3, 1, 2)
+
+    def transformed_inputs(self, padded: Tensor, strip: _Strip, space: _Workspace) -> Tensor:
+        """The inputs of a strip's tiles, transformed: (n * n, tiles, C).
+
+        Along y the rows are transformed as they are, whole, before tiles are cut: that is half the work.
+        """
+        rows = self._rows(padded, strip, space)
+        for whole, part in self._rows_of_tiles(padded, rows, strip):
+            torch.mm(self.y.input, whole, out=part)
+        tiles = self._columns(rows, self.x.reach)
+        gathered = space.get("tiles", *tiles.shape).copy_(tiles).view(self.y.reach, self.x.reach, -1)
+        result = space.get("inputs", self.products, self.count(strip), padded.shape[-1])
+        _along_columns(self.x.input, gathered, result)
+        return result
+
+    def add_to_inputs(self, padded: Tensor, strip: _Strip, products: Tensor, space: _Workspace) -> None:
+        """The transpose of :meth:`transformed_inputs`: add (n * n, tiles, C) to images in place."""
+        rows = self._rows(padded, strip, space)
+        tiles = self._columns(rows, self.x.reach)
+        spread = space.get("inputs", *tiles.shape)
+        _along_columns(self.x.input.T, products.view(self.y.reach, self.x.reach, -1), spread)
+        rows.zero_()
+        # Parts of a tile's step do not overlap each other.
+        for left in range(0, self.x.reach, self.x.tile):
+            part = slice(left, min(left + self.x.tile, self.x.reach))
+            tiles[:, part].add_(spread[:, part])
+        for whole, of_whole in self._rows_of_tiles(padded, rows, strip):
+            whole.addmm_(self.y.input.T, of_whole)
+
+    def _rows(self, padded: Tensor, strip: _Strip, space: _Workspace) -> Tensor:
+        """Room for a strip that is transformed along y only: (n, images, phases, rows, W', C)."""
+        sides = (_length(strip.images), self.y.gap, _length(strip.rows))
+        return space.get("rows", self.y.reach, *sides, *padded.shape[-2:])
+
+    def _rows_of_tiles(self, padded: Tensor, rows: Tensor, strip: _Strip) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each row of tiles its rows of the padded images and those of :meth:`_rows`, both (n, W' * C)."""
+        y = self.y
+        images, phases, count = rows.shape[1:4]
+        for image, phase, row in product(range(images), range(phases), range(count)):
+            top = phase + (strip.rows.start + row) * y.tile * y.gap
+            whole = padded[strip.images.start + image, top : top + y.gap * (y.reach - 1) + 1 : y.gap]
+            yield whole.flatten(1), rows[:, image, phase, row].flatten(1)
+
+    def _columns(self, rows: Tensor, size: int) -> Tensor:
+        """What :meth:`_rows` gives as overlapping tiles: (n, size, images, phases, rows, phases, columns, C)."""
+        x = self.x
+        along = rows.stride(4)
+        return rows.as_strided(
+            (rows.shape[0], size, *rows.shape[1:4], x.gap, x.tiles, rows.shape[-1]),
+            (rows.stride(0), x.gap * along, *rows.stride()[1:4], along, x.gap * x.tile * along, 1),
         )
 
-    def add_tiles(self, images: Tensor, strip: _Strip, tiles: Tensor) -> None:
-        """Add overlapping tiles (n, n, X) to images in place: parts of TILE cells a side do not overlap each other."""
-        n = len(tiles)
-        for top in range(0, n, TILE):
-            for left in range(0, n, TILE):
-                part = tiles[top : top + TILE, left : left + TILE]
-                place = self.tiles_of(images, strip, (part.shape[0], part.shape[1]), top, left)
-                place.add_(part.reshape(place.shape))
+    def transformed_gradient(self, padded: Tensor, strip: _Strip, space: _Workspace) -> Tensor:
+        """The gradient of a strip's outputs, transformed: (n * n, tiles, O)."""
+        tiles = self.outputs(padded, strip)
+        gathered = space.get("tiles", *tiles.shape).copy_(tiles)
+        result = space.get("gradient", self.products, self.count(strip), padded.shape[-1])
+        return _both_sides(self.y.output.T, self.x.output.T, gathered, space, result)
+
+    def outputs(self, images: Tensor, strip: _Strip) -> Tensor:
+        """A view of a strip's outputs: (m, m, images, phases, rows, phases, columns, O)."""
+        y, x = self.y, self.x
+        of_image, along_y, along_x, _ = images.stride()
+        return images.as_strided(
+            (y.tile, x.tile, _length(strip.images), y.gap, _length(strip.rows), x.gap, x.tiles, images.shape[-1]),
+            (
+                *(y.gap * along_y, x.gap * along_x, of_image),
+                *(along_y, y.gap * y.tile * along_y, along_x, x.gap * x.tile * along_x, 1),
+            ),
+            strip.images.start * of_image + strip.rows.start * y.gap * y.tile * along_y,
+        )
+
+
+def _equal_parts(whole: int, largest: int) -> int:
+    """The size of as few parts as there can be, of about equal size, at least 1."""
+    parts = -(-whole // max(1, largest))
+    return -(-whole // max(1, parts))
 
 
 def _length(part: slice) -> int:
     return part.stop - part.start
 
 
-def _both_sides(matrix: Tensor, tiles: Tensor) -> Tensor:
-    """``matrix @ tile @ matrix.T`` for all tiles: (n, n, X) or (n * n, ...) -> (m, m, X)."""
-    m, n = matrix.shape
-    rows = torch.mm(matrix, tiles.reshape(n, -1)).view(m, n, -1)
-    return torch.bmm(matrix.expand(m, m, n), rows)
+def _inside_zeros(room: Tensor, images: Tensor, top: int, left: int) -> Tensor:
+    """Put (B, C, H, W) into room of (B, H', W', C) and zeros around it."""
+    height, width = images.shape[-2:]
+    room[:, :top].zero_()
+    room[:, top + height :].zero_()
+    room[:, top : top + height, :left].zero_()
+    room[:, top : top + height, left + width :].zero_()
+    room[:, top : top + height, left : left + width] = images.permute(0, 2, 3, 1)
+    return room
 
 
-def _transformed_kernel(weight: Tensor, matrices: Transforms) -> Tensor:
+def _both_sides(by_row: Tensor, by_column: Tensor, tiles: Tensor, space: _Workspace, result: Tensor) -> Tensor:
+    """``by_row @ tile @ by_column.T`` for all tiles: (n, n', X) in any shape -> (m, m', X) in the result's shape."""
+    m, n, n_ = *by_row.shape, by_column.shape[1]
+    rest = tiles.numel() // (n * n_)
+    rows = torch.mm(by_row, tiles.view(n, -1), out=space.get("rows", m, n_ * rest)).view(m, n_, rest)
+    _along_columns(by_column, rows, result)
+    return result
+
+
+def _along_columns(matrix: Tensor, tiles: Tensor, result: Tensor) -> None:
+    """``tile @ matrix.T`` for tiles (m, n, X); the result is (m, m', X), in whatever shape."""
+    count = tiles.shape[0]
+    torch.bmm(matrix.expand(count, *matrix.shape), tiles, out=result.view(count, len(matrix), -1))
+
+
+def _transformed_kernel(weight: Tensor, tiles: _Tiles) -> Tensor:
     """(O, C, r, r) -> (n * n, C, O)."""
     out_channels, channels, kernel, _ = weight.shape
-    tiles = weight.detach().permute(2, 3, 1, 0).reshape(kernel, kernel, -1)
-    return _both_sides(matrices.kernel, tiles).view(-1, channels, out_channels)
+    taps = weight.detach().permute(2, 3, 1, 0).reshape(kernel, kernel, -1)
+    room = weight.new_empty(tiles.products, channels, out_channels)
+    return _both_sides(tiles.y.kernel, tiles.x.kernel, taps, _Workspace(weight), room)
 
 
-def _kernel_gradient(gradient: Tensor, weight: Tensor, matrices: Transforms) -> Tensor:
-    """(n * n, C, O) -> (O, C, r, r)."""
+def _kernel_gradient(gradient: Tensor, weight: Tensor, tiles: _Tiles) -> Tensor:
+    """(n * n, C, O) -> (O, C, r, r), (r, r, C, O) in memory."""
     out_channels, channels, kernel, _ = weight.shape
-    tiles = _both_sides(matrices.kernel.T, gradient)
-    return tiles.view(kernel, kernel, channels, out_channels).permute(3, 2, 0, 1)
+    room = weight.new_empty(kernel, kernel, channels, out_channels)
+    return _both_sides(tiles.y.kernel.T, tiles.x.kernel.T, gradient, _Workspace(weight), room).permute(3, 2, 0, 1)

@@ -42,17 +42,21 @@ class LocalDecoder(nn.Module):
             tensor of shape (B, channels, H, W), channels last in memory.
         """
         first, norm, relu, second, relu_again = self.up
-        upsampled = relu(norm(_deconvolve(features, first, self.binning)))
-        upsampled = relu_again(_deconvolve(upsampled, second, NoBinning()))
+        upsampled = relu(norm(_deconvolve(features, first, self.binning).permute(0, 3, 1, 2)))
+        # Before it is a view: in place on a view, autograd copies the map.
+        upsampled = relu_again(_deconvolve(upsampled, second, NoBinning())).permute(0, 3, 1, 2)
         upsampled = F.interpolate(upsampled, size=tuple(size), mode="bilinear", align_corners=False)
         return convolve(upsampled, self.conv.weight, self.conv.bias, padding=2)
 
 
 def _deconvolve(features: Tensor, layer: nn.Module, binning: LogBinning | NoBinning) -> Tensor:
-    """A transposed convolution whose patches of 2x2 do not overlap: one matrix a cell, whose rows become four cells."""
+    """A transposed convolution whose patches of 2x2 do not overlap: one matrix a cell, whose rows become four cells.
+
+    (B, C, h, w) -> (B, 2 h, 2 w, O).
+    """
     assert isinstance(layer, nn.ConvTranspose2d) and layer.bias is not None
     batch, _, rows, columns = features.shape
     matrix = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
     cells = binning.linear(features, matrix).permute(0, 2, 3, 1).reshape(batch, rows, columns, 2, 2, -1)
     spread = cells.transpose(2, 3).reshape(batch, 2 * rows, 2 * columns, -1)
-    return spread.add_(layer.bias).permute(0, 3, 1, 2)
+    return spread.add_(layer.bias)
