@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,10 @@ from bundle.io.decoded import DecodedImage
 from bundle.io.planes import check_single_plane, stated_spacing
 from bundle.io.quiet import quiet_decoders
 from bundle.radiograph import identity_pixel_to_lps
+
+#: How a name out of a header is shown.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 100
 
 #: Numbers of a header with the smallest and the largest that can be: dimensions, channels, lines and bytes.
 _NUMBERS = {
@@ -128,7 +133,7 @@ def _check_data_file(path: Path, named: list[str]) -> None:
         found = path.parent / target
         if outside or several or (found.exists() and not found.is_file()):
             raise ImageError(
-                f"{path} names the data file {name!r}, but one file in the folder of the header was expected: save it "
+                f"{path} names the data file {_SHORT.repr(name)}, but one file in the folder of the header was expected: save it "
                 "anew as one file."
             )
 

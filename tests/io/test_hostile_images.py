@@ -117,6 +117,13 @@ def test_a_data_file_that_is_another_ones(tmp_path: Path, name: str, write: Any,
     assert f"names the data file {name!r}" in refused(path)
 
 
+def test_a_long_name_of_a_data_file_is_not_repeated_whole(tmp_path: Path) -> None:
+    pytest.importorskip("itk")
+    path = write_metaimage(tmp_path / "a.mhd", picture(), data=tmp_path / "a.raw")
+    path.write_bytes(path.read_bytes().replace(b" a.raw", b" LIST" + b"x" * 5000))
+    assert len(refused(path)) < 500
+
+
 def test_a_file_larger_than_any_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n")
