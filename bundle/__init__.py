@@ -1,3 +1,3 @@
 """One-Shot Landmarks: anatomical landmarks on radiographs from one annotated template image."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
