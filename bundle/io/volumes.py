@@ -133,8 +133,8 @@ def _check_data_file(path: Path, named: list[str]) -> None:
         found = path.parent / target
         if outside or several or (found.exists() and not found.is_file()):
             raise ImageError(
-                f"{path} names the data file {_SHORT.repr(name)}, but one file in the folder of the header was expected: save it "
-                "anew as one file."
+                f"{path} names the data file {_SHORT.repr(name)}, but one file in the folder of the header was "
+                "expected: save it anew as one file."
             )
 
 
