@@ -167,8 +167,8 @@ def train_local_product(preset: Preset, device: torch.device, repeats: int) -> T
     features = network.encode_local(crops)
     size = preset.network.decoded_crop
     step = _step(decoder, lambda: decoder(features, size), cells, preset.local_sigma, preset)
-    factor = preset.batch * LANDMARKS / PRODUCT_CROPS
-    return Timing([value * factor for value in repeated(step, repeats, device)], {"crops": PRODUCT_CROPS})
+    factor = preset.batch * LANDMARKS / len(crops)
+    return Timing([value * factor for value in repeated(step, repeats, device)], {"crops": len(crops)})
 
 
 def train_local_reference(preset: Preset, device: torch.device, repeats: int) -> Timing:
