@@ -41,5 +41,5 @@ class ContrastiveSimilarityLoss(nn.Module):
         """
         maps = similarity_maps(features, cells)
         scores = maps.similarity / self.temperature
-        own = (maps.row * features.shape[-1] + maps.column)[..., None]
-        return maps.mean_over_landmarks(torch.logsumexp(scores, dim=-1) - scores.gather(-1, own)[..., 0])
+        own = scores.gather(-1, maps.cell[..., None])[..., 0]
+        return maps.mean_over_landmarks(torch.logsumexp(scores, dim=-1) - own)

@@ -22,6 +22,5 @@ class OneHotSimilarityLoss(nn.Module):
             scalar: the mean over the landmarks on the map; zero (with a gradient) when there is none.
         """
         maps = similarity_maps(features, cells)
-        own = (maps.row * features.shape[-1] + maps.column)[..., None]
-        target = maps.similarity.new_zeros(maps.similarity.shape).scatter_(-1, own, 1.0)
+        target = maps.similarity.new_zeros(maps.similarity.shape).scatter_(-1, maps.cell[..., None], 1.0)
         return maps.mean_over_landmarks((maps.similarity - target).square().mean(dim=-1))

@@ -17,12 +17,14 @@ class SimilarityMaps(NamedTuple):
         similarity: ``S_i = cos(F, F(x_i, y_i))``, shape (B, N, h * w), the map row by row.
         column: each landmark's own cell, whole numbers, shape (B, N).
         row: likewise.
+        cell: the number of that cell in the map, ``row * w + column``, shape (B, N).
         inside: whether the landmark lies on the map, shape (B, N); where not, its map means nothing.
     """
 
     similarity: Tensor
     column: Tensor
     row: Tensor
+    cell: Tensor
     inside: Tensor
 
     def mean_over_landmarks(self, errors: Tensor) -> Tensor:
@@ -44,5 +46,5 @@ def similarity_maps(features: Tensor, cells: Tensor) -> SimilarityMaps:
     inside = ((nearest >= 0) & (nearest <= last)).all(dim=-1)
     column, row = nearest.clamp(min=0).minimum(last).unbind(dim=-1)
 
-    similarity = cosines(features, row * columns + column)
-    return SimilarityMaps(similarity, column, row, inside)
+    cell = row * columns + column
+    return SimilarityMaps(cosines(features, cell), column, row, cell, inside)

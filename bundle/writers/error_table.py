@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from bundle.errors import one_line
-from bundle.writers.atomic import atomic_file
+from bundle.writers.csv_table import write_csv
 from bundle.writers.naming import spreadsheet_safe
 
 
@@ -48,11 +47,7 @@ class ErrorTableWriter:
         Raises:
             BundleError: when the file cannot be written.
         """
-        with atomic_file(self.path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["file", "reason"])
-            writer.writerows(self._rows)
-        return self.path
+        return write_csv(self.path, ["file", "reason"], self._rows)
 
 
 def _cell(text: str) -> str:

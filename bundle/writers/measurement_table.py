@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.measured_value import MeasuredValue
-from bundle.writers.atomic import atomic_file
+from bundle.writers.csv_table import write_csv
 from bundle.writers.naming import printable, spreadsheet_safe
 
 _HEADER = ("image", "measurement", "value", "unit", "uncertainty", "normal_low", "normal_high", "class", "note")
@@ -61,11 +60,7 @@ class MeasurementTableWriter:
         Raises:
             BundleError: when the file cannot be written.
         """
-        with atomic_file(self.path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_HEADER)
-            writer.writerows(self._rows)
-        return self.path
+        return write_csv(self.path, _HEADER, self._rows)
 
 
 def _number(value: float) -> str:

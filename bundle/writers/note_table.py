@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
-from bundle.writers.atomic import atomic_file
+from bundle.writers.csv_table import write_csv
 from bundle.writers.naming import printable, spreadsheet_safe
 
 
@@ -40,8 +39,4 @@ class NoteTableWriter:
         Raises:
             BundleError: when the file cannot be written.
         """
-        with atomic_file(self.path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["image", "writer", "note"])
-            writer.writerows(self._rows)
-        return self.path
+        return write_csv(self.path, ["image", "writer", "note"], self._rows)

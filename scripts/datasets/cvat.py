@@ -12,8 +12,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bundle.io.landmark_files.checks import read_text
-from datasets.files import DataSetError, arrange, find_file, images_below, name_order, point
-from datasets.records import DataSet, LabelledImage
+from datasets.files import DataSetError, find_file, images_below, point
+from datasets.named_points import named_points_data_set
+from datasets.records import DataSet
 
 
 def read_cvat(source: Path) -> DataSet:
@@ -46,20 +47,7 @@ def read_cvat(source: Path) -> DataSet:
         raise DataSetError(
             f"{file} has no points on an image that is there: put the images beside it, or annotate them."
         )
-    names = name_order(named.values())
-    return DataSet(
-        name=source.resolve().name,
-        title=f"CVAT points of {source.resolve().name}",
-        licence="as its owner says",
-        landmark_names=names,
-        images=[
-            LabelledImage(name, files[name], "testing", {"annotator": arrange(points, names, name)})
-            for name, points in sorted(named.items())
-        ],
-        layout="cvat",
-        without_image=tuple(missing),
-        without_landmarks=tuple(sorted(set(files) - set(named))),
-    )
+    return named_points_data_set(source, "CVAT", files, named, missing)
 
 
 def _parse(file: Path) -> ElementTree.Element:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets.files import DataSetError, arrange, images_below, name_order, point, read_json
-from datasets.records import DataSet, LabelledImage
+from datasets.files import DataSetError, images_below, point, read_json
+from datasets.named_points import named_points_data_set
+from datasets.records import DataSet
 
 
 def read_labelme(source: Path) -> DataSet:
@@ -36,20 +37,7 @@ def read_labelme(source: Path) -> DataSet:
             named[name] = points
     if not named:
         raise DataSetError(f"{source} has no JSON file of LabelMe with an image beside it: export both there.")
-    names = name_order(named.values())
-    return DataSet(
-        name=source.resolve().name,
-        title=f"LabelMe points of {source.resolve().name}",
-        licence="as its owner says",
-        landmark_names=names,
-        images=[
-            LabelledImage(name, files[name], "testing", {"annotator": arrange(points, names, name)})
-            for name, points in sorted(named.items())
-        ],
-        layout="labelme",
-        without_image=tuple(missing),
-        without_landmarks=tuple(sorted(set(files) - set(named))),
-    )
+    return named_points_data_set(source, "LabelMe", files, named, missing)
 
 
 def _points(path: Path, shapes: list[Any]) -> dict[str, tuple[float, float]]:
