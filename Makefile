@@ -6,7 +6,8 @@ RUN := $(BIN)/python -m monai.bundle run
 SAMPLE := sample
 LABEL_VENV ?= .venv-monailabel
 LABEL_BIN := $(LABEL_VENV)/bin
-LABEL_PIP := $(LABEL_BIN)/python -m pip install --quiet -c constraints-monailabel.txt
+LABEL_PIP := $(LABEL_BIN)/python -m pip install --quiet --no-warn-conflicts -c constraints-monailabel.txt
+SITE_PACKAGES := import sysconfig; print(sysconfig.get_path('purelib'))
 STUDY ?= output/study
 PORT ?= 8000
 
@@ -42,14 +43,15 @@ demo: setup sample
 test: setup
 	$(BIN)/python -m pytest
 
-# MONAI Label needs pydicom 2, so it has an environment of its own. One of its packages is built against PyTorch: on its
-# own it would fetch a second one for that.
+# MONAI Label needs pydicom 2, so it has an environment of its own: the main one with other versions laid over it, which
+# saves a second copy of PyTorch and its CUDA libraries (8 GB).
 setup-monailabel: $(LABEL_VENV)/.installed
 
-$(LABEL_VENV)/.installed: requirements.txt requirements-monailabel.txt constraints-monailabel.txt
-	$(PYTHON) -m venv $(LABEL_VENV)
+$(LABEL_VENV)/.installed: $(VENV)/.installed requirements-monailabel.txt constraints-monailabel.txt
+	$(BIN)/python -m venv --clear $(LABEL_VENV)
+	$(BIN)/python -c "$(SITE_PACKAGES)" > "$$($(LABEL_BIN)/python -c "$(SITE_PACKAGES)")/main-environment.pth"
 	$(LABEL_BIN)/python -m pip install --quiet --upgrade pip
-	$(LABEL_PIP) torch setuptools
+	$(LABEL_PIP) setuptools
 	SAM2_BUILD_CUDA=0 $(LABEL_PIP) --no-deps --no-build-isolation sam2
 	$(LABEL_PIP) -r requirements-monailabel.txt
 	@touch $@
