@@ -29,7 +29,7 @@ def convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, padding
     """
     if not _by_winograd(inputs, weight):
         return F.conv2d(inputs, weight, bias, padding=padding, dilation=dilation)
-    # Where the kernel learns, an error of 2e-5 is nothing beside the noise of its gradient; matching has no such noise.
+    # Where the kernel learns, an error of 3e-5 is nothing beside the noise of its gradient; matching has no such noise.
     rough = torch.is_grad_enabled() and weight.requires_grad
     return winograd_conv2d(inputs, weight, bias, padding, dilation, rough)
 

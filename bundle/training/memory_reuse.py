@@ -7,7 +7,7 @@ import ctypes
 #: Numbers of glibc's ``mallopt``, from ``malloc.h``.
 _TRIM_THRESHOLD = -1
 _MMAP_MAX = -4
-_NEVER = 2**31 - 1
+_NEVER = -1  # beyond every size; the largest number that fits is two gigabytes, less than a step frees
 
 
 def reuse_memory() -> bool:
