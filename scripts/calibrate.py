@@ -32,6 +32,7 @@ from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
 from bundle.model import Model, open_model  # noqa: E402
 from bundle.prediction import PREDICTION_COLUMNS  # noqa: E402
+from bundle.writers.atomic import atomic_file  # noqa: E402
 
 #: The conformal interval that is reported holds this share of the points.
 LEVEL = 0.9
@@ -96,8 +97,8 @@ def calibrate(options: argparse.Namespace) -> None:
     }
     settings = {**overlay.get("matching", {}), "error_factors": [round(float(factor), 4) for factor in factors]}
     content = {**overlay, "matching": settings, "calibration": report}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(content, indent=4) + "\n")
+    with atomic_file(options.output) as file:
+        file.write(json.dumps(content, indent=4) + "\n")
     print(f"{len(errors)} images: mean error {judged.mean_error:.2f} px, expected {judged.mean_expected:.2f} px")
     print(
         f"{judged.coverage:.1%} of unseen points lie within {report['interval_factor']:.2f} times their expected error "

@@ -9,7 +9,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.selection import deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.describe import WORKING_SIDE  # noqa: E402
+from bundle.writers.csv_table import write_csv  # noqa: E402
 from bundle.writers.naming import printable  # noqa: E402
 
 #: With fewer images there is no typical one.
@@ -90,11 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for place, (name, value) in enumerate(ranking[:10], start=1):
         print(f"{place:3d}  {value:6.3f}  {printable(name)}")
     if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        with options.output.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["rank", "image", "deformation_percent"])
-            writer.writerows((i, printable(name), f"{value:.4f}") for i, (name, value) in enumerate(ranking, start=1))
+        rows = [[str(place), printable(name), f"{value:.4f}"] for place, (name, value) in enumerate(ranking, start=1)]
+        try:
+            write_csv(options.output, ["rank", "image", "deformation_percent"], rows)
+        except BundleError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         print(f"whole ranking: {options.output}")
     return 0
 

@@ -59,6 +59,10 @@ def test_factors_are_written_and_used(
     lower = [c["confidence"] < p["confidence"] for p, c in zip(*found)]
     assert lower == [factor > 1 for factor in factors]
 
+    # A file stands where the folder should be.
+    assert main([*arguments, "--output", str(tiny / "calibration.json")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
 
 def test_too_few_images(small: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--template_image", str(small.image), "--template_landmarks", str(small.landmarks)]

@@ -27,6 +27,12 @@ def test_a_ranking_of_all_readable_images(sample: Sample, tmp_path: Path, capsys
     assert rows[1][1] in told.out and "broken.png" in told.err
     assert main(arguments) == 0
     assert list(csv.reader((tmp_path / "deep" / "ranking.csv").open(encoding="utf-8"))) == rows
+    capsys.readouterr()
+
+    # A file stands where the folder should be.
+    assert main([*arguments[:3], str(folder / "broken.png" / "ranking.csv")]) == 1
+    told = capsys.readouterr()
+    assert rows[1][1] in told.out and "cannot be written" in told.err
 
 
 def test_too_few_images(sample: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
