@@ -11,8 +11,9 @@ PRIOR_IMAGES = 6
 def error_factors(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """By how much the expected error of each landmark is to be multiplied.
 
-    The mean ratio of true to expected error of a landmark, drawn towards that of all landmarks as if
-    :data:`PRIOR_IMAGES` more images had shown the latter.
+    The sum of a landmark's errors over the sum of what was expected of them, drawn towards the same ratio of all
+    landmarks as if :data:`PRIOR_IMAGES` more images had shown the latter. It is a ratio of sums, not a mean of ratios,
+    because the factor shall make the *mean* error right, and a few points with a tiny expectation shall not decide it.
 
     Args:
         errors: (M, N), distances between the points of M images and their truth; NaN where either is missing.
@@ -24,12 +25,14 @@ def error_factors(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: when no point has both.
     """
-    ratio = np.where(np.isfinite(errors) & (expected > 0), errors / expected, np.nan)
-    known = np.isfinite(ratio)
+    known = np.isfinite(errors) & (expected > 0)
     if not known.any():
         raise ValueError("there is no point with a true and an expected error.")
-    overall = float(ratio[known].mean())
     count = known.sum(axis=0)
-    total = np.where(known, ratio, 0.0).sum(axis=0)
+    found = np.where(known, errors, 0.0).sum(axis=0)
+    hoped = np.where(known, expected, 0.0).sum(axis=0)
+    overall = found.sum() / hoped.sum()
+    # A landmark without images has no expectation of its own: any will do, since it cancels.
+    of_one = np.divide(hoped, count, out=np.ones_like(hoped), where=count > 0)
     # A landmark that was exact everywhere still keeps a part of what holds for all.
-    return np.maximum((total + PRIOR_IMAGES * overall) / (count + PRIOR_IMAGES), 1e-3)
+    return np.maximum((found + PRIOR_IMAGES * overall * of_one) / (hoped + PRIOR_IMAGES * of_one), 1e-3)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 #: The logarithm of the expected error, as a fraction of the layout's extent, is linear in these: one, the logarithm of
-#: the posterior's spread, that of the distance from the place that the layout expects (both fractions of the extent
-#: plus FLOOR), and the similarity. Gamma regression on cephalograms of the development set with odd numbers, six
-#: templates: ``docs/accuracy.md``.
-INTERCEPT, SPREAD, DISAGREEMENT, SIMILARITY = 1.83, 0.88, 0.24, -1.87
+#: the widened posterior's spread, that of the distance from the place that the layout expects (both fractions of the
+#: extent plus FLOOR), and the similarity. Gamma regression on cephalograms of the development set with odd numbers,
+#: eleven templates: ``docs/accuracy.md``.
+INTERCEPT, SPREAD, DISAGREEMENT, SIMILARITY = 1.40, 1.03, 0.18, -1.07
 FLOOR = 0.003
 
 #: Expected error, as a fraction of the extent, at which the confidence is one half.
@@ -20,7 +20,8 @@ def expected_error(spread: Tensor, disagreement: Tensor, similarity: Tensor, ext
     """The expected distance of each point from the truth.
 
     Args:
-        spread: (N,), root mean square radius of the posterior, in pixels.
+        spread: (N,), root mean square radius of the posterior, widened by
+            :data:`bundle.matching.posterior_matcher.WIDENING`, in pixels.
         disagreement: (N,), distance in pixels between the point and the place that the layout expects.
         similarity: (N,), cosine similarity to the template landmark.
         extent: extent of the layout on the query, in pixels.

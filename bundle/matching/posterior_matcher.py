@@ -21,6 +21,10 @@ from bundle.matching.settings import MatchingSettings
 RIGIDITY = 0.1
 DAMPING = 0.3
 
+#: The spread that predicts the error best is that at this many times the temperature: the scales and crops agree with
+#: each other more than independent witnesses would, so the posterior itself is too sure of its place.
+WIDENING = 2.0
+
 
 class KnownTemplate(NamedTuple):
     """One annotated image as the matching needs it.
@@ -40,12 +44,14 @@ class Evidence(NamedTuple):
     Attributes:
         points: (N, 2), pixels ``(x, y)`` of the query.
         spread: (N,), root mean square radius of the posterior in pixels of the query.
-        scores: (N, rows, columns), log-posterior up to a factor, on the query's grid.
+        scores: (N, rows, columns), log-posterior up to a factor, on the grid or lattice of the stage.
+        step: pixels of the query from one cell of that to the next.
     """
 
     points: Tensor
     spread: Tensor
     scores: Tensor
+    step: float | Tensor
 
 
 class Judgement(NamedTuple):
@@ -133,7 +139,8 @@ class PosteriorMatcher:
         sigma = self.settings.prior_sigma * max(query.grid)
         scores = similarity + log_prior(query.to_cells(expected), sigma, self.settings.prior_weight, query.grid)
         mean, spread = posterior_moments(scores, self.settings.temperature)
-        return Evidence(query.to_pixels(mean), spread * max(query.size) / max(query.grid), scores)
+        step = max(query.size) / max(query.grid)
+        return Evidence(query.to_pixels(mean), spread * step, scores, step)
 
     def fine(
         self, coarse: Evidence, query: DescriptorPyramid, local: Tensor, origins: Tensor, step: Tensor
@@ -152,7 +159,7 @@ class PosteriorMatcher:
         pixels = origins[:, None, None] + pixels * step
         scores = sample_scores(coarse.scores, query.to_cells(pixels)) + local
         mean, spread = posterior_moments(scores, self.settings.temperature)
-        return Evidence(origins + mean * step, spread * step.mean(), coarse.scores)
+        return Evidence(origins + mean * step, spread * step.mean(), scores, step.mean())
 
     def judge(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, found: Evidence) -> Judgement:
         """How good the points found are.
@@ -167,7 +174,8 @@ class PosteriorMatcher:
         size = max(extent(found.points), 0.1 * max(query.size))
         expected = self.expect([template.landmarks for template in templates], found)
         disagreement = (found.points - expected).norm(dim=1)
-        error = expected_error(found.spread, disagreement, similarity, size)
+        wide = posterior_moments(found.scores, WIDENING * self.settings.temperature).spread * found.step
+        error = expected_error(wide, disagreement, similarity, size)
         if self.settings.error_factors is not None:
             error = error * torch.tensor(self.settings.error_factors, dtype=error.dtype, device=error.device)
         return Judgement(similarity, back, error, confidence_of(error, size), size)

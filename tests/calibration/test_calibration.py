@@ -20,8 +20,13 @@ def law(images: int) -> tuple[np.ndarray, np.ndarray]:
 def test_factors_are_found_and_drawn_together_when_images_are_few() -> None:
     np.testing.assert_allclose(error_factors(*law(4000)), TRUE_FACTORS, rtol=0.1)
     errors, expected = np.full((2, 2), 3.0), np.array([[1.0, 3.0], [1.0, 3.0]])
-    # Ratios 3 and 1, mean 2: (2 * 3 + 6 * 2) / 8 and (2 * 1 + 6 * 2) / 8.
-    np.testing.assert_allclose(error_factors(errors, expected), [18 / 8, 14 / 8])
+    # Ratios of sums 6 / 2 and 6 / 6, of all 12 / 8: (6 + 6 * 1.5) / (2 + 6) and (6 + 6 * 1.5 * 3) / (6 + 6 * 3).
+    np.testing.assert_allclose(error_factors(errors, expected), [15 / 8, 33 / 24])
+
+
+def test_a_factor_makes_the_mean_right_whatever_the_ratios_of_single_points() -> None:
+    errors, expected = np.array([[2.0], [10.0]]), np.array([[0.01], [11.99]])  # ratios 200 and 0.83
+    assert error_factors(errors, expected) == pytest.approx(1.0)
 
 
 def test_missing_points_do_not_count() -> None:

@@ -15,10 +15,10 @@ def test_the_formula_by_hand() -> None:
     found = expected_error(*(torch.tensor([value]) for value in (spread, disagreement, similarity)), extent)
     by_hand = (
         extent
-        * math.exp(1.83)
-        * (spread / extent + 0.003) ** 0.88
-        * (disagreement / extent + 0.003) ** 0.24
-        * math.exp(-1.87 * similarity)
+        * math.exp(1.40)
+        * (spread / extent + 0.003) ** 1.03
+        * (disagreement / extent + 0.003) ** 0.18
+        * math.exp(-1.07 * similarity)
     )
     assert found.item() == pytest.approx(by_hand, rel=1e-5)
 
