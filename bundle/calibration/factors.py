@@ -25,14 +25,18 @@ def error_factors(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: when no point has both.
     """
-    known = np.isfinite(errors) & (expected > 0)
+    known = comparable(errors, expected)
     if not known.any():
         raise ValueError("there is no point with a true and an expected error.")
     count = known.sum(axis=0)
     found = np.where(known, errors, 0.0).sum(axis=0)
     hoped = np.where(known, expected, 0.0).sum(axis=0)
     overall = found.sum() / hoped.sum()
-    # A landmark without images has no expectation of its own: any will do, since it cancels.
-    of_one = np.divide(hoped, count, out=np.ones_like(hoped), where=count > 0)
+    ratio = np.divide(found, hoped, out=np.zeros_like(found), where=count > 0)
     # A landmark that was exact everywhere still keeps a part of what holds for all.
-    return np.maximum((found + PRIOR_IMAGES * overall * of_one) / (hoped + PRIOR_IMAGES * of_one), 1e-3)
+    return np.maximum((count * ratio + PRIOR_IMAGES * overall) / (count + PRIOR_IMAGES), 1e-3)
+
+
+def comparable(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Which points have a true error and an expected one by which it can be divided; the shape of both."""
+    return np.isfinite(errors) & np.isfinite(expected) & (expected > 0)

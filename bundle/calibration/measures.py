@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.calibration.factors import error_factors
+from bundle.calibration.factors import comparable, error_factors
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def interval_factor(errors: np.ndarray, expected: np.ndarray, level: float) -> f
     Returns:
         the ``ceil((n + 1) level)``-th smallest ratio of true to expected error; infinite where n is too small.
     """
-    known = np.isfinite(errors) & np.isfinite(expected) & (expected > 0)
+    known = comparable(errors, expected)
     ratio = np.sort(errors[known] / expected[known])
     rank = int(np.ceil((len(ratio) + 1) * level))
     return float(ratio[rank - 1]) if 1 <= rank <= len(ratio) else float("inf")

@@ -33,7 +33,7 @@ def two_peaks(height: float) -> torch.Tensor:
 
 def judged(scores: torch.Tensor, factors: list[float] | None = None) -> torch.Tensor:
     matcher = PosteriorMatcher(MatchingSettings(temperature=TEMPERATURE, error_factors=factors))
-    evidence = Evidence(LANDMARKS.clone(), torch.ones(3), scores, 8.0)
+    evidence = Evidence(LANDMARKS, torch.ones(3), scores, 8.0)
     return matcher.judge([KnownTemplate(pyramid(0), LANDMARKS)], pyramid(0), evidence).expected_error
 
 
