@@ -50,7 +50,9 @@ def test_jpeg_with_chroma_noise_is_grey(tmp_path):
     noise = np.random.default_rng(0).normal(0, 4, (*GREY.shape, 3))
     noisy = np.clip(GREY[..., None] + noise, 0, 255).astype(np.uint8)
     for quality in (40, 90):
-        read_radiograph(save(tmp_path / "a.jpg", noisy, quality=quality))
+        pixels = read_radiograph(save(tmp_path / "a.jpg", noisy, quality=quality)).pixels
+        assert pixels.shape == GREY.shape
+        assert np.abs(pixels - expected(GREY)).mean() < 0.02
 
 
 def test_jpeg_in_rgb_without_colour_transform(tmp_path):
@@ -108,7 +110,9 @@ def test_grey_in_other_modes(tmp_path, mode):
 def test_small_coloured_mark_is_accepted(tmp_path):
     marked = np.repeat(GREY[..., None], 3, axis=2)
     marked[2:6, 2:6] = 255, 0, 0
-    read_radiograph(save(tmp_path / "a.png", marked))
+    pixels = read_radiograph(save(tmp_path / "a.png", marked)).pixels
+    # The mark stretches the range of grey values, and changes nothing else around it.
+    assert np.corrcoef(pixels[6:].ravel(), GREY[6:].ravel())[0, 1] > 0.9999
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "tif", "bmp"])
@@ -210,7 +214,8 @@ def test_size_is_judged_by_the_header(tmp_path, size, limit, message):
 
 def test_the_limit_of_pillow_does_not_interfere(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    read_radiograph(save(tmp_path / "a.png", GREY))
+    pixels = read_radiograph(save(tmp_path / "a.png", GREY)).pixels
+    np.testing.assert_allclose(pixels, expected(GREY), atol=1e-6)
 
 
 def test_constant_image_is_refused(tmp_path):
