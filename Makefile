@@ -18,7 +18,7 @@ help:
 	@echo "make test     set up and run the tests"
 	@echo "make monailabel       set up MONAI Label, make a study of simulated hands, start the server on it"
 	@echo "make test-monailabel  set up MONAI Label and test the server through its REST interface"
-	@echo "make lint     formatting, lint and types"
+	@echo "make lint     formatting, lint, types and who imports whom"
 	@echo "make clean    remove what the other targets made, except the environment"
 
 setup: $(VENV)/.installed
@@ -69,6 +69,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: setup
 	$(BIN)/ruff format .

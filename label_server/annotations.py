@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from bundle.errors import BundleError, LandmarkError
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.landmarks import LandmarkSet
-from bundle.prediction import LandmarkPrediction
-from bundle.radiograph import Radiograph
+from bundle.records.errors import BundleError, LandmarkError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.prediction import LandmarkPrediction
+from bundle.records.radiograph import Radiograph
 from bundle.writers.slicer_markups import markups_document
 
 #: Far more than a point list of thousands of landmarks needs.

@@ -18,9 +18,9 @@ from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException
 
-from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError
 from bundle.io.formats import IMAGE_SUFFIXES, image_suffix
 from bundle.io.radiographs import read_radiograph
+from bundle.records.errors import BundleError, ConfigError, ImageError, LandmarkError
 from bundle.writers.naming import safe_image_id
 from label_server.annotations import AnnotatedImage, check_annotation, is_point_list, point_list
 

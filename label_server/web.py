@@ -21,7 +21,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from bundle.errors import BundleError, ConfigError, find_bundle_error
+from bundle.records.errors import BundleError, ConfigError, find_bundle_error
 
 #: Host names that a browser may use, separated by commas; the command line sets it. A page of another site that makes
 #: its own name point to this machine is then not answered.

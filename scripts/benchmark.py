@@ -28,7 +28,7 @@ import torch  # noqa: E402
 from benchmarking.methods import read_preset  # noqa: E402
 from benchmarking.tasks import IMAGE_SIZE, LANDMARKS, TASKS  # noqa: E402
 
-from bundle.errors import BundleError  # noqa: E402
+from bundle.records.errors import BundleError  # noqa: E402
 
 METHODS = ("reference", "product")
 

@@ -24,14 +24,18 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from bundle.calibration import cross_validated, error_factors, interval_factor, risk_coverage  # noqa: E402
 from bundle.data import collect_labelled_cases  # noqa: E402
-from bundle.errors import BundleError, ConfigError, ImageError  # noqa: E402
-from bundle.inferers import create_inferer  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
-from bundle.model import Model, open_model  # noqa: E402
-from bundle.prediction import PREDICTION_COLUMNS  # noqa: E402
+from bundle.metrics.calibration import cross_validated, interval_factor, risk_coverage  # noqa: E402
+from bundle.metrics.error_factors import error_factors  # noqa: E402
+from bundle.model import (  # noqa: E402
+    Model,
+    create_inferer,
+    open_model,
+)
+from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
+from bundle.records.prediction import PREDICTION_COLUMNS  # noqa: E402
 from bundle.writers.atomic import atomic_file  # noqa: E402
 
 #: The conformal interval that is reported holds this share of the points.

@@ -21,10 +21,10 @@ from torch import Tensor  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from bundle.data import collect_cases  # noqa: E402
-from bundle.errors import BundleError, ConfigError, ImageError  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
+from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
 from bundle.selection import deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.describe import WORKING_SIDE  # noqa: E402
 from bundle.writers.csv_table import write_csv  # noqa: E402

@@ -25,9 +25,9 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from bundle.errors import BundleError  # noqa: E402
 from bundle.io.error_files import ErrorFile, read_errors  # noqa: E402
 from bundle.metrics.comparison import compare_errors, compare_landmarks  # noqa: E402
+from bundle.records.errors import BundleError  # noqa: E402
 from bundle.writers.atomic import atomic_file  # noqa: E402
 
 SCHEMA = "one-shot-landmarks/comparison/1"

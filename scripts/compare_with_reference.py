@@ -25,13 +25,13 @@ import torch  # noqa: E402
 from benchmarking.methods import Preset, product, read_preset, reference  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from bundle.errors import BundleError, LandmarkError  # noqa: E402
-from bundle.inferers import PaperInferer  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
-from bundle.landmarks import LandmarkSet  # noqa: E402
 from bundle.matching.settings import MatchingSettings  # noqa: E402
-from bundle.template import Template  # noqa: E402
+from bundle.model import PaperInferer  # noqa: E402
+from bundle.records.errors import BundleError, LandmarkError  # noqa: E402
+from bundle.records.landmarks import LandmarkSet  # noqa: E402
+from bundle.records.template import Template  # noqa: E402
 from tests.reference import full_size  # noqa: E402
 
 

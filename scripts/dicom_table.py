@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from bundle.errors import ImageError  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
+from bundle.records.errors import ImageError  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "dicom.md"
 BEGIN, END = "<!-- outcomes: begin -->", "<!-- outcomes: end -->"

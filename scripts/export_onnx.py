@@ -19,9 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the bundle is no installed package
 
-from bundle.errors import BundleError  # noqa: E402
 from bundle.export import export_model  # noqa: E402
 from bundle.io.size import MIN_SIDE  # noqa: E402
+from bundle.records.errors import BundleError  # noqa: E402
 
 OPSETS = (18, 23)
 

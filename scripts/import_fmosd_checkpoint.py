@@ -18,11 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the bundle is no installed package
 
-from bundle.checkpoint import write_checkpoint  # noqa: E402
-from bundle.errors import BundleError, ConfigError  # noqa: E402
-from bundle.imports import import_fmosd, read_preset  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
+from bundle.model import import_fmosd, read_preset  # noqa: E402
+from bundle.model.checkpoint import write_checkpoint  # noqa: E402
+from bundle.records.errors import BundleError, ConfigError  # noqa: E402
 
 DIFFERS = "note: the local file's conv_out1 differs from the global file's conv_out, which is the one that is taken"
 

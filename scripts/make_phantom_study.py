@@ -25,7 +25,7 @@ from make_phantoms import HEIGHTS, make_sample
 
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.landmarks import LandmarkSet
+from bundle.records.landmarks import LandmarkSet
 from label_server.annotations import point_list
 
 

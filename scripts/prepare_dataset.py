@@ -33,8 +33,8 @@ from datasets.labelme import read_labelme  # noqa: E402
 from datasets.records import SPLITS, DataSet  # noqa: E402
 from datasets.writing import write_data_set  # noqa: E402
 
-from bundle.errors import BundleError, ConfigError  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
+from bundle.records.errors import BundleError, ConfigError  # noqa: E402
 
 #: The readers, each with the folder of the source and that of the output.
 READERS: dict[str, Callable[[Path, Path], DataSet]] = {

@@ -25,13 +25,13 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from bundle.errors import BundleError, ConfigError  # noqa: E402
 from bundle.io.error_files import read_errors  # noqa: E402
 from bundle.io.landmark_files import read_landmark_table  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII  # noqa: E402
 from bundle.metrics.error_summary import detection_curve, summarise  # noqa: E402
 from bundle.metrics.reader_agreement import error_against_readers, reader_agreement  # noqa: E402
+from bundle.records.errors import BundleError, ConfigError  # noqa: E402
 from bundle.writers.atomic import atomic_file  # noqa: E402
 
 SCHEMA = "one-shot-landmarks/readers/1"

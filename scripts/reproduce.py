@@ -25,7 +25,7 @@ from reproduction.dataset import read_data, write_images  # noqa: E402
 from reproduction.running import Runner  # noqa: E402
 from reproduction.tables import write_table  # noqa: E402
 
-from bundle.errors import BundleError  # noqa: E402
+from bundle.records.errors import BundleError  # noqa: E402
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,8 +1,10 @@
-"""Which images a run works on, and how they reach the engine."""
+"""Which images a run works on, how they reach the engine, and warps of the template."""
 
 from bundle.data.cases import Cases, collect_cases, collect_labelled_cases
 from bundle.data.dry_run import DryRun
 from bundle.data.journal import Journal
+from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd
+from bundle.data.millimetres import PointsInMillimetresd, ReferenceLength, read_reference_length
 from bundle.data.readable import Failures, ReadableImages
 from bundle.data.warps import ClampIntensityd, WarpedTemplate
 
@@ -12,8 +14,13 @@ __all__ = [
     "DryRun",
     "Failures",
     "Journal",
+    "LoadRadiograph",
+    "LoadRadiographd",
+    "PointsInMillimetresd",
     "ReadableImages",
+    "ReferenceLength",
     "WarpedTemplate",
     "collect_cases",
     "collect_labelled_cases",
+    "read_reference_length",
 ]

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from bundle.errors import ConfigError, ImageError, LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.folders import find_images, image_ids
 from bundle.io.landmark_files import match_row, read_landmark_table
-from bundle.landmarks import LandmarkSet
-from bundle.template import Template
+from bundle.records.errors import ConfigError, ImageError, LandmarkError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 
 #: The largest data list that is read, in bytes: some million images.
 _MAX_LIST_BYTES = 512 * 1024 * 1024

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.journal import Journal
-from bundle.errors import ConfigError, one_line
 from bundle.io.formats import sniff_kind
 from bundle.ranks import barrier, is_first
+from bundle.records.errors import ConfigError, one_line
 
 #: What is said of an image whose results an earlier run has written and noted.
 _DONE = "done already"

@@ -15,8 +15,8 @@ import numpy as np
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
-from bundle.errors import BundleError, ConfigError
 from bundle.ranks import barrier, from_first, is_first, of_all, rank, ranks, refuse_uninvited_ranks
+from bundle.records.errors import BundleError, ConfigError
 
 try:
     import fcntl

@@ -12,8 +12,8 @@ from monai.transforms import Compose, MapTransform
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bundle.errors import ConfigError
-from bundle.template import Template
+from bundle.records.errors import ConfigError
+from bundle.records.template import Template
 
 
 class WarpedTemplate(Dataset):

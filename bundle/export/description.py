@@ -15,7 +15,7 @@ from bundle.export.parts import Part
 FORMAT = "one-shot-landmarks/onnx/1"
 
 INTENSITY = (
-    "one grey channel, float32, 0 to 1, bone bright, as bundle.transforms.LoadRadiographd gives it; the encoder's own "
+    "one grey channel, float32, 0 to 1, bone bright, as bundle.data.LoadRadiographd gives it; the encoder's own "
     "normalisation is inside the model"
 )
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from bundle.errors import ExportError
 from bundle.export.description import FORMAT, INTENSITY, describe_part, versions
 from bundle.export.onnx_graph import largest_difference, onnx_graph, require_onnx, run_graph
 from bundle.export.parts import parts_of
 from bundle.io.digest import file_digest
 from bundle.model import trained_model
 from bundle.networks.resampling import resize
+from bundle.records.errors import ExportError
 from bundle.writers.atomic import atomic_file
 
 DESCRIPTION = "export.json"

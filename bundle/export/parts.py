@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bundle.errors import ExportError
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import local_crops
 from bundle.networks.resampling import resize
+from bundle.records.errors import ExportError
 
 
 class Part(nn.Module, ABC):

@@ -1,7 +1,8 @@
-"""Handlers: what engines measure, show and write."""
+"""Handlers: what engines measure, show, log and write."""
 
 from bundle.handlers.detection_rate import SuccessfulDetectionRateHandler, detection_rate_handlers
 from bundle.handlers.evaluation_saver import EvaluationSaver
+from bundle.handlers.experiment_logs import ExperimentLogs
 from bundle.handlers.mean_radial_error import MeanRadialErrorHandler, lower_is_better
 from bundle.handlers.prediction_saver import PredictionSaver
 from bundle.handlers.progress import ImageProgress
@@ -10,6 +11,7 @@ from bundle.handlers.stopwatch import Stopwatch
 
 __all__ = [
     "EvaluationSaver",
+    "ExperimentLogs",
     "ImageProgress",
     "MeanRadialErrorHandler",
     "PredictionSaver",

@@ -12,7 +12,6 @@ from ignite.engine import Engine, Events
 from bundle.data.cases import Cases
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.errors import one_line
 from bundle.handlers.items import decollated_items
 from bundle.handlers.prediction_saver import mean_seconds, open_results, stop_for_failures, write_error_table
 from bundle.handlers.report_saver import ReportSaver
@@ -20,6 +19,7 @@ from bundle.handlers.run_statistics import RESAMPLES, run_statistics
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.metrics.radial_error import radial_error
 from bundle.ranks import is_first
+from bundle.records.errors import one_line
 from bundle.writers.metrics_report import FAILURE_MM, LandmarkErrors, build_report, format_summary, write_report
 
 

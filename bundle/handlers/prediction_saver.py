@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from bundle.console import NOT_DONE, SOME_FAILED
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.errors import ConfigError, NothingToWrite, one_line
 from bundle.handlers.items import decollated_items
 from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.stopwatch import Stopwatch
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
-from bundle.prediction import PREDICTION_COLUMNS, LandmarkPrediction
 from bundle.ranks import barrier, from_first, is_first
+from bundle.records.console import NOT_DONE, SOME_FAILED
+from bundle.records.errors import ConfigError, NothingToWrite, one_line
+from bundle.records.prediction import PREDICTION_COLUMNS, LandmarkPrediction
 from bundle.writers.atomic import remove_leftovers
 from bundle.writers.coco_keypoints import CocoKeypointsWriter
 from bundle.writers.error_table import ErrorTableWriter
@@ -71,7 +71,7 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
 
     Args:
         item: ``image`` (MetaTensor (1, H, W)), ``image_id``, ``pred`` ((N, 7), columns
-            :data:`bundle.prediction.PREDICTION_COLUMNS`), ``spacing`` and ``spacing_source``.
+            :data:`bundle.records.prediction.PREDICTION_COLUMNS`), ``spacing`` and ``spacing_source``.
         names: N landmark names.
     """
     meta = item["image"].meta

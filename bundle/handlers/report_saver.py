@@ -15,10 +15,10 @@ import torch
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
-from bundle.prediction import PREDICTION_COLUMNS
+from bundle.records.prediction import PREDICTION_COLUMNS
+from bundle.records.template import Template
 from bundle.report import PictureStore, ReportCase, ReportRun, ReportTemplate, case_row, draw_figures, write_page
 from bundle.report.figures import Figure
-from bundle.template import Template
 
 #: Programs whose version says most about where numbers come from.
 _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
@@ -72,7 +72,7 @@ class ReportSaver:
 
         Args:
             item: one decollated item of an engine's batch and output: ``image`` (MetaTensor (1, H, W)), ``image_id``,
-                ``pred`` ((N, 7), columns :data:`bundle.prediction.PREDICTION_COLUMNS`), ``spacing`` and, where the
+                ``pred`` ((N, 7), columns ``PREDICTION_COLUMNS``), ``spacing`` and, where the
                 truth is known, ``label`` ((N, 2), ``(x, y)`` in pixels).
 
         Returns:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import (
     as_pairs,
     draw_images,
@@ -21,6 +20,7 @@ from bundle.metrics.bootstrap import (
     resampled_medians,
 )
 from bundle.metrics.error_summary import detection_curve, failure_rate, summarise
+from bundle.records.errors import ConfigError
 from bundle.writers.metrics_report import LandmarkErrors
 
 #: Draws of the bootstrap.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bundle
-from bundle.errors import BundleError, ImageError
+from bundle.records.errors import BundleError, ImageError
 
 #: Seconds of processor time for one file.
 SECONDS = 60

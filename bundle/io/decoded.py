@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bundle.radiograph import identity_pixel_to_lps
+from bundle.records.radiograph import identity_pixel_to_lps
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class DecodedImage:
         dark_bone: whether the file says that low values are shown bright (``MONOCHROME1`` or "white is zero").
         spacing: millimetres a pixel as ``(x, y)``, or None where the file does not say.
         spacing_source: the rule that gave the spacing, or None.
-        pixel_to_lps: array of shape (3, 3), see :class:`bundle.radiograph.Radiograph`.
-        laterality: see :class:`bundle.radiograph.Radiograph`.
-        rows_towards: see :class:`bundle.radiograph.Radiograph`.
+        pixel_to_lps: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
+        laterality: see :class:`bundle.records.radiograph.Radiograph`.
+        rows_towards: see :class:`bundle.records.radiograph.Radiograph`.
     """
 
     values: np.ndarray

@@ -11,7 +11,6 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from bundle.errors import ImageError
 from bundle.io.colour import is_grey
 from bundle.io.decoded import DecodedImage
 from bundle.io.dicom_geometry import element, pixel_spacing, slicer_pixel_to_lps
@@ -21,6 +20,7 @@ from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
 from bundle.io.jpeg_extended import decode_extended_jpeg, decodes_extended_jpeg
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
+from bundle.records.errors import ImageError
 
 try:  # pydicom 3
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from bundle.io.spacing import positive_pair
-from bundle.radiograph import identity_pixel_to_lps
+from bundle.records.radiograph import identity_pixel_to_lps
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 # Projection radiography, for which GDCM, and so ITK and 3D Slicer, look at ImagerPixelSpacing alone.

@@ -10,9 +10,9 @@ from typing import BinaryIO, NamedTuple
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_preamble
 
-from bundle.errors import ImageError
 from bundle.io.dicom_geometry import element
 from bundle.io.quiet import quiet_decoders
+from bundle.records.errors import ImageError
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _JPEG_KINDS = "1.2.840.10008.1.2.4."

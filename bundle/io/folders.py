@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bundle.errors import ImageError
 from bundle.io.dicomdir import dicomdir_images, is_dicomdir
 from bundle.io.formats import READABLE_KINDS, announces_dicom, image_suffix
 from bundle.io.safe_names import marked_image_id, safe_image_id
+from bundle.records.errors import ImageError
 
 
 def find_images(folder: str | Path) -> list[Path]:

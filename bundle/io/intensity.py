@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.errors import ImageError
 from bundle.io.borders import uniform_frame
+from bundle.records.errors import ImageError
 
 PERCENTILES = (0.5, 99.5)
 _HARMLESS = 0.05  # of the range inside: a frame so close to it, such as air of the same black, is like the image

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.errors import ImageError
 from bundle.io.size import check_size
 from bundle.io.spacing import positive_pair
+from bundle.records.errors import ImageError
 
 
 def check_single_plane(path: Path, shape: Sequence[int], max_pixels: int) -> tuple[int, int]:

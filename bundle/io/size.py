@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.errors import ConfigError, ImageError
+from bundle.records.errors import ConfigError, ImageError
 
 #: Five times a large detector: full spines and legs, and scanned films, are below it. Reading such an image takes up to
 #: 1.6 GB for a moment.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bundle.errors import ConfigError
+from bundle.records.errors import ConfigError
 
 
 def positive_pair(values: Sequence[Any]) -> tuple[float, float] | None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bundle.errors import LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS
-from bundle.landmarks import LandmarkSet
-from bundle.template import Template
+from bundle.records.errors import LandmarkError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 
 
 def read_template(

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from bundle.errors import ImageError
 from bundle.io.decoded import DecodedImage
 from bundle.io.planes import check_single_plane, stated_spacing
 from bundle.io.quiet import quiet_decoders
-from bundle.radiograph import identity_pixel_to_lps
+from bundle.records.errors import ImageError
+from bundle.records.radiograph import identity_pixel_to_lps
 
 #: How a name out of a header is shown.
 _SHORT = reprlib.Repr()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bundle.errors import ConfigError
+from bundle.records.errors import ConfigError
 
 STRATEGIES = ("posterior", "paper")
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.errors import ConfigError
 from bundle.measurements.kinds import (
     UNITS,
     Angle,
@@ -25,6 +24,7 @@ from bundle.measurements.kinds import (
     Sum,
 )
 from bundle.measurements.plan import Category, Definition, MeasurementPlan
+from bundle.records.errors import ConfigError
 
 #: Name and version of the format.
 SCHEMA = "one-shot-landmarks/measurements/1"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.measured_value import MeasuredValue
 from bundle.measurements.kinds import UNITS, Kind
 from bundle.measurements.quantity import Quantity, Unmeasurable
-from bundle.prediction import LandmarkPrediction
+from bundle.records.measured_value import MeasuredValue
+from bundle.records.prediction import LandmarkPrediction
 
 #: Standard deviation along each axis of an error whose mean distance is 1: an isotropic normal distribution of
 #: deviation s has the mean distance s * sqrt(pi / 2).

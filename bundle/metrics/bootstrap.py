@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from bundle.errors import ConfigError
+from bundle.records.errors import ConfigError
 
 #: Numbers that are in memory at a time while medians are drawn.
 _CHUNK = 8_000_000

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 from torch import Tensor
 
-from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import draw_images, percentile_interval, resampled_means
+from bundle.records.errors import ConfigError
 
 
 @dataclass(frozen=True)

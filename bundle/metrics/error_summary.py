@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bundle.errors import ConfigError
 from bundle.metrics.radial_error import RadialErrorMetric
+from bundle.records.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.errors import ConfigError
+from bundle.records.errors import ConfigError
 
 LANCZOS_LOBES = 3
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from bundle.errors import ConfigError
+from bundle.records.errors import ConfigError
 
 WORKING_SIDES = ("long", "short")
 RESAMPLINGS = ("bilinear", "lanczos")
@@ -27,7 +27,7 @@ class NetworkSettings:
     """Shape of the network.
 
     Attributes:
-        encoder: ``{"name": ...}`` and what :func:`bundle.networks.encoders.create_encoder` takes beside it.
+        encoder: ``{"name": ...}`` and what :func:`bundle.encoders.create_encoder` takes beside it.
         log_binning: concatenate each token's descriptor with its surroundings.
         working_sides: sizes in pixels to which the image is brought for the global branch, one a scale.
         working_side: which side they mean, ``"long"`` or ``"short"``.

@@ -8,7 +8,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from bundle.errors import ConfigError
+from bundle.records.errors import ConfigError
 
 #: How long one rank waits for the others. A share of a large data set can be done hours before the next; a rank that
 #: died is not noticed by this, but by the launcher, which ends all others.

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bundle.errors import BundleError, ConfigError
 from bundle.ranks import ranks
+from bundle.records.errors import BundleError, ConfigError
 
 _GB = 1e9
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from bundle.ranks import barrier, is_first, refuse_uninvited_ranks
-from bundle.template import Template
+from bundle.records.template import Template
 from bundle.training.feature_store import FeatureStore
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bundle import __version__
-from bundle.checkpoint import Checkpoint, write_checkpoint
+from bundle.encoders import resolve_encoder
 from bundle.matching.settings import MatchingSettings
+from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.networks import OneShotNetwork
-from bundle.networks.encoders import resolve_encoder
 from bundle.ranks import is_first, ranks
-from bundle.template import Template
+from bundle.records.template import Template
 
 
 def save_model(

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from bundle.data.warps import WarpedTemplate
-from bundle.errors import ConfigError
 from bundle.ranks import is_first, ranks
+from bundle.records.errors import ConfigError
 from bundle.training.feature_store import Features, FeatureStore
 from bundle.training.stages import Stage
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from bundle.data.warps import WarpedTemplate
-from bundle.errors import ConfigError
 from bundle.geometry import CellGeometry
 from bundle.networks import OneShotNetwork
 from bundle.networks.windows import padded_windows
+from bundle.records.errors import ConfigError
 
 
 class Stage(nn.Module, ABC):

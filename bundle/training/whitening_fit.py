@@ -8,10 +8,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from bundle.data.warps import WarpedTemplate
-from bundle.errors import ConfigError
 from bundle.geometry import PixelCentres, sample_map
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, of_all, rank, ranks, sum_over_ranks
+from bundle.records.errors import ConfigError
 
 
 class WhiteningFit:

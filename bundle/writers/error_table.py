@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.errors import one_line
+from bundle.records.errors import one_line
 from bundle.writers.csv_table import write_csv
 from bundle.writers.naming import spreadsheet_safe
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.errors import BundleError
-from bundle.prediction import LandmarkPrediction
+from bundle.records.errors import BundleError
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable, spreadsheet_safe
 

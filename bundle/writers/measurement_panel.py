@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bundle.measured_value import MeasuredValue
+from bundle.records.measured_value import MeasuredValue
 
 _INK = (240, 240, 240)
 _FAINT = (160, 160, 165)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.measured_value import MeasuredValue
+from bundle.records.measured_value import MeasuredValue
 from bundle.writers.csv_table import write_csv
 from bundle.writers.naming import printable, spreadsheet_safe
 

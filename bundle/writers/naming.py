@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.errors import BundleError
 from bundle.io.safe_names import safe_image_id
+from bundle.records.errors import BundleError
 
 #: What starts a formula in a spreadsheet: the ASCII signs, a tab or line end before them, and their full-width forms.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")

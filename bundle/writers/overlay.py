@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bundle.errors import BundleError
-from bundle.landmarks import LandmarkSet
-from bundle.prediction import LandmarkPrediction
+from bundle.records.errors import BundleError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.measurement_panel import draw_panel, panel_width
 from bundle.writers.naming import output_path

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bundle.measured_value import MeasuredValue
-from bundle.prediction import LandmarkPrediction
+from bundle.records.measured_value import MeasuredValue
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import output_path, printable
 

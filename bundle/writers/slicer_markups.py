@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import output_path, printable
 from bundle.writers.result_json import lps_positions

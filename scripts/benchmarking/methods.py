@@ -10,9 +10,9 @@ from typing import Any
 import timm
 import torch
 
-from bundle.errors import ConfigError
+from bundle.encoders import XFeatEncoder, create_encoder
 from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
-from bundle.networks.encoders import XFeatEncoder, create_encoder
+from bundle.records.errors import ConfigError
 from tests.reference.full_size import FullSize, LiteralTransformer
 
 ROOT = Path(__file__).parents[2]

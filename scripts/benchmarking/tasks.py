@@ -17,14 +17,14 @@ from torch.nn import functional as F
 
 from benchmarking.methods import SEED, Preset, product, reference
 from bundle.geometry import PaperRounding
-from bundle.inferers import PaperInferer
-from bundle.landmarks import LandmarkSet
-from bundle.losses import DistanceAwareSimilarityLoss
 from bundle.matching.settings import MatchingSettings
+from bundle.model import PaperInferer
 from bundle.networks.global_view import global_image
 from bundle.networks.windows import padded_windows
-from bundle.template import Template
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 from bundle.training import reuse_memory
+from bundle.training.losses import DistanceAwareSimilarityLoss
 from tests.reference import full_size
 
 IMAGE_SIZE = (2400, 1935)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from bundle.errors import BundleError
 from bundle.io.formats import image_suffix
 from bundle.io.landmark_files.checks import parse_number, read_text
+from bundle.records.errors import BundleError
 
 
 class DataSetError(BundleError):

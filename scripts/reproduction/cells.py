@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bundle.networks.encoders.catalogue import CATALOGUE
+from bundle.encoders.catalogue import CATALOGUE
 from reproduction.budgets import BUDGETS, ENCODER_NETWORKS
 from reproduction.paper_figures import LOSSES, TABLE_1, TABLE_2, PaperFigure
 
 #: How the paper's loss is replaced in the global stage; None is the paper's own.
 LOSS_TARGETS: dict[str, dict[str, Any] | None] = {
-    "contrastive": {"_target_": "bundle.losses.ContrastiveSimilarityLoss"},
-    "one_hot": {"_target_": "bundle.losses.OneHotSimilarityLoss"},
+    "contrastive": {"_target_": "bundle.training.losses.ContrastiveSimilarityLoss"},
+    "one_hot": {"_target_": "bundle.training.losses.OneHotSimilarityLoss"},
     "distance_aware": None,
 }
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.data import collect_cases, collect_labelled_cases
-from bundle.errors import ConfigError, ImageError, LandmarkError
+from bundle.data import LoadRadiographd, collect_cases, collect_labelled_cases
 from bundle.io.digest import file_digest
-from bundle.landmarks import LandmarkSet
-from bundle.template import Template
-from bundle.transforms import LoadRadiographd
+from bundle.records.errors import ConfigError, ImageError, LandmarkError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 
 
 def png(path: Path, seed: int = 0) -> Path:

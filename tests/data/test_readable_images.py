@@ -10,8 +10,7 @@ from monai.data import Dataset
 from monai.transforms import Compose, Lambda
 from PIL import Image
 
-from bundle.data import Failures, ReadableImages
-from bundle.transforms import LoadRadiographd
+from bundle.data import Failures, LoadRadiographd, ReadableImages
 
 
 @pytest.fixture

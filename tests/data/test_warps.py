@@ -6,8 +6,8 @@ import torch
 from monai.transforms import ApplyTransformToPointsd, Compose, RandAffined
 
 from bundle.data import ClampIntensityd, WarpedTemplate
-from bundle.landmarks import LandmarkSet
-from bundle.template import Template
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 
 POINTS = np.array([[20.0, 30.0], [60.0, 12.0], [33.0, 70.0]])
 

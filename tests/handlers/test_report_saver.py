@@ -14,9 +14,9 @@ from monai.data import MetaTensor
 
 from bundle.data import Cases, Failures
 from bundle.handlers import ReportSaver
-from bundle.landmarks import LandmarkSet
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 from bundle.report.figures import Figure
-from bundle.template import Template
 
 NAN = float("nan")
 NAMES = ("a", "b", "c")

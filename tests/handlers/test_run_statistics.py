@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from bundle.errors import ConfigError
 from bundle.handlers.run_statistics import CURVE_RADII, run_statistics
 from bundle.metrics.bootstrap import draw_images
+from bundle.records.errors import ConfigError
 from bundle.writers.metrics_report import SCHEMA, LandmarkErrors, build_report, format_summary
 from tests.writers.test_metrics_report import RADII, random_errors
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle.errors import ConfigError, ImageError
 from bundle.io import apart
 from bundle.io.apart import read_apart
 from bundle.io.size import check_max_pixels, check_size
+from bundle.records.errors import ConfigError, ImageError
 
 
 @pytest.fixture(autouse=True)

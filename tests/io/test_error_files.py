@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle.errors import BundleError
 from bundle.io.error_files import read_errors
+from bundle.records.errors import BundleError
 from bundle.writers.metrics_report import LandmarkErrors, build_report, write_report
 
 HEADER = "image,landmark,error_px,error_mm\n"

@@ -8,9 +8,9 @@ import pydicom
 import pytest
 from image_files import dicom_dataset, picture, write_dicom
 
-from bundle.errors import ImageError
 from bundle.io.folders import find_images, image_ids
 from bundle.io.radiographs import read_radiograph
+from bundle.records.errors import ImageError
 from bundle.writers.naming import output_path
 from tests.conftest import as_nobody
 

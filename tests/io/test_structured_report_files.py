@@ -10,9 +10,9 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from bundle.errors import LandmarkError
 from bundle.io.landmark_files import read_landmarks
-from bundle.radiograph import Radiograph
+from bundle.records.errors import LandmarkError
+from bundle.records.radiograph import Radiograph
 
 
 def item(kind: str, concept: tuple[str, str] | None = None, *children: Dataset, **values: Any) -> Dataset:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.errors import LandmarkError
 from bundle.io.template import read_template
+from bundle.records.errors import LandmarkError
 
 
 @pytest.fixture

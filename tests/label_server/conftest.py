@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from bundle.io.radiographs import read_radiograph
-from bundle.landmarks import LandmarkSet
+from bundle.records.landmarks import LandmarkSet
 from tests.label_server.client import ROOT, Client, Server, running_server
 
 #: `make test` runs without MONAI Label, `make test-monailabel` with it.

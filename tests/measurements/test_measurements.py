@@ -11,13 +11,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from bundle.errors import ConfigError
-from bundle.measured_value import MeasuredValue
 from bundle.measurements import MeasurementPlan, read_measurements
 from bundle.measurements.definition_file import SCHEMA
 from bundle.measurements.plan import DEVIATION_OF_MEAN_DISTANCE
-from bundle.prediction import LandmarkPrediction
-from bundle.radiograph import identity_pixel_to_lps
+from bundle.records.errors import ConfigError
+from bundle.records.measured_value import MeasuredValue
+from bundle.records.prediction import LandmarkPrediction
+from bundle.records.radiograph import identity_pixel_to_lps
 
 ROOT = Path(__file__).parents[2]
 REAL = Path(os.environ.get("OSL_REAL_DATA", ""))

@@ -10,7 +10,6 @@ import pytest
 import torch
 from scipy import stats
 
-from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import (
     draw_images,
     failure_scores,
@@ -19,6 +18,7 @@ from bundle.metrics.bootstrap import (
     resampled_means,
     resampled_medians,
 )
+from bundle.records.errors import ConfigError
 from tests.metrics.test_error_summary import random_errors
 
 NAN, INF = math.nan, math.inf

@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy import stats
 
-from bundle.errors import ConfigError
 from bundle.metrics.comparison import (
     cohens_d,
     compare_errors,
@@ -18,6 +17,7 @@ from bundle.metrics.comparison import (
     rank_biserial,
     wilcoxon_p,
 )
+from bundle.records.errors import ConfigError
 from tests.metrics.test_error_summary import random_errors
 
 NAN = math.nan

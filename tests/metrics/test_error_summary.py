@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.errors import ConfigError
 from bundle.metrics.error_summary import ErrorSummaryMetric, detection_curve, failure_rate, summarise
+from bundle.records.errors import ConfigError
 
 SHAPES = [(30, 19), (31, 4), (1, 6), (8, 1), (1, 1)]
 NAN, INF = math.nan, math.inf

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bundle.encoders import FrozenEncoder, XFeatEncoder, create_encoder
+from bundle.encoders.base import state_digest
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.networks.encoders import FrozenEncoder, XFeatEncoder, create_encoder
-from bundle.networks.encoders.base import state_digest
 from tests.reference.models import shallow_model
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.errors import ConfigError
 from bundle.networks.resampling import lanczos_matrix, resize, working_size
+from bundle.records.errors import ConfigError
 from tests.reference.working_image import lanczos, pillow_lanczos, short_side_size
 
 SIZES = [

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from bundle import ranks as package
-from bundle.errors import ConfigError
 from bundle.ranks import (
     batch_share,
     covering_share,
@@ -20,6 +19,7 @@ from bundle.ranks import (
     start_ranks,
     sum_over_ranks,
 )
+from bundle.records.errors import ConfigError
 
 
 def as_rank(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:

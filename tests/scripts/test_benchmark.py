@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from bundle.errors import ConfigError
 from bundle.networks import NetworkSettings
+from bundle.records.errors import ConfigError
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
 sys.path.insert(0, str(SCRIPT.parent))

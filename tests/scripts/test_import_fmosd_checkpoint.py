@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.checkpoint import read_checkpoint
 from bundle.io.landmark_files import read_landmark_table
+from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample
-from tests.imports.fmosd_files import global_state, write_files
+from tests.model.fmosd_files import global_state, write_files
 from tests.workflows.running import ROOT, TINY_PAPER_NETWORK, environment, run
 
 SCRIPT = ROOT / "scripts" / "import_fmosd_checkpoint.py"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.checkpoint import read_checkpoint
+from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample
 from tests.workflows.running import ROOT, at_bundle_root
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.result_json import result_document
 from bundle.writers.slicer_markups import markups_document
 

@@ -13,7 +13,7 @@ from OneShotLandmarksLib.errors import PointsError
 from OneShotLandmarksLib.points import Point, check_label, dump, markups_document, read_markups, read_result
 
 from bundle.io.landmark_files.reader import read_landmarks
-from bundle.radiograph import Radiograph
+from bundle.records.radiograph import Radiograph
 from tests.slicer.real_results import prediction
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bundle.landmarks import LandmarkSet
-from bundle.template import Template
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 from bundle.training import FeatureStore, forget_run, run_folder
 
 SETTINGS: dict[str, Any] = {"seed": 0, "network": {"working_sides": [1, 2]}}

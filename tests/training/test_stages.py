@@ -9,12 +9,12 @@ import torch
 from monai.transforms import Compose
 
 from bundle.data import WarpedTemplate
-from bundle.errors import ConfigError
 from bundle.geometry import PixelCentres
-from bundle.landmarks import LandmarkSet
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.template import Template
+from bundle.records.errors import ConfigError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 from bundle.training import FeatureStore, LocalStage, StageFeatures, StageMatcher, WhiteningFit, collate_stage
 from tests.workflows.running import TINY_NETWORK
 

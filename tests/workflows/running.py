@@ -16,8 +16,8 @@ import monai
 import torch
 from monai.bundle import ConfigWorkflow
 
-from bundle.errors import find_bundle_error
 from bundle.networks import NetworkSettings
+from bundle.records.errors import find_bundle_error
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"

@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bundle.checkpoint import read_checkpoint, write_checkpoint
 from bundle.data import Cases, Failures, Journal
 from bundle.handlers import PredictionSaver, Stopwatch
 from bundle.io.landmark_files import read_landmark_table
+from bundle.model.checkpoint import read_checkpoint, write_checkpoint
 from tests.conftest import Sample, Trained
 from tests.io.image_files import picture, write_dicom
 from tests.workflows.running import content, refusal, run

@@ -138,8 +138,7 @@ def test_files_that_vanish_cannot_be_read_or_are_too_large(small: Sample, tmp_pa
 
 
 def test_images_that_may_not_be_read(small: Sample, tmp_path: Path) -> None:
-    from bundle.data import Failures, ReadableImages, collect_cases
-    from bundle.transforms import LoadRadiographd
+    from bundle.data import Failures, LoadRadiographd, ReadableImages, collect_cases
 
     images = tmp_path / "images"
     shutil.copytree(small.images, images)

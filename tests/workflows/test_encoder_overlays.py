@@ -10,10 +10,10 @@ import pytest
 import timm
 import torch
 
+from bundle.encoders import CATALOGUE, resolve_encoder
+from bundle.encoders.catalogue import card_of
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
-from bundle.networks.encoders import CATALOGUE, resolve_encoder
-from bundle.networks.encoders.catalogue import card_of
 from tests.conftest import Sample
 from tests.reference.models import shallow_model
 from tests.workflows.running import CONFIGS, read_config, run

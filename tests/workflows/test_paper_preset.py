@@ -11,7 +11,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from bundle.checkpoint import read_checkpoint
+from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample
 from tests.workflows.running import TINY_PAPER_TRAINING, at_bundle_root, open_workflow, run, train
 

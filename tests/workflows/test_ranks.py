@@ -22,7 +22,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from bundle.checkpoint import read_checkpoint
+from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample, Trained
 from tests.workflows.running import (
     ROOT,

@@ -14,10 +14,10 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from bundle.checkpoint import read_checkpoint
 from bundle.data import WarpedTemplate
-from bundle.errors import ConfigError
 from bundle.io.template import read_template
+from bundle.model.checkpoint import read_checkpoint
+from bundle.records.errors import ConfigError
 from tests.conftest import Sample, Trained
 from tests.workflows.running import (
     ROOT,

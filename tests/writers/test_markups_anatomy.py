@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from bundle.io.radiographs import read_radiograph
-from bundle.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.slicer_markups import SlicerMarkupsWriter
 
 itk = pytest.importorskip("itk")

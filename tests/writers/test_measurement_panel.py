@@ -4,7 +4,7 @@ import math
 
 from PIL import Image, ImageFont
 
-from bundle.measured_value import MeasuredValue
+from bundle.records.measured_value import MeasuredValue
 from bundle.writers.measurement_panel import draw_panel, panel_lines, panel_width
 
 VALUES = (

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.errors import BundleError
 from bundle.metrics.detection_rate import SuccessfulDetectionRateMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
+from bundle.records.errors import BundleError
 from bundle.writers.metrics_report import LandmarkErrors, build_report, format_summary, write_report
 
 RADII = (2.0, 2.5, 3.0, 4.0)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.errors import BundleError
-from bundle.landmarks import LandmarkSet
-from bundle.prediction import LandmarkPrediction
-from bundle.radiograph import identity_pixel_to_lps
+from bundle.records.errors import BundleError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.prediction import LandmarkPrediction
+from bundle.records.radiograph import identity_pixel_to_lps
 from bundle.writers.overlay import OverlayWriter, confidence_colour
 
 

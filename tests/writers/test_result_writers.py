@@ -10,10 +10,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmark_table, read_landmarks
-from bundle.prediction import LandmarkPrediction
-from bundle.radiograph import Radiograph, identity_pixel_to_lps
+from bundle.records.errors import BundleError
+from bundle.records.prediction import LandmarkPrediction
+from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
 from bundle.writers.atomic import atomic_file
 from bundle.writers.error_table import ErrorTableWriter
 from bundle.writers.landmark_table import LandmarkTableWriter

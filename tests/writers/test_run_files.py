@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle.errors import BundleError
-from bundle.measured_value import MeasuredValue
+from bundle.records.errors import BundleError
+from bundle.records.measured_value import MeasuredValue
 from bundle.writers.coco_keypoints import CocoKeypointsWriter
 from bundle.writers.measurement_table import MeasurementTableWriter
 from bundle.writers.note_table import NoteTableWriter

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.errors import LandmarkError
-from bundle.landmarks import MAX_COORDINATE, LandmarkSet, name_problem
+from bundle.records.errors import LandmarkError
+from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet, name_problem
 
 #: The largest landmark file that is read, in bytes.
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -183,7 +183,7 @@ def check_names(where: str, names: Sequence[str]) -> None:
 
     Raises:
         LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, or one is empty, used twice or
-            not safe to write (see :func:`bundle.landmarks.name_problem`).
+            not safe to write (see :func:`bundle.records.landmarks.name_problem`).
     """
     if not names:
         raise LandmarkError(f"{where} holds no landmark: write at least one.")

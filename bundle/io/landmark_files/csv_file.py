@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import (
     MAX_CELLS,
     MAX_LANDMARKS,
@@ -19,7 +18,8 @@ from bundle.io.landmark_files.checks import (
     read_text,
     shown,
 )
-from bundle.landmarks import LandmarkSet
+from bundle.records.errors import LandmarkError
+from bundle.records.landmarks import LandmarkSet
 
 _SEPARATORS = (",", ";", "\t")
 _EXPECTED = (

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import MAX_DOCUMENT_BYTES, MAX_LANDMARKS, check_number, make_set, read_text, shown
-from bundle.landmarks import LandmarkSet
+from bundle.records.errors import LandmarkError
+from bundle.records.landmarks import LandmarkSet
 
 _SHAPES = 'expected {"landmarks": [{"name": ..., "x": ..., "y": ...}, ...]} or {"<name>": [x, y], ...}'
 _OWN = "one-shot-landmarks/"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.errors import LandmarkError
 from bundle.io.landmark_files.csv_file import WideTable, read_csv
 from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
 from bundle.io.landmark_files.rows import match_row, no_row
 from bundle.io.landmark_files.slicer_file import landmarks_from_markups
 from bundle.io.landmark_files.structured_report_file import landmarks_from_report
-from bundle.landmarks import LandmarkSet
-from bundle.radiograph import Radiograph
+from bundle.records.errors import LandmarkError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.radiograph import Radiograph
 
 #: The endings of landmark files, in lower case.
 SUFFIXES = (".mrk.json", ".json", ".csv", ".dcm")
@@ -30,7 +30,7 @@ def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = N
 
     Returns:
         The landmarks, ``(x, y)`` in pixels, 0-based, pixel centres at integers; missing ones as NaN. They may lie
-        outside the image (see :meth:`bundle.landmarks.LandmarkSet.require_inside`).
+        outside the image (see :meth:`bundle.records.landmarks.LandmarkSet.require_inside`).
 
     Raises:
         LandmarkError: when the file cannot be used; the message names the file, the place, and what to do.

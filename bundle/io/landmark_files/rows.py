@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
-from bundle.errors import LandmarkError
 from bundle.io.formats import image_suffix
 from bundle.io.landmark_files.checks import shown
-from bundle.landmarks import LandmarkSet
+from bundle.records.errors import LandmarkError
+from bundle.records.landmarks import LandmarkSet
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import MAX_LANDMARKS, check_names, check_number, make_set, shown
-from bundle.landmarks import LandmarkSet
-from bundle.radiograph import Radiograph
+from bundle.records.errors import LandmarkError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.radiograph import Radiograph
 
 #: From the file's coordinate system to LPS, coordinate by coordinate.
 _TO_LPS = {"LPS": np.array([1.0, 1.0, 1.0]), "RAS": np.array([-1.0, -1.0, 1.0])}

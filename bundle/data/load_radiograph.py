@@ -1,0 +1,177 @@
+"""Loading a radiograph as a MONAI image."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils.enums import MetaKeys, SpaceKeys
+
+from bundle.data.flip import Flip, parse_flip
+from bundle.io.radiographs import read_radiograph
+from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
+from bundle.io.spacing import parse_spacing
+from bundle.records.radiograph import Radiograph
+
+
+def array_index_to_ras(pixel_to_lps: np.ndarray) -> np.ndarray:
+    """The MONAI affine of a radiograph.
+
+    Args:
+        pixel_to_lps: array of shape (3, 3) that maps ``(x, y, 1)`` in pixels to LPS in mm.
+
+    Returns:
+        Array of shape (4, 4), float64, that maps the array index ``(row, column, 0, 1)`` to RAS in mm. Its third
+        column is the unit normal of the image plane, so that it can be inverted.
+    """
+    ras = np.diag([-1.0, -1.0, 1.0]) @ np.asarray(pixel_to_lps, dtype=np.float64)
+    normal = np.cross(ras[:, 1], ras[:, 0])
+    length = np.linalg.norm(normal)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 3] = ras[:, 1], ras[:, 0], ras[:, 2]
+    affine[:3, 2] = normal / length if length > 0 else normal
+    return affine
+
+
+class LoadRadiograph(Transform):
+    """Read one radiograph from a file as a :class:`monai.data.MetaTensor`.
+
+    The tensor has the shape (1, H, W), float32, 0 to 1, bone bright, rows as in the image (MONAI's own readers give
+    (W, H)). Its ``affine`` maps ``(row, column, 0, 1)`` to RAS in mm, where 3D Slicer shows that pixel. Its ``meta``
+    adds, beside MONAI's own entries:
+
+    - ``filename_or_obj``: the path, str.
+    - ``spatial_shape``: array (H, W).
+    - ``pixel_spacing``: tuple ``(x, y)`` of float in mm, NaN where unknown, so that items collate.
+    - ``spacing_source``: the rule that gave the spacing, ``""`` where unknown.
+    - ``pixel_to_lps``: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
+    - ``laterality`` and ``rows_towards``: as in :class:`bundle.records.radiograph.Radiograph`, ``""`` where unknown.
+    - ``mirror``: whether the inferer is to look at the image in the mirror, ``"yes"``, ``"no"`` or ``"auto"``; the
+      tensor itself always lies as in the file.
+
+    Args:
+        spacing: millimetres a pixel, one number or ``(x, y)``, that overrides what the files say.
+        invert: True makes low values bright, False high values; None follows the file.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
+        flip: which images to mirror, see :func:`bundle.data.flip.parse_flip`.
+        max_pixels: the largest number of pixels that is decoded.
+
+    Raises:
+        ConfigError: when ``spacing``, ``flip`` or ``max_pixels`` is out of range.
+    """
+
+    def __init__(
+        self,
+        spacing: float | Sequence[float] | None = None,
+        invert: bool | None = None,
+        voi_lut: bool = False,
+        flip: Any = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        self.spacing = parse_spacing(spacing)
+        self.invert = invert
+        self.voi_lut = voi_lut
+        self.flip = parse_flip(flip)
+        self.max_pixels = check_max_pixels(max_pixels)
+
+    def __call__(
+        self, path: str | Path, spacing: float | Sequence[float] | None = None, flip: Any = None
+    ) -> MetaTensor:
+        """Read a file.
+
+        Args:
+            path: the image file.
+            spacing: the pixel spacing of this image, before that of the constructor; None for that one.
+            flip: whether to mirror this image, before that of the constructor; None for that one.
+
+        Returns:
+            The image, of shape (1, H, W).
+
+        Raises:
+            ImageError: when the file cannot be read as one radiograph.
+            ConfigError: when ``spacing`` is not one or two positive numbers, or ``flip`` is unknown.
+        """
+        own = parse_spacing(spacing)
+        own_flip = self.flip if flip is None else parse_flip(flip)
+        radiograph = read_radiograph(
+            path, own or self.spacing, invert=self.invert, voi_lut=self.voi_lut, max_pixels=self.max_pixels
+        )
+        return self._as_tensor(radiograph, own_flip)
+
+    @staticmethod
+    def _as_tensor(radiograph: Radiograph, flip: Flip) -> MetaTensor:
+        affine = array_index_to_ras(radiograph.pixel_to_lps)
+        meta = {
+            MetaKeys.SPATIAL_SHAPE: np.array(radiograph.pixels.shape),
+            MetaKeys.SPACE: SpaceKeys.RAS,
+            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+            "filename_or_obj": str(radiograph.path),
+            "pixel_spacing": radiograph.spacing or (float("nan"), float("nan")),
+            "spacing_source": radiograph.spacing_source or "",
+            "pixel_to_lps": radiograph.pixel_to_lps,
+            "laterality": radiograph.laterality or "",
+            "rows_towards": radiograph.rows_towards or "",
+            "mirror": flip.mirror(radiograph),
+        }
+        return MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.from_numpy(affine), meta=meta)
+
+
+class LoadRadiographd(MapTransform):
+    """Dictionary version of :class:`LoadRadiograph`: replaces the paths under ``keys`` by images.
+
+    Args:
+        keys: the keys that hold image paths.
+        spacing: millimetres a pixel, one number or ``(x, y)``, that overrides what the files say.
+        spacing_key: the key of a data item that may hold the spacing of its own images, in the same form; it goes
+            before ``spacing``, and an item without it, or with None there, is as usual.
+        invert: True makes low values bright, False high values; None follows the file.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
+        flip: which images to mirror, see :func:`bundle.data.flip.parse_flip`.
+        flip_key: the key of a data item that may say so for its own images, in the same form; as ``spacing_key``.
+        max_pixels: the largest number of pixels that is decoded.
+        allow_missing_keys: whether an item without one of ``keys`` is passed through.
+
+    Raises:
+        ConfigError: when ``spacing``, ``flip`` or ``max_pixels`` is out of range.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        spacing: float | Sequence[float] | None = None,
+        spacing_key: str = "pixel_spacing",
+        invert: bool | None = None,
+        voi_lut: bool = False,
+        flip: Any = None,
+        flip_key: str = "flip",
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.spacing_key = spacing_key
+        self.flip_key = flip_key
+        self.load = LoadRadiograph(spacing=spacing, invert=invert, voi_lut=voi_lut, flip=flip, max_pixels=max_pixels)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Read the images of one data item.
+
+        Args:
+            data: the item, with a path under each of ``keys``.
+
+        Returns:
+            A copy of the item with an image of shape (1, H, W) under each of ``keys``.
+
+        Raises:
+            ImageError: when a file cannot be read as one radiograph.
+            ConfigError: when the item's own spacing is not one or two positive numbers, or its flip is unknown.
+        """
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.load(item[key], spacing=data.get(self.spacing_key), flip=data.get(self.flip_key))
+        return item

@@ -1,0 +1,129 @@
+"""From pixels to millimetres, where the size of a pixel is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from bundle.records.errors import ConfigError
+
+
+class ReferenceLength:
+    """A length that is known in every image, from which the size of a pixel follows.
+
+    Hands without a detector spacing are measured this way: the wrist, landmarks 0 and 4, is taken to be 50 mm wide.
+
+    Args:
+        landmarks: the two landmarks between which the length runs, 0-based.
+        millimetres: the length.
+
+    Raises:
+        ConfigError: when there are not two different landmarks, or the length is not positive.
+    """
+
+    def __init__(self, landmarks: Sequence[int], millimetres: float) -> None:
+        if not _are_two_numbers(landmarks):
+            raise ConfigError(
+                f"reference_length.landmarks is {landmarks!r}, expected two different landmarks counted from 0."
+            )
+        if isinstance(millimetres, bool) or not isinstance(millimetres, int | float) or not 0 < millimetres < math.inf:
+            raise ConfigError(f"reference_length.millimetres is {millimetres!r}, expected a positive length.")
+        self.landmarks = (int(landmarks[0]), int(landmarks[1]))
+        self.millimetres = float(millimetres)
+
+    def spacing(self, points: Tensor, shape: Tensor | None = None) -> Tensor:
+        """Millimetres a pixel ``(x, y)``, from landmarks.
+
+        Args:
+            points: (N, 2), ``(x, y)`` in pixels.
+            shape: (2,), width and height of a pixel in any unit, of which only the proportion counts; None for square
+                pixels.
+
+        Returns:
+            tensor of shape (2,); NaN where a landmark is missing.
+
+        Raises:
+            ConfigError: when there are too few landmarks.
+        """
+        first, second = self.landmarks
+        if max(first, second) >= len(points):
+            raise ConfigError(
+                f"reference_length.landmarks is {list(self.landmarks)}, but there are {len(points)} landmarks, counted "
+                "from 0."
+            )
+        sides = torch.ones_like(points[first]) if shape is None else shape / shape[0]
+        length = ((points[first] - points[second]) * sides).norm()
+        return self.millimetres / length.where(length > 0, torch.nan) * sides
+
+
+def read_reference_length(settings: Mapping[str, Any] | None) -> ReferenceLength | None:
+    """The reference length of a configuration.
+
+    Args:
+        settings: ``landmarks`` and ``millimetres`` (see :class:`ReferenceLength`), or None for none.
+
+    Raises:
+        ConfigError: when the settings are not these two.
+    """
+    if not settings:
+        return None
+    if not isinstance(settings, Mapping) or set(settings) != {"landmarks", "millimetres"}:
+        raise ConfigError(
+            f"reference_length is {settings!r}, expected {{'landmarks': [first, second], 'millimetres': length}}."
+        )
+    return ReferenceLength(**settings)
+
+
+def _are_two_numbers(landmarks: Any) -> bool:
+    """Whether these are two different whole numbers that are not negative."""
+    if isinstance(landmarks, str) or not isinstance(landmarks, Sequence) or len(landmarks) != 2:
+        return False
+    whole = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in landmarks)
+    return whole and landmarks[0] != landmarks[1]
+
+
+class PointsInMillimetresd(MapTransform):
+    """Add the size of a pixel and the points in millimetres to an item.
+
+    Adds ``spacing``, (2,) millimetres a pixel ``(x, y)``, NaN where unknown; ``spacing_source``, the rule that gave it,
+    empty where unknown; and for each key that is present ``<key>_mm``, (N, 2), NaN where the spacing is unknown.
+
+    Args:
+        keys: the keys of points, whose first two columns are pixels ``(x, y)``.
+        reference_length: a length that is known in every image, which then decides instead of the image's own spacing;
+            where that is known, its proportion between rows and columns stays.
+        image_key: key of the image, a MetaTensor with ``pixel_spacing`` in its meta data.
+
+    The points that the reference length is measured on are those of the first key that is present: name the truth
+    first, so that an evaluation does not depend on the prediction.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], reference_length: ReferenceLength | None = None, image_key: str = "image"
+    ) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.reference_length = reference_length
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the keys named above."""
+        result = dict(data)
+        present = [key for key in self.keys if isinstance(result.get(key), Tensor)]
+        points = {key: torch.as_tensor(result[key])[:, :2] for key in present}
+        like = points[present[0]]
+        meta = getattr(result.get(self.image_key), "meta", {})
+        spacing = torch.as_tensor(meta.get("pixel_spacing", [math.nan] * 2), dtype=like.dtype, device=like.device)
+        spacing, source = spacing.reshape(2), meta.get("spacing_source", "")
+        if self.reference_length is not None:
+            spacing = self.reference_length.spacing(like, spacing if bool(torch.isfinite(spacing).all()) else None)
+            source = "reference length"
+        result["spacing"] = spacing
+        result["spacing_source"] = source if bool(torch.isfinite(spacing).all()) else ""
+        for key, value in points.items():
+            result[f"{key}_mm"] = value * spacing.to(value.device, value.dtype)
+        return result

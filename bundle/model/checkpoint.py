@@ -1,0 +1,171 @@
+"""The one file that holds a trained model: decoders, template, settings. It loads with ``weights_only=True``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bundle.encoders.weights_only import load_weights_only
+from bundle.records.errors import CheckpointError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
+
+FORMAT = "one-shot-landmarks/checkpoint/1"
+
+#: The largest template that is read back, in pixels.
+MAX_TEMPLATE_PIXELS = 1_000_000_000
+
+#: Grey values are stored as 16-bit integers, shifted so that they fit a signed type.
+_GREY_LEVELS = 65535
+_GREY_SHIFT = 32768
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Content of a checkpoint.
+
+    Attributes:
+        decoders: state of the trained decoders; the key ``model`` in the file, as MONAI's handlers expect.
+        template: the annotated image.
+        network: settings of the network (see :class:`bundle.networks.NetworkSettings`).
+        matching: settings of the matching (see :class:`bundle.matching.settings.MatchingSettings`).
+        encoder_digest: SHA-256 of the frozen encoder's weights, which the file does not hold.
+        training: how the decoders were trained, for the record.
+    """
+
+    decoders: Mapping[str, Tensor]
+    template: Template
+    network: Mapping[str, Any]
+    matching: Mapping[str, Any]
+    encoder_digest: str
+    training: Mapping[str, Any]
+
+
+def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint in one step: a reader finds the old file or the new one, never half of one.
+
+    Raises:
+        CheckpointError: when the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise _cannot_write(path, "it is a folder")
+    content = {
+        "format": FORMAT,
+        "model": {name: value.detach().cpu() for name, value in checkpoint.decoders.items()},
+        "template": {
+            **_stored(checkpoint.template),
+            "others": [_stored(other) for other in checkpoint.template.others],
+        },
+        "network": dict(checkpoint.network),
+        "matching": dict(checkpoint.matching),
+        "encoder_digest": checkpoint.encoder_digest,
+        "training": dict(checkpoint.training),
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise _cannot_write(path, error.strerror or str(error)) from error
+    return path
+
+
+def _stored(template: Template) -> dict[str, Any]:
+    """One annotated image as values that a checkpoint can hold."""
+    grey = np.round(template.pixels.astype(np.float64) * _GREY_LEVELS) - _GREY_SHIFT
+    return {
+        "pixels": torch.from_numpy(grey.astype(np.int16)),
+        "points": torch.from_numpy(template.landmarks.points),
+        "names": list(template.landmarks.names),
+        "spacing": None if template.spacing is None else [float(value) for value in template.spacing],
+        "name": template.name,
+        "digest": template.digest,
+    }
+
+
+def _restored(stored: Mapping[str, Any]) -> Template:
+    """One annotated image from what :func:`_stored` made of it; others only where the checkpoint has any."""
+    pixels = (stored["pixels"].numpy().astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS
+    return Template(
+        pixels.astype(np.float32),
+        LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
+        None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1])),
+        stored["name"],
+        stored["digest"],
+        tuple(_restored(other) for other in stored.get("others", ())),
+    )
+
+
+def _cannot_write(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint {path} cannot be written: {reason}; choose another --model_path, or --output where a script "
+        "writes it."
+    )
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises:
+        CheckpointError: when the file is missing, damaged, or no checkpoint of this project.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no trained model at {path}: run training first, give --model_path, or give --template_image and "
+            "--template_landmarks to match without training."
+        )
+    try:
+        content = load_weights_only(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is not opened, {error}: train again.") from error
+    except Exception as error:  # a damaged file can make the unpickler raise anything
+        raise CheckpointError(f"{path} is no checkpoint, or a damaged one: train again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of the format {FORMAT}: it was not written by this project's training.")
+    try:
+        _check_shapes(content["template"], content["model"])
+        return Checkpoint(
+            dict(content["model"]),
+            _restored(content["template"]),
+            {**content["network"], "encoder": dict(content["network"]["encoder"])},
+            dict(content["matching"]),
+            str(content["encoder_digest"]),
+            dict(content["training"]),
+        )
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise CheckpointError(f"{path} lacks a part that a checkpoint must have ({error}): train again.") from error
+
+
+def _check_shapes(template: Mapping[str, Any], decoders: Mapping[str, Any]) -> None:
+    """Refuse parts of other kinds or sizes than a training writes, before anything is computed with them.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    pixels, points, names = template["pixels"], template["points"], template["names"]
+    if pixels.dtype is not torch.int16 or pixels.ndim != 2 or pixels.numel() > MAX_TEMPLATE_PIXELS:
+        raise ValueError(f"its template has pixels of shape {tuple(pixels.shape)} and type {pixels.dtype}")
+    if points.dtype is not torch.float64 or tuple(points.shape) != (len(names), 2):
+        raise ValueError(f"its template has points of shape {tuple(points.shape)} for {len(names)} names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("the names of its landmarks are no text")
+    if not isinstance(template["name"], str) or not isinstance(template["digest"], str | None):
+        raise ValueError("the name of its template is no text")
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in decoders.items()):
+        raise ValueError("its decoders are no named tensors")

@@ -1,0 +1,90 @@
+"""From an image to its landmarks: what both strategies share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from torch import Tensor
+
+from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.paper_matcher import PaperMatcher
+from bundle.matching.posterior_matcher import PosteriorMatcher
+from bundle.matching.settings import MatchingSettings
+from bundle.networks import OneShotNetwork
+from bundle.records.template import Template
+
+
+class OneShotInferer(Inferer, ABC):
+    """Find the template's landmarks in images; the network describes, the subclass matches.
+
+    Args:
+        template: the annotated image.
+        settings: the settings of the matching.
+        crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device decide
+            (see :func:`bundle.model.crop_batches.crops_at_a_time`).
+
+    Attributes:
+        matcher: what matches the descriptors; the subclass sets it.
+    """
+
+    matcher: PaperMatcher | PosteriorMatcher
+
+    def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
+        super().__init__()
+        self.template = template
+        self.settings = settings
+        self.crop_memory_gb = crop_memory_gb
+        self._known: tuple[Any, Any, Any] | None = None
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+        """Find the landmarks.
+
+        Args:
+            inputs: images of shape (B, 1, H, W), 0 to 1, bone bright.
+            network: the :class:`bundle.networks.OneShotNetwork` with the decoders to use.
+            args: not used; part of MONAI's interface.
+            kwargs: not used.
+
+        Returns:
+            tensor of shape (B, N, 7), columns ``PREDICTION_COLUMNS``; ``x`` and ``y`` in pixels
+            of the input, 0-based, pixel centres at integers.
+        """
+        # A plain tensor: MetaTensor would carry its meta data through every operation of the matching.
+        assert isinstance(network, OneShotNetwork)
+        images = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
+        with torch.no_grad():
+            known = self.known_template(network, images.device)
+            return torch.stack([self.find(image[None], network, known) for image in images])
+
+    def view(self, image: Tensor, network: OneShotNetwork) -> DescriptorPyramid:
+        """Descriptors of one whole image of shape (1, 1, H, W), as this strategy's matcher sees them."""
+        size = (image.shape[-2], image.shape[-1])
+        levels = network.decode_global(network.encode_global(image), network.global_sizes(size))
+        return self.matcher.view([level[0] for level in levels], size)
+
+    @abstractmethod
+    def describe_template(self, network: OneShotNetwork, device: torch.device) -> Any:
+        """Everything about the template that does not depend on the query."""
+
+    @abstractmethod
+    def find(self, image: Tensor, network: OneShotNetwork, known: Any) -> Tensor:
+        """The landmarks of one image of shape (1, 1, H, W): (N, 7)."""
+
+    def known_template(self, network: OneShotNetwork, device: torch.device) -> Any:
+        """The template's description, computed again only when the network, its decoders or the device have changed."""
+        decoders = list(network.state_dict(keep_vars=True).values())
+        state = (device, id(network), tuple((id(value), value._version) for value in decoders))
+        if self._known is None or self._known[0] != state:
+            # The network and its decoders are kept, so that nothing else can come by their identity.
+            self._known = (state, (network, decoders), self.describe_template(network, device))
+        return self._known[2]
+
+
+def template_tensors(template: Template, device: torch.device) -> tuple[Tensor, Tensor]:
+    """A template's image, (1, 1, H, W), and its landmarks, (N, 2), pixels ``(x, y)``."""
+    image = torch.from_numpy(template.pixels)[None, None].to(device)
+    return image, torch.from_numpy(template.landmarks.points).to(device, image.dtype)

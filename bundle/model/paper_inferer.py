@@ -1,0 +1,116 @@
+"""The paper's strategy, step by step (sections 2.1 and 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bundle.matching.bidirectional import Matches
+from bundle.matching.confidence import confidence
+from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.fusion import fuse
+from bundle.matching.paper_matcher import PaperMatcher, stack_matches
+from bundle.matching.settings import MatchingSettings
+from bundle.model.crop_batches import crops_at_a_time, memory_budget_gb
+from bundle.model.freed_memory import hand_back_freed_memory
+from bundle.model.inferer import OneShotInferer, template_tensors
+from bundle.model.region_store import Region, RegionStore
+from bundle.networks import OneShotNetwork
+from bundle.networks.windows import clipped_windows
+from bundle.records.errors import ConfigError
+from bundle.records.template import Template
+
+#: Full-size maps of one crop that are in memory at the same time: upsampled, padded, decoded, context, fused, and one
+#: for all that is smaller.
+MAPS_OF_A_CROP = 6
+
+
+class _Known(NamedTuple):
+    """The template as the matching needs it."""
+
+    landmarks: Tensor  # (N, 2), pixels (x, y)
+    view: DescriptorPyramid
+    regions: RegionStore  # by landmark; empty without a local decoder
+
+
+class PaperInferer(OneShotInferer):
+    """Coarse-to-fine matching with bidirectional matching.
+
+    Args:
+        template: the annotated image.
+        settings: the settings of the matching.
+        crop_memory_gb: see :class:`OneShotInferer`.
+
+    Raises:
+        ConfigError: when there is more than one template.
+    """
+
+    matcher: PaperMatcher
+
+    def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
+        super().__init__(template, settings, crop_memory_gb)
+        if template.others:
+            raise ConfigError(
+                f"the strategy paper matches one template, but {len(template.all)} were given: give one, or set "
+                "matching.strategy to posterior."
+            )
+        self.matcher = PaperMatcher(settings)
+
+    def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
+        """See :class:`OneShotInferer`."""
+        image, landmarks = template_tensors(self.template, device)
+        view = self.view(image, network)
+        budget = memory_budget_gb(device, self.crop_memory_gb)
+        return _Known(landmarks, view, RegionStore(self._regions(image, landmarks, view, network), budget))
+
+    def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
+        """See :class:`OneShotInferer`."""
+        query = self.view(image, network)
+        matches = self.matcher.coarse(known.view, known.landmarks, query)
+        if len(known.regions):
+            # Each region is matched as soon as it is decoded: those of the query are never all in memory.
+            found = {}
+            for index, region in self._regions(image, matches.points, query, network):
+                found[index] = self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
+                del region  # while the next one is decoded
+            matches = stack_matches([found[index] for index in range(len(known.landmarks))])
+        return self._prediction(matches)
+
+    def _prediction(self, matches: Matches) -> Tensor:
+        spread = torch.zeros_like(matches.similarity)  # a maximum has no width
+        trust = confidence(matches.similarity, matches.back_match_error / max(self.template.size), spread)
+        unknown = torch.full_like(trust, torch.nan)  # the paper calibrates nothing
+        columns = [matches.similarity, matches.back_match_error, spread, trust, unknown]
+        return torch.cat([matches.points, torch.stack(columns, dim=1)], dim=1)
+
+    def _regions(
+        self, image: Tensor, centres: Tensor, view: DescriptorPyramid, network: OneShotNetwork
+    ) -> Iterator[tuple[int, Region]]:
+        """The regions around points with the points' numbers; nothing without a local decoder.
+
+        Crops of equal size, all but the few at the border, go through the network together.
+        """
+        if network.local_decoder is None:
+            return
+        hand_back_freed_memory(image.device)  # what the view of the whole image took
+        windows = clipped_windows(image[0], centres, network.settings.local_window)
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, window in enumerate(windows):
+            by_size.setdefault((window.crops.shape[-2], window.crops.shape[-1]), []).append(index)
+        for size, indices in by_size.items():
+            numbers = MAPS_OF_A_CROP * network.settings.local_channels * size[0] * size[1]
+            batch = crops_at_a_time(numbers, image.device, self.crop_memory_gb)
+            for start in range(0, len(indices), batch):
+                together = indices[start : start + batch]
+                crops = torch.cat([windows[index].crops for index in together])
+                origins = torch.cat([windows[index].origins for index in together])
+                local = network.decode_local(network.encode_local(crops), size)
+                fused = fuse(local, view.levels[0], origins, view.size)
+                del local  # each of these maps takes 51 MB a crop in the paper's preset
+                F.normalize(fused, dim=1, out=fused)
+                yield from zip(together, map(Region, fused, origins))
+                del fused

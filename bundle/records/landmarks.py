@@ -1,0 +1,123 @@
+"""Named landmarks of one image."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.records.errors import LandmarkError
+
+#: The longest name of a landmark, in characters.
+MAX_NAME = 200
+
+#: The largest coordinate, in pixels or mm: no image is that large, and squares of it are exact enough.
+MAX_COORDINATE = 1e9
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+#: What a spreadsheet could run: a formula by its first sign, or by a sum with a call or a reference to a program in it.
+_FORMULA = re.compile(r"[=@\uff1d\uff20]|[+\-\uff0b\uff0d].*[(|!]")
+
+
+def name_problem(name: str) -> str | None:
+    """Why a landmark cannot have a name: names come out of strangers' files and go into tables, pictures and logs.
+
+    Args:
+        name: the name.
+
+    Returns:
+        What is wrong with it, to follow "the landmark name ...", or None.
+    """
+    if len(name) > MAX_NAME:
+        return f"has {len(name)} characters, more than {MAX_NAME}"
+    if _CONTROL.search(name):
+        return "holds control characters"
+    if _FORMULA.match(name):
+        return "reads like a formula of a spreadsheet"
+    if ".." in re.split(r"[/\\]", name):
+        return "leads out of a folder"
+    return None
+
+
+@dataclass(frozen=True)
+class LandmarkSet:
+    """Named landmarks of one image, in pixels.
+
+    Attributes:
+        names: N unique, non-empty names.
+        points: array of shape (N, 2), float64, ``(x, y)`` = (column, row), 0-based, pixel centres at integers;
+            a row of NaN is a missing landmark.
+
+    Raises:
+        LandmarkError: when there is no landmark, the counts differ, a name is empty, used twice or not safe to write
+            (see :func:`name_problem`), or a point is neither wholly NaN nor within :data:`MAX_COORDINATE`.
+    """
+
+    names: tuple[str, ...]
+    points: np.ndarray
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, dtype=np.float64)
+        names = tuple(str(name) for name in self.names)
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise LandmarkError(f"landmarks need an array of shape (N, 2), got {points.shape}.")
+        if len(names) != len(points):
+            raise LandmarkError(f"there are {len(names)} landmark names but {len(points)} points.")
+        if not names:
+            raise LandmarkError("there is no landmark: at least one is needed.")
+        if any(not name.strip() for name in names):
+            raise LandmarkError(f"landmark number {[not n.strip() for n in names].index(True) + 1} has no name.")
+        for name in names:
+            if problem := name_problem(name):
+                raise LandmarkError(f"the landmark name {name[:60]!r} {problem}: choose a plain one.")
+        duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
+        if duplicates:
+            raise LandmarkError(f"landmark names must be unique, but {', '.join(duplicates)} occur(s) more than once.")
+        missing = np.isnan(points)
+        for name, point, gone in zip(names, points, missing):
+            if not (gone.all() or (np.abs(point) <= MAX_COORDINATE).all()):
+                raise LandmarkError(
+                    f"landmark {name} has the coordinates {point.tolist()}: two finite numbers up to "
+                    f"{MAX_COORDINATE:g} expected."
+                )
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "points", points)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Boolean array of shape (N,): which landmarks are missing."""
+        return np.isnan(self.points).any(axis=1)
+
+    def require_inside(self, width: int, height: int, where: str) -> None:
+        """Refuse landmarks that are missing or outside the image.
+
+        Args:
+            width: columns of the image.
+            height: rows of the image.
+            where: what the landmarks belong to, for the message.
+
+        Raises:
+            LandmarkError: naming the first landmark that is missing or outside ``[0, width-1] x [0, height-1]``
+                (by more than half a pixel).
+        """
+        for name, (x, y) in zip(self.names, self.points):
+            if np.isnan(x) or np.isnan(y):
+                raise LandmarkError(f"{where}: landmark {name} has no coordinates; every template landmark needs them.")
+            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+                raise LandmarkError(
+                    f"{where}: landmark {name} at (x={x:g}, y={y:g}) lies outside the image of {width} x {height} "
+                    "pixels; check that the landmarks belong to this image and are (column, row) pixels."
+                )
+
+    def renamed(self, names: Sequence[str]) -> LandmarkSet:
+        """The same points under other names (one for each landmark, in order)."""
+        if len(names) != len(self):
+            raise LandmarkError(f"{len(names)} landmark names were given for {len(self)} landmarks: give one for each.")
+        return LandmarkSet(tuple(names), self.points)

@@ -1,0 +1,60 @@
+"""What one inference gives for one image, as plain arrays: what every writer takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bundle.records.measured_value import MeasuredValue
+
+#: Columns of the prediction tensor (B, N, 7) that the inferer returns, in this order.
+PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
+
+
+@dataclass(frozen=True)
+class LandmarkPrediction:
+    """Landmarks found in one image.
+
+    Attributes:
+        image_id: the image's name within its run, unique there; the stem of the files written for it.
+        path: the image file.
+        names: N landmark names, those of the template.
+        points: (N, 2), float64, ``(x, y)`` = (column, row) in pixels of the full-resolution image, 0-based, pixel
+            centres at integers; NaN where a landmark is reported as missing.
+        similarity: (N,), cosine similarity between the template landmark and the place found, -1 to 1.
+        back_match_error: (N,), distance in pixels of the template between the landmark and the place on the template
+            to which the place found matches back (paper, section 2.2).
+        spread: (N,), root mean square radius in pixels of the posterior around the point.
+        confidence: (N,), 0 to 1.
+        expected_error: (N,), calibrated expectation of the distance to the true landmark, in pixels of the image; NaN
+            where the model has no calibration.
+        width: columns of the image.
+        height: rows of the image.
+        spacing: millimetres a pixel as ``(x, y)``, or None where unknown.
+        spacing_source: the rule that gave the spacing; None where unknown.
+        pixel_to_lps: (3, 3), ``(x, y, 1)`` in pixels to LPS in mm (see :class:`bundle.records.radiograph.Radiograph`).
+        measurements: what was measured between the landmarks; none where no definitions were given.
+    """
+
+    image_id: str
+    path: Path
+    names: tuple[str, ...]
+    points: np.ndarray
+    similarity: np.ndarray
+    back_match_error: np.ndarray
+    spread: np.ndarray
+    confidence: np.ndarray
+    expected_error: np.ndarray
+    width: int
+    height: int
+    spacing: tuple[float, float] | None
+    spacing_source: str | None
+    pixel_to_lps: np.ndarray
+    measurements: tuple[MeasuredValue, ...] = ()
+
+    @property
+    def points_mm(self) -> np.ndarray | None:
+        """(N, 2) positions in mm from the centre of the first pixel, ``(x, y)``; None where the spacing is unknown."""
+        return None if self.spacing is None else self.points * np.asarray(self.spacing, dtype=np.float64)

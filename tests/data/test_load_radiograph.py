@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import math
+import pickle
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.transforms import Compose, Resized
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd, array_index_to_ras
+from bundle.records.errors import ConfigError, ImageError
+
+ROWS, COLUMNS = np.mgrid[:40, :56]
+VALUES = (ROWS * 3 + COLUMNS).astype(np.uint8)
+
+
+@pytest.fixture
+def png(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(VALUES).save(path)
+    return path
+
+
+@pytest.fixture
+def dicom(tmp_path):
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    dataset.Rows, dataset.Columns = VALUES.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.ImagerPixelSpacing = [0.3, 0.2]
+    dataset.PixelData = VALUES.tobytes()
+    path = tmp_path / "a.dcm"
+    pydicom.dcmwrite(path, dataset, write_like_original=False)
+    return path
+
+
+def test_image_and_meta(dicom):
+    image = LoadRadiograph()(dicom)
+    assert isinstance(image, MetaTensor) and image.shape == (1, 40, 56) and image.dtype == torch.float32
+    assert image.min() == 0 and image.max() == 1
+    assert image[0, 10, 0] > image[0, 0, 10] > image[0, 0, 0]  # a row adds more than a column
+    assert image.meta["filename_or_obj"] == str(dicom)
+    assert image.meta["spatial_shape"].tolist() == [40, 56]
+    assert image.meta["pixel_spacing"] == pytest.approx((0.2, 0.3))
+    assert image.meta["spacing_source"] == "ImagerPixelSpacing"
+    np.testing.assert_allclose(image.meta["pixel_to_lps"], [[0.2, 0, 0], [0, 0.3, 0], [0, 0, 0]])
+
+
+def test_affine_maps_row_and_column_to_ras(dicom):
+    affine = np.asarray(LoadRadiograph()(dicom).affine)
+    np.testing.assert_allclose(affine @ [10, 20, 0, 1], [-4, -3, 0, 1])  # column 20 is 4 mm left, row 10 3 mm posterior
+    assert abs(np.linalg.det(affine)) == pytest.approx(0.06)
+
+
+def test_affine_of_any_orientation():
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        axes = np.linalg.qr(generator.normal(size=(3, 3)))[0]
+        pixel_to_lps = np.stack([axes[0] * 0.2, axes[1] * 0.3, generator.normal(size=3) * 100], axis=1)
+        affine = array_index_to_ras(pixel_to_lps)
+        x, y = generator.uniform(0, 1000, 2)
+        lps = pixel_to_lps @ [x, y, 1]
+        np.testing.assert_allclose(affine @ [y, x, 0, 1], [-lps[0], -lps[1], lps[2], 1])
+        assert abs(np.linalg.det(affine)) == pytest.approx(0.06)
+
+
+def test_unknown_spacing_is_nan(png):
+    image = LoadRadiograph()(str(png))
+    assert len(image.meta["pixel_spacing"]) == 2 and all(math.isnan(value) for value in image.meta["pixel_spacing"])
+    assert image.meta["spacing_source"] == ""
+
+
+def test_spacing_of_the_constructor_and_of_the_call(dicom):
+    load = LoadRadiograph(spacing=(0.5, 0.6))
+    assert load(dicom).meta["pixel_spacing"] == (0.5, 0.6)
+    assert load(dicom).meta["spacing_source"] == "config"
+    assert load(dicom, spacing=0.7).meta["pixel_spacing"] == (0.7, 0.7)
+    np.testing.assert_allclose(load(dicom).meta["pixel_to_lps"][:2, :2], [[0.2, 0], [0, 0.3]])
+
+
+def test_invert(png):
+    plain = LoadRadiograph()(png).as_tensor()
+    torch.testing.assert_close(LoadRadiograph(invert=True)(png).as_tensor(), 1 - plain)
+
+
+def test_dictionary(png, dicom):
+    load = LoadRadiographd(keys=["image", "template"], spacing=0.5)
+    item = {"image": str(png), "template": dicom, "name": "a"}
+    loaded = load(item)
+    assert item["image"] == str(png) and loaded["name"] == "a"
+    assert loaded["image"].meta["pixel_spacing"] == loaded["template"].meta["pixel_spacing"] == (0.5, 0.5)
+    loaded = load({**item, "pixel_spacing": [0.1, 0.2]})
+    assert loaded["image"].meta["pixel_spacing"] == (0.1, 0.2)
+    assert load({**item, "pixel_spacing": None})["image"].meta["pixel_spacing"] == (0.5, 0.5)
+    other = LoadRadiographd(keys="image", spacing_key="mm")({"image": png, "mm": 0.3})
+    assert other["image"].meta["pixel_spacing"] == (0.3, 0.3)
+
+
+def test_side_and_flip(png, dicom):
+    meta = LoadRadiograph()(dicom).meta
+    assert (meta["laterality"], meta["rows_towards"], meta["mirror"]) == ("", "", "no")
+    dataset = pydicom.dcmread(dicom)
+    dataset.Laterality, dataset.PatientOrientation = "L", ["A", "F"]
+    dataset.save_as(dicom)
+    load = LoadRadiographd(keys="image", flip={"laterality": "L"})
+    image = load({"image": dicom})["image"]
+    assert (image.meta["laterality"], image.meta["rows_towards"], image.meta["mirror"]) == ("L", "A", "yes")
+    torch.testing.assert_close(image.as_tensor(), LoadRadiograph()(dicom).as_tensor())  # the pixels stay as they are
+    assert load({"image": png})["image"].meta["mirror"] == "no"
+    assert load({"image": dicom, "flip": False})["image"].meta["mirror"] == "no"
+    assert load({"image": png, "flip": True})["image"].meta["mirror"] == "yes"
+    assert load({"image": png, "flip": None})["image"].meta["mirror"] == "no"
+    with pytest.raises(ConfigError, match="flip is 'up'"):
+        load({"image": png, "flip": "up"})
+    with pytest.raises(ConfigError, match="flip is 'up'"):
+        LoadRadiographd(keys="image", flip="up")
+
+
+def test_voi_lut(dicom):
+    dataset = pydicom.dcmread(dicom)
+    dataset.WindowCenter, dataset.WindowWidth = 60, 20
+    dataset.save_as(dicom)
+    plain, windowed = (LoadRadiograph(voi_lut=voi_lut)(dicom).as_tensor() for voi_lut in (False, True))
+    assert (windowed == 0).float().mean() > (plain == 0).float().mean() + 0.1
+
+
+def test_missing_keys(png):
+    with pytest.raises(KeyError):
+        LoadRadiographd(keys="image")({"other": png})
+    assert LoadRadiographd(keys="image", allow_missing_keys=True)({"other": png}) == {"other": png}
+
+
+def test_validation(png):
+    for options in ({"spacing": -1}, {"spacing": (1, 2, 3)}, {"max_pixels": 0}):
+        with pytest.raises(ConfigError):
+            LoadRadiograph(**options)
+        with pytest.raises(ConfigError):
+            LoadRadiographd(keys="image", **options)
+    with pytest.raises(ConfigError, match="pixel spacing"):
+        LoadRadiographd(keys="image")({"image": png, "pixel_spacing": 0})
+    with pytest.raises(ImageError, match="more than max_pixels = 100"):
+        LoadRadiograph(max_pixels=100)(png)
+
+
+def test_collates_and_goes_through_other_transforms(png, dicom):
+    transform = Compose([LoadRadiographd(keys="image"), Resized(keys="image", spatial_size=(20, 28))])
+    data = [{"image": str(path)} for path in (png, dicom)]
+    batch = next(iter(DataLoader(Dataset(data, transform), batch_size=2)))
+    assert batch["image"].shape == (2, 1, 20, 28)
+    spacing = torch.stack(batch["image"].meta["pixel_spacing"], dim=-1)
+    assert torch.isnan(spacing[0]).all() and spacing[1].tolist() == pytest.approx([0.2, 0.3])
+    assert batch["image"].meta["filename_or_obj"] == [str(png), str(dicom)]
+    assert pickle.loads(pickle.dumps(transform)) is not None

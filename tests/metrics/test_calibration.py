@@ -1,0 +1,69 @@
+"""Calibration of expected errors on made-up errors whose law is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bundle.metrics.calibration import cross_validated, interval_factor, risk_coverage
+from bundle.metrics.error_factors import error_factors
+
+RNG = np.random.default_rng(0)
+#: How much harder each of six landmarks is than the evidence says.
+TRUE_FACTORS = np.array([0.5, 1.0, 1.0, 2.0, 4.0, 1.0])
+
+
+def law(images: int) -> tuple[np.ndarray, np.ndarray]:
+    expected = RNG.uniform(1, 3, (images, 6))
+    return expected * TRUE_FACTORS * RNG.exponential(1.0, (images, 6)), expected
+
+
+def test_factors_are_found_and_drawn_together_when_images_are_few() -> None:
+    np.testing.assert_allclose(error_factors(*law(4000)), TRUE_FACTORS, rtol=0.1)
+    errors, expected = np.full((2, 2), 3.0), np.array([[1.0, 3.0], [1.0, 3.0]])
+    # Ratios of sums 6 / 2 and 6 / 6, of all 12 / 8: (6 + 6 * 1.5) / (2 + 6) and (6 + 6 * 1.5 * 3) / (6 + 6 * 3).
+    np.testing.assert_allclose(error_factors(errors, expected), [15 / 8, 33 / 24])
+
+
+def test_a_factor_makes_the_mean_right_whatever_the_ratios_of_single_points() -> None:
+    errors, expected = np.array([[2.0], [10.0]]), np.array([[0.01], [11.99]])  # ratios 200 and 0.83
+    assert error_factors(errors, expected) == pytest.approx(1.0)
+
+
+def test_missing_points_do_not_count() -> None:
+    errors, expected = law(50)
+    holes = errors.copy()
+    holes[::2, 0] = np.nan
+    whole = error_factors(errors[1::2], expected[1::2])
+    assert error_factors(holes, expected)[0] == pytest.approx(whole[0], rel=0.2)
+    never = errors.copy()
+    never[:, 3] = np.nan
+    factors = error_factors(never, expected)
+    assert np.isfinite(factors).all() and 0.5 < factors[3] < 4
+    with pytest.raises(ValueError, match="no point"):
+        error_factors(np.full((3, 2), np.nan), np.ones((3, 2)))
+
+
+def test_the_interval_is_an_order_statistic() -> None:
+    errors = np.arange(1.0, 10.0)  # nine ratios: ceil(10 * 0.9) is the ninth
+    assert interval_factor(errors, np.ones(9), 0.9) == 9.0
+    assert interval_factor(errors, np.ones(9), 0.5) == 5.0
+    assert interval_factor(errors[:3], np.ones(3), 0.9) == np.inf
+    assert interval_factor(np.array([np.nan, 2.0]), np.ones(2), 0.5) == 2.0
+
+
+def test_unseen_points_are_covered_as_promised_and_expected_rightly() -> None:
+    found = cross_validated(*law(600), level=0.9)
+    assert found.coverage == pytest.approx(0.9, abs=0.02)
+    assert found.mean_expected == pytest.approx(found.mean_error, rel=0.05)
+    with pytest.raises(ValueError, match="two images"):
+        cross_validated(*law(1))
+
+
+def test_risk_falls_with_coverage_when_the_expectation_is_right() -> None:
+    errors, expected = law(2000)
+    raw, right = risk_coverage(errors, expected), risk_coverage(errors, expected * TRUE_FACTORS)
+    assert right[0.5] < right[0.75] < right[0.9] < right[1.0] == pytest.approx(errors.mean())
+    assert right[0.75] < raw[0.75]
+    ordered = np.sort(np.array([5.0, 1.0, 3.0, 2.0]))
+    assert risk_coverage(ordered, ordered, [0.5])[0.5] == 1.5

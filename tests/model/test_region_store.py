@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bundle.model.crop_batches import crops_at_a_time, memory_budget_gb
+from bundle.model.region_store import Region, RegionStore
+from bundle.records.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+def regions() -> list[tuple[int, Region]]:
+    """Of different sizes, in both orders of memory, numbered out of order."""
+    made = []
+    for index, (rows, columns) in zip((2, 0, 3, 1), ((5, 4), (5, 4), (1, 7), (6, 2))):
+        features = torch.randn(3, rows, columns)
+        if index % 2:
+            features = torch.randn(rows, columns, 3).permute(2, 0, 1)
+        made.append((index, Region(features, torch.tensor([10.0 * index, 7.0]))))
+    return made
+
+
+@pytest.mark.parametrize("numbers_in_memory", [0, 60, 61, 10_000])
+def test_what_is_stored_comes_back_from_memory_or_file(numbers_in_memory: int) -> None:
+    given = regions()
+    store = RegionStore(iter(given), memory_gb=numbers_in_memory * 4 / 1e9)
+    assert len(store) == 4
+    for _ in range(2):
+        for index, region in given:
+            assert torch.equal(store[index].features, region.features)
+            assert torch.equal(store[index].origin, region.origin)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_file_keeps_the_precision(dtype: torch.dtype) -> None:
+    features = torch.randn(3, 5, 4, dtype=dtype)
+    found = RegionStore([(0, Region(features, torch.zeros(2)))], memory_gb=1e-9)[0].features
+    assert found.dtype == dtype and torch.equal(found, features)
+
+
+def test_only_what_exceeds_the_budget_goes_to_the_file() -> None:
+    store = RegionStore(regions(), memory_gb=121 * 4 / 1e9)  # the first two have 60 numbers each
+    assert sorted(store._memory) == [0, 2] and sorted(store._disk) == [1, 3]
+    assert RegionStore(regions(), None)._file is None
+    assert len(RegionStore([], 0.1)) == 0
+
+
+def test_as_many_crops_as_the_budget_holds() -> None:
+    assert crops_at_a_time(1000, CPU, 4e-6 * 2.9) == 2
+    assert crops_at_a_time(1000, CPU, 1e-9) == 1
+    assert crops_at_a_time(1000, CPU) == memory_budget_gb(CPU) * 1e9 / 4000
+    with pytest.raises(ConfigError, match="crop_memory_gb is 0, expected a positive number"):
+        crops_at_a_time(1000, CPU, 0)

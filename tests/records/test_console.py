@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from bundle.records.console import INTERRUPTED, NOT_DONE, report_errors_plainly
+from bundle.records.errors import BundleError, ConfigError, ImageError, find_bundle_error, one_line
+from tests.workflows.running import ROOT
+
+
+@pytest.fixture(autouse=True)
+def restored_hook() -> Iterator[None]:
+    before = sys.excepthook
+    yield
+    sys.excepthook = before
+
+
+def told(error: BaseException, capsys: pytest.CaptureFixture[str], status: int = NOT_DONE) -> str:
+    report_errors_plainly()
+    with pytest.raises(SystemExit) as end:
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert end.value.code == status
+    return capsys.readouterr().err
+
+
+def test_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        told(ConfigError("seed is -1, expected zero or more."), capsys) == "error: seed is -1, expected zero or more.\n"
+    )
+
+
+def test_behind_what_others_raise(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        try:
+            try:
+                raise ConfigError("the reason.")
+            except ConfigError as error:
+                raise KeyError("wrapped") from error
+        except KeyError:
+            raise RuntimeError("wrapped again")  # noqa: B904
+    except RuntimeError as error:
+        assert told(error, capsys) == "error: the reason.\n"
+
+
+def test_defects_keep_their_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ZeroDivisionError("a defect")
+    except ZeroDivisionError as error:
+        text = told(error, capsys)
+    assert "Traceback" in text and "ZeroDivisionError: a defect" in text and "error: " not in text
+
+
+def test_the_user_stops_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(KeyboardInterrupt(), capsys, INTERRUPTED)
+    assert len(text.splitlines()) == 1 and "the same command" in text
+
+
+def test_a_file_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = told(ImageError("a\nerror: b\x1b[2J\u202egnp.\udcff is broken."), capsys)
+    assert text == "error: a error: b [2J gnp.? is broken.\n"
+    assert one_line("  plain   text\t") == "plain text"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("raise BundleError('x.')", 2),
+        ("1 / 0", 2),
+        ("raise KeyboardInterrupt", 130),
+        ("raise SystemExit(1)", 1),
+        ("", 0),
+    ],
+)
+def test_the_status_of_the_process(code: str, status: int) -> None:
+    lines = [
+        "from bundle.records.console import report_errors_plainly",
+        "from bundle.records.errors import BundleError",
+    ]
+    code = "\n".join([*lines, "report_errors_plainly()", code])
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, timeout=60)
+    assert finished.returncode == status
+
+
+def test_called_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    report_errors_plainly()
+    assert told(BundleError("once."), capsys) == "error: once.\n"
+
+
+def test_errors_that_cause_each_other_are_searched_once() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert find_bundle_error(first) is None
+    assert find_bundle_error(None) is None
