@@ -28,6 +28,8 @@ MOST_TEMPLATES = 5
 class LandmarkTrainTask(BundleTrainTask):
     """Runs ``configs/train.json`` on one annotated image or a few, in the process that MONAI Label starts for it.
 
+    With overlays that set the strategy ``paper``, it is ``configs/train_decoders.json``, on one image.
+
     The model appears whole or not at all, so that a training that fails or is stopped leaves the one before.
 
     Args:
@@ -40,8 +42,11 @@ class LandmarkTrainTask(BundleTrainTask):
         self, path: str, overlays: Sequence[Path], order: Callable[[Sequence[AnnotatedImage]], list[AnnotatedImage]]
     ) -> None:
         super().__init__(path, conf={})
-        self.bundle_config = read_configuration(Path(path), "train", overlays)
-        self.bundle_config_path = [self.bundle_config_path, *map(str, overlays)]
+        matching = read_configuration(Path(path), "train", overlays).get_parsed_content("matching")
+        self._one_template = matching.get("strategy") == "paper"
+        workflow = "train_decoders" if self._one_template else "train"
+        self.bundle_config = read_configuration(Path(path), workflow, overlays)
+        self.bundle_config_path = [str(Path(path) / "configs" / f"{workflow}.json"), *map(str, overlays)]
         self.order = order
         self._settings: dict[str, Any] = {}
 
@@ -51,7 +56,7 @@ class LandmarkTrainTask(BundleTrainTask):
 
     def config(self) -> dict[str, Any]:
         """What a client may set, with the defaults."""
-        defaults = {name: self.bundle_config[key] for name, key in _CONFIG_NAMES.items()}
+        defaults = {name: self.bundle_config.get_parsed_content(key) for name, key in _CONFIG_NAMES.items()}
         return {"device": device_list(), "template": "", **defaults}
 
     def stats(self) -> dict[str, Any]:
@@ -86,7 +91,7 @@ class LandmarkTrainTask(BundleTrainTask):
         super().__call__({**request, "device": parameters["device"], "multi_gpu": False, "gpus": "all"}, datastore)
         record = {
             "templates": [template.image_id for template in templates],
-            "epoch": self._settings.get("local_epochs", self.bundle_config["local_epochs"]),
+            "epoch": self._settings.get("local_epochs", self.config()["max_epochs"]),
             "total_time": round(time.time() - started, 1),
         }
         record["total_epochs"] = record["epoch"]
@@ -95,7 +100,7 @@ class LandmarkTrainTask(BundleTrainTask):
 
     def _templates(self, names: Sequence[str], annotated: dict[str, AnnotatedImage]) -> list[AnnotatedImage]:
         """The images to train on: those that were named, or the most typical of those without a missing landmark."""
-        most = 1 if self._matches_one_template() else MOST_TEMPLATES
+        most = 1 if self._one_template else MOST_TEMPLATES
         if len(names) > most:
             raise BundleError(f"template names {len(names)} images, but at most {most} can be trained on: name fewer.")
         if names:
@@ -106,9 +111,6 @@ class LandmarkTrainTask(BundleTrainTask):
                 "no annotated image has all its landmarks placed: place the missing ones on one image, and save again."
             )
         return self.order(whole)[:most] if len(whole) > 1 else whole
-
-    def _matches_one_template(self) -> bool:
-        return self.bundle_config.get_parsed_content("matching").get("strategy") == "paper"
 
     def _fetch_datalist(self, request: Any, datastore: Any) -> list[dict[str, str]]:
         return []

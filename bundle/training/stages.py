@@ -64,7 +64,9 @@ class GlobalStage(Stage):
     def __init__(self, network: OneShotNetwork, warps: WarpedTemplate, geometry: CellGeometry) -> None:
         super().__init__(network)
         if network.global_decoder is None:
-            raise ConfigError("the global stage needs network.global_channels: set it to more than 0.")
+            raise ConfigError(
+                "the global stage needs network.global_channels: add configs/paper.json, or set more than 0."
+            )
         self.geometry = geometry
         self.image_size = (int(warps.image.shape[-2]), int(warps.image.shape[-1]))
         (self.decoded_size,) = network.global_sizes(self.image_size)
@@ -99,7 +101,9 @@ class LocalStage(Stage):
     def __init__(self, network: OneShotNetwork, geometry: CellGeometry, jitter: int, seed: int) -> None:
         super().__init__(network)
         if network.local_decoder is None:
-            raise ConfigError("the local stage needs network.local_channels: set it to more than 0.")
+            raise ConfigError(
+                "the local stage needs network.local_channels: add configs/paper.json, or set more than 0."
+            )
         self.geometry = geometry
         self.jitter = jitter
         self.seed = seed

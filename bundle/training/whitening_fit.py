@@ -32,7 +32,10 @@ class WhiteningFit:
 
     def __init__(self, network: OneShotNetwork, warps: WarpedTemplate, power: float, shrinkage: float) -> None:
         if network.whitening is None:
-            raise ConfigError("whitening#fit needs network.whitening: set it to true, or take the fit out of training.")
+            raise ConfigError(
+                "configs/train.json fits a whitening, but network.whitening is false: set it to true, or train with "
+                "configs/train_decoders.json, which goes with configs/paper.json."
+            )
         self.network = network
         self.warps = warps
         self.power = power

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from monai.bundle import ConfigParser
 
 from bundle.encoders import XFeatEncoder, create_encoder
 from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
@@ -21,7 +21,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Preset:
-    """Numbers of ``configs/paper.json`` that a measurement needs.
+    """Numbers of ``configs/paper.json`` and ``train_decoders.json`` that a measurement needs.
 
     Attributes:
         network: settings of the network.
@@ -42,7 +42,8 @@ class Preset:
 
 def read_preset(encoder: str) -> Preset:
     """The paper's preset with another encoder: ``dino`` is its own."""
-    config = json.loads((ROOT / "configs" / "paper.json").read_text(encoding="utf-8"))
+    files = [ROOT / "configs" / name for name in ("train_decoders.json", "paper.json")]
+    config = ConfigParser.load_config_files(files)
     network = read_settings(NetworkSettings, config["network"], "network")
     if encoder == "xfeat":
         network = replace(network, encoder={"name": "xfeat"})

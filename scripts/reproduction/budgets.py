@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: Keys of the configurations, on top of ``paper.json`` and the overlay of the data set.
+#: Keys of the configurations, on top of ``train_decoders.json``, ``paper.json`` and the overlay of the data set.
 BUDGETS: dict[str, dict[str, Any]] = {
     "paper": {},
     # Two processor cores: narrow decoders, few warps and few steps at five times the paper's rate.

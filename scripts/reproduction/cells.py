@@ -26,7 +26,7 @@ class Training:
 
     Attributes:
         name: folder of the training.
-        settings: keys of the configuration on top of ``train.json``, ``paper.json`` and the data set's overlay.
+        settings: keys on top of ``train_decoders.json``, ``paper.json`` and the data set's overlay.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Cell:
         seed: the seed, None where nothing is random.
         training: what is trained before; None for an evaluation without training.
         keep_local: whether the local decoder of the training is used.
-        settings: keys of the configuration on top of ``evaluate.json`` and the data set's overlay.
+        settings: keys on top of ``evaluate.json`` (and ``paper.json`` without training) and the data set's overlay.
     """
 
     name: str

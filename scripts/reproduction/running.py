@@ -59,7 +59,8 @@ class Runner:
             }
         else:
             model = {"model_path": str(self._model(cell.training, cell.keep_local))}
-        overlays = ["evaluate", *self._paper_network(cell), self.data.overlay]
+        preset = ["paper"] if cell.training is None else []  # a checkpoint has its own network and matching
+        overlays = ["evaluate", *preset, self.data.overlay]
         settings = {
             **cell.settings,
             **model,
@@ -71,10 +72,6 @@ class Runner:
         self._step("evaluation", overlays, settings, folder)
         return json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
 
-    def _paper_network(self, cell: Cell) -> list[str]:
-        """Network and matching of the paper, where no checkpoint has them."""
-        return [] if cell.training is not None else ["paper_network"]
-
     def _model(self, training: Training, keep_local: bool) -> Path:
         folder = self.output / "trainings" / training.name
         settings = {
@@ -84,7 +81,7 @@ class Runner:
             "model_path": str(folder / "model.pt"),
             "output_dir": str(folder / "run"),
         }
-        self._step("training", ["train", "paper", self.data.overlay], settings, folder)
+        self._step("training", ["train_decoders", "paper", self.data.overlay], settings, folder)
         if keep_local:
             return folder / "model.pt"
         return without_local_decoder(folder / "model.pt", folder / "model_global.pt")
@@ -94,7 +91,7 @@ class Runner:
         done = folder / "done.json"
         overlay = folder / f"{run_id}.json"
         command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file"]
-        files = [_overlay_file(name, self.output) for name in overlays]
+        files = [f"configs/{name}.json" for name in overlays]
         command.append(str([*files, str(overlay)]))
         fingerprint = _fingerprint(run_id, files, settings, self.images if run_id == "evaluation" else None)
         if done.is_file():
@@ -136,21 +133,6 @@ def launch(command: Sequence[str], log: Path) -> int:
     """Run a command from the folder of the bundle with its output in a file; the exit status."""
     with log.open("w", encoding="utf-8") as file:
         return subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-
-
-def _overlay_file(name: str, output: Path) -> str:
-    if name == "paper_network":
-        return str(write_paper_network(output / "paper_network.json"))
-    return f"configs/{name}.json"
-
-
-def write_paper_network(path: Path) -> Path:
-    """Network and matching of ``paper.json`` alone, for an evaluation without training."""
-    paper = json.loads((ROOT / "configs" / "paper.json").read_text(encoding="utf-8"))
-    content = {key: paper[key] for key in ("candidates", "network", "matching")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
-    return path
 
 
 def _fingerprint(run_id: str, files: Sequence[str], settings: Mapping[str, Any], images: Path | None) -> str:

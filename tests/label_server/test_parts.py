@@ -91,6 +91,8 @@ def test_which_annotated_images_a_training_takes(study: Study, tmp_path: Path) -
     paper = LandmarkTrainTask(str(bundle), [ROOT / "configs" / "paper.json"], backwards)
     assert taken(paper) == ["hand_4"] and len(whole) == 5
     assert "at most 1" in refusal(lambda: taken(paper, "hand_0", "hand_1"))
+    assert [Path(file).name for file in paper.bundle_config_path] == ["train_decoders.json", "paper.json"]
+    assert paper.config()["max_epochs"] == 8 and paper.config()["warps"] == 500
     annotated = {"hand_3": annotated["hand_3"]}
     assert "has all its landmarks placed" in refusal(lambda: taken(task))
 

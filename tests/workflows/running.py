@@ -111,6 +111,10 @@ def train(*overlays: str, **overrides: Any) -> ConfigWorkflow:
     return run("train", *overlays, kind="train", **overrides)
 
 
+def train_decoders(**overrides: Any) -> ConfigWorkflow:
+    return run("train_decoders", "paper", kind="train", **overrides)
+
+
 def content(*names: str, get: str | Sequence[str], kind: str = "infer", **overrides: Any) -> Any:
     """What one entry of configurations, or each of several, comes to; nothing is run."""
     with at_bundle_root():

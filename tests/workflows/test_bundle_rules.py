@@ -14,12 +14,20 @@ import pytest
 from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 
 from tests.conftest import Sample, Trained
-from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, at_bundle_root, open_workflow, read_config
+from tests.workflows.running import (
+    CONFIGS,
+    ROOT,
+    TINY_NETWORK,
+    TINY_PAPER_TRAINING,
+    at_bundle_root,
+    open_workflow,
+    read_config,
+)
 
 #: Files of definitions, which are no configurations.
 DEFINITIONS = {"measurements_cephalometry", "measurements_hand"}
-OVERLAYS = ("head", "hand", "paper", *sorted({path.stem for path in CONFIGS.glob("*_*.json")} - DEFINITIONS))
-WORKFLOWS = ("train", "inference", "evaluate")
+WORKFLOWS = ("train", "train_decoders", "inference", "evaluate")
+OVERLAYS = ("head", "hand", "paper", *sorted({f.stem for f in CONFIGS.glob("*_*.json")} - DEFINITIONS - {*WORKFLOWS}))
 REQUIRED = (
     "schema",
     "version",
@@ -35,16 +43,17 @@ REQUIRED = (
 )
 
 
-@pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "infer"), ("evaluate", "infer")])
-def test_every_property_that_monai_asks_for(name: str, kind: str, trained: Trained, small: Sample) -> None:
-    """The training asks for all of its parts, which computes the features of its warps."""
-    settings: dict[str, Any] = {"model_path": trained.model, "dataset_dir": small.images}
-    if kind == "train":
-        settings = {**trained.settings, "warps": 2, "output_dir": trained.output}
-    if name == "evaluate":
-        settings["landmarks"] = small.truth
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_property_that_monai_asks_for(name: str, trained: Trained, small: Sample) -> None:
+    """A training asks for all of its parts, which computes the features of its warps."""
+    settings: dict[str, Any] = {
+        "train": {**trained.settings, "warps": 2, "output_dir": trained.output},
+        "train_decoders": {**TINY_PAPER_TRAINING, **small.template, "output_dir": trained.output},
+        "inference": {"model_path": trained.model, "dataset_dir": small.images},
+        "evaluate": {"model_path": trained.model, "dataset_dir": small.images, "landmarks": small.truth},
+    }[name]
     with at_bundle_root():
-        workflow = open_workflow(name, kind=kind, **settings)
+        workflow = open_workflow(name, kind="train" if name.startswith("train") else "infer", **settings)
         workflow.initialize()
         assert workflow.check_properties() == []
 
@@ -167,11 +176,9 @@ class TestOverlays:
 
     @pytest.mark.parametrize("workflow", WORKFLOWS)
     @pytest.mark.parametrize(
-        "overlays", [["head"], ["hand"], ["encoder_xfeat", "head"], ["paper", "hand"]], ids="+".join
+        "overlays", [["head"], ["hand"], ["encoder_xfeat", "head"], ["paper", "head"], ["paper", "hand"]], ids="+".join
     )
     def test_all_configurations_accept_them(self, workflow: str, overlays: list[str]) -> None:
-        if "paper" in overlays and workflow != "train":
-            overlays = [name for name in overlays if name != "paper"]
         parser = ConfigParser()
         with at_bundle_root():
             parser.read_config([f"configs/{name}.json" for name in (workflow, *overlays)])

@@ -13,14 +13,22 @@ from ignite.engine import Events
 
 from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample
-from tests.workflows.running import TINY_PAPER_TRAINING, at_bundle_root, open_workflow, run, train
+from tests.workflows.running import (
+    TINY_PAPER_TRAINING,
+    at_bundle_root,
+    open_workflow,
+    refusal,
+    run,
+    train,
+    train_decoders,
+)
 
 
 @pytest.fixture(scope="module")
 def model(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paper")
-    train(
-        "paper", **TINY_PAPER_TRAINING, **small.template, model_path=folder / "model.pt", output_dir=folder / "training"
+    train_decoders(
+        **TINY_PAPER_TRAINING, **small.template, model_path=folder / "model.pt", output_dir=folder / "training"
     )
     return folder / "model.pt"
 
@@ -37,6 +45,9 @@ def test_both_decoders_are_trained(model: Path) -> None:
 def test_it_is_evaluated(model: Path, small: Sample, tmp_path: Path) -> None:
     run(
         "evaluate",
+        "paper",
+        "head",
+        network=TINY_PAPER_TRAINING["network"],
         model_path=model,
         encoder_weights="random",
         dataset_dir=small.images,
@@ -60,7 +71,7 @@ def test_an_interrupted_training_goes_on_in_the_second_stage(model: Path, small:
         raise KeyboardInterrupt
 
     with at_bundle_root():
-        workflow = open_workflow("train", "paper", kind="train", **settings)
+        workflow = open_workflow("train_decoders", "paper", kind="train", **settings)
         workflow.initialize()
         run_dir = workflow.parser.get_parsed_content("run_dir")
         workflow.parser.get_parsed_content("train#trainer").add_event_handler(Events.EPOCH_COMPLETED(once=2), stop)
@@ -69,7 +80,19 @@ def test_an_interrupted_training_goes_on_in_the_second_stage(model: Path, small:
     assert not (tmp_path / "model.pt").exists()
     states = [path.relative_to(run_dir).parts[0] for path in Path(run_dir).rglob("state.pt")]
     assert sorted(states) == ["global", "local"]
-    train("paper", **settings)
+    train_decoders(**settings)
     first, second = (read_checkpoint(path).decoders for path in (model, tmp_path / "model.pt"))
     assert set(first) == set(second)
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_each_training_says_what_it_needs(small: Sample, tmp_path: Path) -> None:
+    settings = {**small.template, "encoder_weights": "random", "model_path": tmp_path / "model.pt"}
+    network = TINY_PAPER_TRAINING["network"]
+    assert "configs/train_decoders.json" in refusal(
+        lambda: train("paper", **settings, network=network, output_dir=tmp_path)
+    )
+    assert "configs/paper.json" in refusal(
+        lambda: run("train_decoders", kind="train", **settings, warps=4, output_dir=tmp_path)
+    )
+    assert not (tmp_path / "model.pt").exists()

@@ -35,6 +35,7 @@ from tests.workflows.running import (
     run,
     tiny_training,
     train,
+    train_decoders,
 )
 
 pytestmark = pytest.mark.timeout(600)  # on a machine that has other work to do, too
@@ -205,11 +206,15 @@ def two(
         ("training", "train", ["train"], {**training, **results("whole")}),
         ("killed", "train", ["train"], {**training, **killed}),
         ("on disk", "train", ["train"], {**training, **results("disk"), "feature_memory_gb": 0}),
-        ("paper", "train", ["train", "paper"], {**paper, **results("paper")}),
+        ("paper", "train", ["train_decoders", "paper"], {**paper, **results("paper")}),
     ]
-    overlays = {"evaluate": "multi_gpu_evaluate", "inference": "multi_gpu_inference", "train": "multi_gpu_train"}
+    overlays = {"evaluate": "multi_gpu_evaluate", "inference": "multi_gpu_inference"}
     listed = [
-        {"configs": [*configs, overlays[configs[0]]], "kind": kind, "settings": as_text(settings)}
+        {
+            "configs": [*configs, overlays.get(configs[0], "multi_gpu_train")],
+            "kind": kind,
+            "settings": as_text(settings),
+        }
         for _, kind, configs, settings in jobs
     ]
     (folder / "jobs.json").write_text(json.dumps(listed, default=str), encoding="utf-8")
@@ -325,7 +330,7 @@ class TestTraining:
 
         Adam makes a whole step of a gradient that is nearly zero, whatever its sign: single weights may differ.
         """
-        train("paper", **{**paper, "local_iterations": 1}, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+        train_decoders(**{**paper, "local_iterations": 1}, model_path=tmp_path / "model.pt", output_dir=tmp_path)
         one, other = (read_checkpoint(path).decoders for path in (tmp_path / "model.pt", two.folder / "paper.pt"))
         start = read_initial(paper)
         for key in (key for key in one if key.startswith("global_decoder")):
