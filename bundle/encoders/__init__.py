@@ -2,16 +2,16 @@
 
 from bundle.encoders.base import FrozenEncoder
 from bundle.encoders.catalogue import CATALOGUE, EncoderCard
-from bundle.encoders.registry import create_encoder, resolve_encoder
+from bundle.encoders.registry import EncoderSettings, create_encoder
 from bundle.encoders.vit import TimmVitEncoder
 from bundle.encoders.xfeat import XFeatEncoder
 
 __all__ = [
     "CATALOGUE",
     "EncoderCard",
+    "EncoderSettings",
     "FrozenEncoder",
     "TimmVitEncoder",
     "XFeatEncoder",
     "create_encoder",
-    "resolve_encoder",
 ]

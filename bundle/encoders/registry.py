@@ -2,59 +2,68 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
 
 from bundle.encoders.base import FrozenEncoder
 from bundle.encoders.catalogue import CATALOGUE
-from bundle.encoders.vit import TimmVitEncoder
+from bundle.encoders.vit import Facet, TimmVitEncoder
 from bundle.encoders.xfeat import XFeatEncoder
 from bundle.records.errors import ConfigError
+from bundle.records.validation import Validated, validate
 
 
-def create_encoder(*, name: str, weights: str = "hub", **settings: Any) -> FrozenEncoder:
+class EncoderSettings(Validated):
+    """Which encoder, and how it is read out.
+
+    What is not given has the default of the catalogue for a short name, else the one here.
+
+    Attributes:
+        name: ``"xfeat"``, which takes no settings, a short name of :mod:`bundle.encoders.catalogue`, or the timm name
+            of a vision transformer.
+        facet: see :class:`bundle.encoders.vit.TimmVitEncoder`, as for the others.
+        block: 0-based index of the block that is read.
+        stride: pixels from one patch to the next; None keeps the patch size.
+        seed: seed of random weights.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    facet: Facet = "key"
+    block: Annotated[int, Field(ge=0)] = 8
+    stride: Annotated[int, Field(ge=1)] | None = 4
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _xfeat_has_none(self) -> EncoderSettings:
+        if surplus := sorted(self.model_fields_set - {"name"} if self.name == "xfeat" else ()):
+            raise ConfigError(f"xfeat takes no settings, but {', '.join(surplus)} was given.")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """The settings in full: timm's name in place of a short one, and every default written out.
+
+        Two configurations mean the same encoder if they resolve to the same settings.
+        """
+        if self.name == "xfeat":
+            return {"name": self.name}
+        card = CATALOGUE.get(self.name)
+        if card is None:
+            return self.model_dump()
+        return {**self.model_dump(), **card.defaults, **self.model_dump(exclude_unset=True), "name": card.timm_name}
+
+
+def create_encoder(*, weights: str = "hub", **settings: Any) -> FrozenEncoder:
     """Build a frozen encoder.
 
     Args:
-        name: ``"xfeat"``, a short name of :mod:`bundle.encoders.catalogue`, or the timm name of a vision
-            transformer.
+        settings: those of :class:`EncoderSettings`.
         weights: where a vision transformer's weights come from: ``"hub"``, ``"random"``, or a local file or folder;
             XFeat's always come with its package.
-        settings: further arguments of :class:`bundle.encoders.vit.TimmVitEncoder`; none for XFeat. What is
-            not given has the default of the catalogue for a short name, of the class for a timm name.
 
     Raises:
         EncoderError: when the encoder is unknown or its weights cannot be had.
-        ConfigError: when it is given a setting that it does not have.
+        ConfigError: when a setting is not known or out of range.
     """
-    resolved = resolve_encoder(name=name, **settings)
+    resolved = validate(EncoderSettings, settings, "encoder").resolved()
     return XFeatEncoder() if resolved["name"] == "xfeat" else TimmVitEncoder(**resolved, weights=weights)
-
-
-def resolve_encoder(*, name: str, **settings: Any) -> dict[str, Any]:
-    """The settings of an encoder in full: timm's name in place of a short one, and every default written out.
-
-    Two configurations mean the same encoder if they resolve to the same settings.
-
-    Args:
-        name: see :func:`create_encoder`.
-        settings: see :func:`create_encoder`.
-
-    Raises:
-        ConfigError: when the encoder is given a setting that it does not have.
-    """
-    if name == "xfeat":
-        if settings:
-            raise ConfigError(f"the encoder xfeat takes no settings, but {', '.join(sorted(settings))} was given.")
-        return {"name": name}
-    parameters = inspect.signature(TimmVitEncoder).parameters
-    defaults = {key: parameters[key].default for key in parameters if key not in ("name", "weights")}
-    unknown = sorted(set(settings) - set(defaults))
-    if unknown:
-        raise ConfigError(
-            f"the encoder {name} has no setting {', '.join(unknown)}; known are {', '.join(sorted(defaults))}."
-        )
-    if name in CATALOGUE:
-        card = CATALOGUE[name]
-        return {"name": card.timm_name, **defaults, **card.defaults, **settings}
-    return {"name": name, **defaults, **settings}

@@ -6,7 +6,7 @@ Paper, section 3, "Implementation Details": DINO-S, "key" of the ninth layer, pa
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import timm
 import torch
@@ -56,8 +56,6 @@ class TimmVitEncoder(FrozenEncoder):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if facet not in get_args(Facet):
-            raise EncoderError(f"facet is {facet!r}, expected one of {', '.join(get_args(Facet))}.")
         model: Any = _create_model(name, weights, seed)
         blocks = getattr(model, "blocks", None)
         projection = getattr(getattr(model, "patch_embed", None), "proj", None)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from bundle.records.errors import ConfigError
+from pydantic import AfterValidator, Field
 
-STRATEGIES = ("posterior", "paper")
+from bundle.records.validation import Items, Validated
 
 
-#: The largest values: what goes beyond is a mistake, or a file that wants to fill the memory.
-_LARGEST = {"k": 10_000, "patch": 99, "grid": 8192, "prior_rounds": 1000}
+def _odd(cells: int) -> int:
+    if cells % 2 == 0:
+        raise ValueError("an odd number of cells such as 1 or 3")
+    return cells
 
 
-@dataclass(frozen=True)
-class MatchingSettings:
+_Positive = Annotated[float, Field(gt=0)]
+_Weight = Annotated[float, Field(ge=0)]
+
+
+class MatchingSettings(Validated):
     """How landmarks are found from descriptors.
 
     Lengths are fractions of the query image's long side, so that they hold for any resolution and unknown spacing.
@@ -45,54 +48,23 @@ class MatchingSettings:
             missing; None reports every landmark (posterior).
     """
 
-    strategy: str = "posterior"
-    k: int = 3
+    # What goes beyond the largest values is a mistake, or a file that wants to fill the memory.
+    strategy: Literal["posterior", "paper"] = "posterior"
+    k: Annotated[int, Field(ge=1, le=10_000)] = 3
     subpixel: bool = True
-    patch: int = 3
-    grid: int = 300
-    prior_weight: float = 0.1
-    prior_sigma: float = 0.06
-    prior_rounds: int = 3
-    affine_ridge: float = 0.001
-    neighbour_reach: float = 0.12
-    trusted_spread: float = 0.03
-    temperature: float = 0.015
-    local_weight: float = 0.2
-    decoder_weight: float = 0.05
-    error_factors: Sequence[float] | None = None
-    missing_above: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise ConfigError(f"matching.strategy is {self.strategy!r}, expected one of {', '.join(STRATEGIES)}.")
-        if int(self.k) < 1:
-            raise ConfigError(f"matching.k is {self.k}, expected at least one candidate.")
-        if int(self.patch) < 1 or int(self.patch) % 2 == 0:
-            raise ConfigError(f"matching.patch is {self.patch}, expected an odd number of cells such as 1 or 3.")
-        if int(self.prior_rounds) < 0:
-            raise ConfigError(f"matching.prior_rounds is {self.prior_rounds}, expected zero or more.")
-        for name, largest in _LARGEST.items():
-            if getattr(self, name) > largest:
-                raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected at most {largest}.")
-        if int(self.grid) < 16:
-            raise ConfigError(f"matching.grid is {self.grid}, expected at least 16 cells.")
-        for name in ("prior_sigma", "affine_ridge", "neighbour_reach", "trusted_spread", "temperature"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected a positive number.")
-        for name in ("prior_weight", "local_weight", "decoder_weight"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"matching.{name} is {getattr(self, name)}, expected zero or a positive number.")
-
-        if self.missing_above is not None and not self.missing_above > 0:
-            raise ConfigError(
-                f"matching.missing_above is {self.missing_above}, expected a positive fraction of the layout's extent, "
-                "or null to report every landmark."
-            )
-        if self.error_factors is not None:
-            factors = tuple(float(factor) for factor in self.error_factors)
-            if not all(0 < factor < float("inf") for factor in factors):
-                raise ConfigError(f"matching.error_factors is {list(factors)}, expected a positive number a landmark.")
-            object.__setattr__(self, "error_factors", factors)
+    patch: Annotated[int, Field(ge=1, le=99), AfterValidator(_odd)] = 3
+    grid: Annotated[int, Field(ge=16, le=8192)] = 300
+    prior_weight: _Weight = 0.1
+    prior_sigma: _Positive = 0.06
+    prior_rounds: Annotated[int, Field(ge=0, le=1000)] = 3
+    affine_ridge: _Positive = 0.001
+    neighbour_reach: _Positive = 0.12
+    trusted_spread: _Positive = 0.03
+    temperature: _Positive = 0.015
+    local_weight: _Weight = 0.2
+    decoder_weight: _Weight = 0.05
+    error_factors: Items[_Positive] | None = None
+    missing_above: _Positive | None = None
 
     @property
     def uses_crops(self) -> bool:
@@ -101,5 +73,4 @@ class MatchingSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values that a checkpoint or a JSON file can hold."""
-        values = asdict(self)
-        return {**values, "error_factors": None if self.error_factors is None else list(self.error_factors)}
+        return self.model_dump(mode="json")

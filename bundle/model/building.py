@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bundle.encoders import create_encoder, resolve_encoder
+from bundle.encoders import EncoderSettings, create_encoder
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, read_checkpoint
-from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
+from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.whitening import total_covariance
 from bundle.records.errors import CheckpointError, ConfigError
 from bundle.records.template import Template
+from bundle.records.validation import validate
 
 #: Without warps the whitening is fitted to the template's own features, and only half-way: measured on cephalograms.
 ZERO_SHOT_POWER = 0.25
@@ -75,7 +76,7 @@ def build_network(
 ) -> OneShotNetwork:
     """Build a network whose decoders hold random numbers drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
-        encoder = create_encoder(**settings.encoder, weights=encoder_weights)
+        encoder = create_encoder(**settings.encoder.model_dump(exclude_unset=True), weights=encoder_weights)
         torch.manual_seed(seed)
         network = OneShotNetwork(settings, encoder, precision)
     return network.to(device).eval()
@@ -100,14 +101,14 @@ def zero_shot_model(
         device: where the network shall be.
         precision: ``"float32"`` or ``"bfloat16"``.
     """
-    settings = read_settings(NetworkSettings, network or {}, "network")
-    settings = replace(settings, global_channels=0, local_channels=0)
+    settings = validate(NetworkSettings, network or {}, "network")
+    settings = settings.model_copy(update={"global_channels": 0, "local_channels": 0})
     built = build_network(settings, encoder_weights=encoder_weights, device=device, precision=precision)
     if built.whitening is not None:
         image = torch.from_numpy(template.pixels)[None, None].to(device)
         covariances = [total_covariance(level) for level in built.encode_global(image)]
         built.whitening.fit(covariances, ZERO_SHOT_POWER, ZERO_SHOT_SHRINKAGE)
-    return Model(built, template, read_settings(MatchingSettings, matching or {}, "matching"), trained=False)
+    return Model(built, template, validate(MatchingSettings, matching or {}, "matching"), trained=False)
 
 
 def trained_model(
@@ -135,14 +136,17 @@ def trained_model(
         EncoderError: when the encoder's weights cannot be had.
     """
     checkpoint = read_checkpoint(path)
-    expected = dict(network or {}).get("encoder")
+    settings = validate(NetworkSettings, checkpoint.network, f"the network of {path}")
     found = checkpoint.network["encoder"]
-    if expected is not None and not _same_encoder(expected, found):
+    expected = dict(network or {}).get("encoder")
+    if (
+        expected is not None
+        and validate(EncoderSettings, expected, "encoder").resolved() != settings.encoder.resolved()
+    ):
         raise CheckpointError(
             f"{path} was trained with the encoder {_describe(found)}, but the configuration asks for "
             f"{_describe(expected)}: train again with this encoder, or leave the encoder out of the configuration."
         )
-    settings = read_settings(NetworkSettings, checkpoint.network, f"the network of {path}")
     built = build_network(settings, encoder_weights=encoder_weights, device=device, precision=precision)
     if built.encoder.digest != checkpoint.encoder_digest:
         raise CheckpointError(
@@ -151,7 +155,7 @@ def trained_model(
             "--encoder_weights, or train again."
         )
     _load_decoders(built, checkpoint, path)
-    merged = read_settings(MatchingSettings, {**checkpoint.matching, **(matching or {})}, "matching")
+    merged = validate(MatchingSettings, {**checkpoint.matching, **(matching or {})}, "matching")
     return Model(built, checkpoint.template, merged, trained=True)
 
 
@@ -188,11 +192,6 @@ def _load_decoders(network: OneShotNetwork, checkpoint: Checkpoint, path: str | 
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} does not fit its own settings ({reason}): train again.") from error
-
-
-def _same_encoder(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two settings mean one encoder: a short name and timm's name, or a default that one of them spells out."""
-    return "name" in one and resolve_encoder(**one) == resolve_encoder(**other)
 
 
 def _describe(encoder: Mapping[str, Any]) -> str:

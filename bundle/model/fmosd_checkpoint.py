@@ -21,9 +21,10 @@ from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network
 from bundle.model.checkpoint import Checkpoint
 from bundle.model.foreign_weights import read_weights
-from bundle.networks import NetworkSettings, read_settings
+from bundle.networks import NetworkSettings
 from bundle.records.errors import CheckpointError, ConfigError
 from bundle.records.template import Template
+from bundle.records.validation import validate
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,13 @@ def import_fmosd(
         ConfigError: when the settings are wrong or have no decoders.
         EncoderError: when the encoder's weights cannot be had.
     """
-    settings = read_settings(NetworkSettings, network, "network")
+    settings = validate(NetworkSettings, network, "network")
     if not (settings.global_channels and settings.local_channels):
         raise ConfigError(
             f"network has global_channels {settings.global_channels} and local_channels {settings.local_channels}: "
             "expected both decoders, as in configs/paper.json."
         )
-    how = read_settings(MatchingSettings, matching, "matching")
+    how = validate(MatchingSettings, matching, "matching")
     in_global, in_local = read_weights(global_file, GLOBAL.what), read_weights(local_file, LOCAL.what)
     _require_names(in_global, GLOBAL, LOCAL, global_file)
     _require_names(in_local, LOCAL, GLOBAL, local_file)

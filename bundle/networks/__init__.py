@@ -1,6 +1,6 @@
 """Frozen encoders, trainable decoders, and the network that holds both."""
 
 from bundle.networks.network import OneShotNetwork
-from bundle.networks.settings import NetworkSettings, read_settings
+from bundle.networks.settings import NetworkSettings
 
-__all__ = ["NetworkSettings", "OneShotNetwork", "read_settings"]
+__all__ = ["NetworkSettings", "OneShotNetwork"]

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, model_validator
+
+from bundle.encoders import EncoderSettings
 from bundle.records.errors import ConfigError
+from bundle.records.validation import Items, Validated
 
-WORKING_SIDES = ("long", "short")
-RESAMPLINGS = ("bilinear", "lanczos")
-
-#: The largest values: what goes beyond is a mistake, or a file that wants to fill the memory.
-_LARGEST = {
-    "global_channels": 4096,
-    "local_channels": 4096,
-    "local_side": 65536,
-    "local_window": 8192,
-    "local_cells": 8192,
-}
-_LARGEST_SIDE, _MOST_SIDES = 65536, 32
+# What goes beyond the largest values is a mistake, or a file that wants to fill the memory.
+_Side = Annotated[int, Field(ge=32, le=65536)]
+_Channels = Annotated[int, Field(ge=0, le=4096)]
 
 
-@dataclass(frozen=True)
-class NetworkSettings:
+class NetworkSettings(Validated):
     """Shape of the network.
 
     Attributes:
-        encoder: ``{"name": ...}`` and what :func:`bundle.encoders.create_encoder` takes beside it.
+        encoder: the frozen encoder.
         log_binning: concatenate each token's descriptor with its surroundings.
         working_sides: sizes in pixels to which the image is brought for the global branch, one a scale.
         working_side: which side they mean, ``"long"`` or ``"short"``.
@@ -42,51 +34,26 @@ class NetworkSettings:
         local_cells: side in cells of a decoded crop; 0 for one cell a pixel.
     """
 
-    encoder: Mapping[str, Any] = field(default_factory=lambda: {"name": "xfeat"})
+    encoder: EncoderSettings = EncoderSettings(name="xfeat")
     log_binning: bool = False
-    working_sides: Sequence[int] = (320, 480, 640, 960, 1440)
-    working_side: str = "long"
-    resampling: str = "bilinear"
+    working_sides: Annotated[Items[_Side], Field(min_length=1, max_length=32)] = (320, 480, 640, 960, 1440)
+    working_side: Literal["long", "short"] = "long"
+    resampling: Literal["bilinear", "lanczos"] = "bilinear"
     negative: bool = True
     whitening: bool = True
-    global_channels: int = 0
-    local_channels: int = 16
-    local_side: int = 2400
-    local_window: int = 256
-    local_cells: int = 40
+    global_channels: _Channels = 0
+    local_channels: _Channels = 16
+    local_side: Literal[0] | _Side = 2400
+    local_window: Annotated[int, Field(ge=32, le=8192)] = 256
+    local_cells: Annotated[int, Field(ge=0, le=8192)] = 40
 
-    def __post_init__(self) -> None:
-        if "name" not in self.encoder:
-            raise ConfigError(f"network.encoder is {dict(self.encoder)!r}, expected a dictionary with the key 'name'.")
-        if not self.working_sides or any(int(side) < 32 for side in self.working_sides):
-            raise ConfigError(f"network.working_sides is {self.working_sides!r}, expected sizes of at least 32 pixels.")
-        if len(self.working_sides) > _MOST_SIDES or max(self.working_sides) > _LARGEST_SIDE:
-            raise ConfigError(
-                f"network.working_sides has {len(self.working_sides)} sizes up to {max(self.working_sides)}, expected "
-                f"at most {_MOST_SIDES} of at most {_LARGEST_SIDE} pixels."
-            )
-        for name, largest in _LARGEST.items():
-            if getattr(self, name) > largest:
-                raise ConfigError(f"network.{name} is {getattr(self, name)}, expected at most {largest}.")
-        if self.working_side not in WORKING_SIDES:
-            raise ConfigError(f"network.working_side is {self.working_side!r}, expected 'long' or 'short'.")
-        if self.resampling not in RESAMPLINGS:
-            raise ConfigError(f"network.resampling is {self.resampling!r}, expected 'bilinear' or 'lanczos'.")
-        for name in ("global_channels", "local_channels"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"network.{name} is {getattr(self, name)}, expected zero (none) or more channels.")
-        if self.local_side != 0 and self.local_side < 32:
-            raise ConfigError(
-                f"network.local_side is {self.local_side}, expected at least 32 pixels, or 0 for the full resolution."
-            )
+    @model_validator(mode="after")
+    def _check_global_decoder(self) -> NetworkSettings:
         if self.global_channels and len(self.working_sides) > 1:
-            raise ConfigError("network.global_channels needs one working size: several scales are matched undecoded.")
+            raise ConfigError("global_channels needs one working size: several scales are matched undecoded.")
         if self.global_channels and (self.negative or self.whitening):
-            raise ConfigError("network.global_channels is for a trained decoder: set negative and whitening to false.")
-        if self.local_window < 32:
-            raise ConfigError(f"network.local_window is {self.local_window}, expected at least 32 pixels.")
-        object.__setattr__(self, "encoder", dict(self.encoder))
-        object.__setattr__(self, "working_sides", tuple(int(side) for side in self.working_sides))
+            raise ConfigError("global_channels is for a trained decoder: set negative and whitening to false.")
+        return self
 
     @property
     def decoded_crop(self) -> tuple[int, int]:
@@ -95,25 +62,5 @@ class NetworkSettings:
         return side, side
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as plain values that a checkpoint or a JSON file can hold."""
-        return {**asdict(self), "working_sides": list(self.working_sides)}
-
-
-def read_settings(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """Build a dataclass of settings from a configuration's dictionary.
-
-    Raises:
-        ConfigError: naming the keys that the dataclass does not have, or saying which value cannot be.
-    """
-    known = [item.name for item in fields(kind)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ConfigError(f"{where} has no setting {', '.join(unknown)}; known are {', '.join(known)}.")
-    try:
-        return kind(**values)
-    except ConfigError:
-        raise
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"{where} has a value of the wrong kind ({error}): expected plain numbers and names."
-        ) from error
+        """The settings as plain values that a checkpoint or a JSON file can hold; of the encoder those given."""
+        return {**self.model_dump(mode="json"), "encoder": self.encoder.model_dump(exclude_unset=True)}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from bundle import __version__
-from bundle.encoders import resolve_encoder
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.networks import OneShotNetwork
@@ -37,7 +36,7 @@ def save_model(
         decoders=network.state_dict(),
         template=template,
         # In full: a checkpoint must mean the same encoder when a short name or a default has come to mean another.
-        network={**network.settings.as_dict(), "encoder": resolve_encoder(**network.settings.encoder)},
+        network={**network.settings.as_dict(), "encoder": network.settings.encoder.resolved()},
         matching=matching.as_dict(),
         encoder_digest=network.encoder.digest,
         training={**record, "ranks": ranks(), "version": __version__},

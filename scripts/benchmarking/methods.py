@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle.encoders import XFeatEncoder, create_encoder
-from bundle.networks import NetworkSettings, OneShotNetwork, read_settings
+from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.errors import ConfigError
+from bundle.records.validation import validate
 from tests.reference.full_size import FullSize, LiteralTransformer
 
 ROOT = Path(__file__).parents[2]
@@ -44,11 +45,12 @@ def read_preset(encoder: str) -> Preset:
     """The paper's preset with another encoder: ``dino`` is its own."""
     files = [ROOT / "configs" / name for name in ("train_decoders.json", "paper.json")]
     config = ConfigParser.load_config_files(files)
-    network = read_settings(NetworkSettings, config["network"], "network")
+    settings = config["network"]
     if encoder == "xfeat":
-        network = replace(network, encoder={"name": "xfeat"})
+        settings["encoder"] = {"name": "xfeat"}
     elif encoder != "dino":
-        network = replace(network, encoder={**network.encoder, "name": encoder})
+        settings["encoder"]["name"] = encoder
+    network = validate(NetworkSettings, settings, "network")
     return Preset(
         network,
         int(config["candidates"]),
@@ -61,7 +63,7 @@ def read_preset(encoder: str) -> Preset:
 
 def product(preset: Preset, device: torch.device) -> OneShotNetwork:
     """The bundle's network."""
-    encoder = create_encoder(**preset.network.encoder, weights="random")
+    encoder = create_encoder(**preset.network.encoder.model_dump(exclude_unset=True), weights="random")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         return OneShotNetwork(preset.network, encoder).to(device).eval()

@@ -201,11 +201,8 @@ class TestRefusals:
             ({"name": "nothing_at_all"}, "'nothing_at_all' is neither 'xfeat' nor a model of timm"),
             ({"name": "vit_tiny_patch16_225"}, "vit_tiny_patch16_224"),  # a near name
             ({"name": f"{TINY}.no_such_weights"}, "nor a model of timm"),
-            ({"facet": "heads"}, "facet is 'heads', expected one of key, query, value, token"),
             ({"block": 2}, "block is 2, but vit_tiny_patch16_224 has the blocks 0 to 1"),
-            ({"block": -1}, "block is -1"),
             ({"stride": 17}, "stride is 17, expected 1 to 16"),
-            ({"stride": 0}, "stride is 0"),
         ],
     )
     def test_what_cannot_be_built(self, shallow: None, settings: dict[str, Any], complaint: str) -> None:
@@ -234,10 +231,18 @@ class TestRefusals:
         assert f"the weights of {TINY} could not be fetched from the model hub" in message
         assert "--encoder_weights" in message
 
-    def test_settings_that_an_encoder_does_not_have(self) -> None:
-        assert "has no setting layer; known are block, facet" in refusal(lambda: tiny(layer=3), ConfigError)
-        message = refusal(lambda: create_encoder(name="xfeat", block=3, facet="key"), ConfigError)
-        assert message == "the encoder xfeat takes no settings, but block, facet was given."
+    @pytest.mark.parametrize(
+        ("settings", "complaint"),
+        [
+            ({"layer": 3}, "encoder has no key 'layer'; known are name, facet, block, stride, seed."),
+            ({"facet": "heads"}, "encoder.facet is 'heads', expected 'key', 'query', 'value' or 'token'."),
+            ({"block": -1}, "encoder.block is -1, expected at least 0."),
+            ({"stride": 0}, "encoder.stride is 0, expected at least 1."),
+            ({"name": "xfeat", "block": 3}, "encoder: xfeat takes no settings, but block was given."),
+        ],
+    )
+    def test_settings_that_no_encoder_has(self, settings: dict[str, Any], complaint: str) -> None:
+        assert refusal(lambda: create_encoder(**{"name": TINY, **settings}), ConfigError) == complaint
 
 
 def test_the_specification_builds_the_encoder_again(shallow: None) -> None:

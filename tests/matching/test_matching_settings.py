@@ -9,32 +9,33 @@ import torch
 from bundle.matching.confidence import confidence
 from bundle.matching.settings import MatchingSettings
 from bundle.records.errors import ConfigError
+from bundle.records.validation import validate
 
 
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"strategy": "nearest"}, "'nearest', expected one of posterior, paper"),
+        ({"strategy": "nearest"}, r"^matching\.strategy is 'nearest', expected 'posterior' or 'paper'\.$"),
         ({"k": 0}, r"matching\.k is 0"),
-        ({"patch": 2}, r"matching\.patch is 2, expected an odd"),
+        ({"patch": 2}, r"^matching\.patch is 2, expected an odd number of cells such as 1 or 3\.$"),
         ({"patch": 0}, r"matching\.patch is 0"),
         ({"patch": -1}, r"matching\.patch is -1"),
         ({"grid": 15}, r"matching\.grid is 15"),
-        ({"prior_sigma": 0}, r"matching\.prior_sigma is 0, expected a positive"),
+        ({"prior_sigma": 0}, r"matching\.prior_sigma is 0, expected greater than 0"),
         ({"prior_rounds": -1}, r"matching\.prior_rounds is -1"),
         ({"neighbour_reach": -0.1}, r"matching\.neighbour_reach"),
         ({"trusted_spread": 0}, r"matching\.trusted_spread"),
         ({"affine_ridge": 0.0}, r"matching\.affine_ridge"),
         ({"temperature": math.nan}, r"matching\.temperature is nan"),
-        ({"prior_weight": -0.1}, r"matching\.prior_weight is -0.1, expected zero or"),
+        ({"prior_weight": -0.1}, r"matching\.prior_weight is -0.1, expected at least 0"),
         ({"local_weight": math.nan}, r"matching\.local_weight"),
         ({"missing_above": 0}, r"matching\.missing_above is 0"),
-        ({"error_factors": [1.0, 0.0]}, r"matching\.error_factors is \[1.0, 0.0\]"),
+        ({"error_factors": [1.0, 0.0]}, r"^matching\.error_factors\[1\] is 0\.0"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        MatchingSettings(**values)
+        validate(MatchingSettings, values, "matching")
 
 
 def test_limits_are_allowed_and_come_back_as_plain_values() -> None:

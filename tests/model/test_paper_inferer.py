@@ -95,7 +95,7 @@ def literal(network: OneShotNetwork, seed: int = 0) -> Pipeline:
     state = network.state_dict()
     local = {key.removeprefix("local_decoder."): value for key, value in state.items() if key.startswith("local")}
     block = network.encoder.spec["block"]
-    model = seeded_model(settings.encoder["name"], seed, depth=block + 1, dynamic_img_size=True).double()
+    model = seeded_model(settings.encoder.name, seed, depth=block + 1, dynamic_img_size=True).double()
     return Pipeline(
         model=model,
         stride=network.encoder.stride,
@@ -322,7 +322,7 @@ class TestFullSizeReference:
     def method(network: OneShotNetwork) -> FullSize:
         """The same weights, encoder with one block more than is read."""
         spec = network.encoder.spec
-        model = seeded_model(network.settings.encoder["name"], 0, depth=spec["block"] + 1, dynamic_img_size=True)
+        model = seeded_model(network.settings.encoder.name, 0, depth=spec["block"] + 1, dynamic_img_size=True)
         assert network.global_decoder is not None and network.local_decoder is not None
         return FullSize(
             LiteralTransformer(model.double(), spec["stride"], spec["block"]),

@@ -31,7 +31,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> methods.Preset:
     monkeypatch.setattr(tasks, "LANDMARKS", 4)
     preset = methods.read_preset("xfeat")
     small = {"working_sides": (64,), "local_window": 64, "global_channels": 8, "local_channels": 8}
-    return replace(preset, network=replace(preset.network, **small))
+    return replace(preset, network=preset.network.model_copy(update=small))
 
 
 @pytest.mark.parametrize("method", benchmark.METHODS)
@@ -50,16 +50,17 @@ def test_every_task_runs_and_says_what_it_was_scaled_from(tiny: methods.Preset, 
 
 def test_the_papers_preset_is_read_and_only_its_encoder_changed() -> None:
     dino, other = methods.read_preset("dino"), methods.read_preset("vit_tiny_patch16_224")
-    assert dino.network.encoder["name"] == "vit_small_patch8_224.dino"
+    assert dino.network.encoder.name == "vit_small_patch8_224.dino"
     assert (dino.candidates, dino.batch, dino.global_sigma, dino.local_sigma) == (3, 4, 5.0, 2.0)
-    assert replace(other, network=replace(other.network, encoder=dino.network.encoder)) == dino
+    assert replace(other, network=other.network.model_copy(update={"encoder": dino.network.encoder})) == dino
     assert isinstance(dino.network, NetworkSettings) and dino.network.local_window == 224
 
 
 def test_the_literal_transformer_has_the_products_weights() -> None:
     preset = methods.read_preset("vit_tiny_patch16_224")
-    encoder = {**preset.network.encoder, "block": 2}
-    preset = replace(preset, network=replace(preset.network, encoder=encoder, global_channels=8, local_channels=8))
+    encoder = preset.network.encoder.model_copy(update={"block": 2})
+    small = {"encoder": encoder, "global_channels": 8, "local_channels": 8}
+    preset = replace(preset, network=preset.network.model_copy(update=small))
     network = methods.product(preset, CPU)
     image = torch.rand(1, 1, 40, 52)
     torch.testing.assert_close(

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ TINY_NETWORK = {
         "local_cells": 16,
         "local_channels": 8,
     }.items()
-    if name in {field.name for field in fields(NetworkSettings)}
+    if name in NetworkSettings.model_fields
 }
 
 #: The smallest vision transformer with the paper's decoders.

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 
-from bundle.encoders import CATALOGUE, resolve_encoder
+from bundle.encoders import CATALOGUE, EncoderSettings
 from bundle.encoders.catalogue import card_of
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
@@ -35,7 +35,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_is_one_for_every_family() -> None:
     families = {card.family.name for card in CATALOGUE.values()}
-    chosen = [card_of(resolve_encoder(**network_of(overlay)["encoder"])["name"]) for overlay in TRANSFORMERS]
+    chosen = [card_of(EncoderSettings(**network_of(overlay)["encoder"]).resolved()["name"]) for overlay in TRANSFORMERS]
     assert all(card is not None for card in chosen)
     assert len(chosen) == len(families)
     assert {card.family.name for card in chosen if card is not None} == families
@@ -44,7 +44,7 @@ def test_there_is_one_for_every_family() -> None:
 @pytest.mark.parametrize("overlay", TRANSFORMERS)
 def test_working_sides_are_whole_patches_and_the_settings_are_the_defaults_of_the_catalogue(overlay: str) -> None:
     network = network_of(overlay)
-    resolved = resolve_encoder(**network["encoder"])
+    resolved = EncoderSettings(**network["encoder"]).resolved()
     card = card_of(resolved["name"])
     assert card is not None
     assert [side % card.patch for side in network["working_sides"]] == [0] * len(network["working_sides"])

@@ -264,11 +264,11 @@ class TestWarps:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"network": {"wrong": 1}}, "network has no setting wrong"),
+        ({"network": {"wrong": 1}}, "network has no key 'wrong'"),
         ({"network": {"working_sides": [8]}}, "network.working_sides"),
         ({"network": {"encoder": {"name": "xfeat", "wrong": 1}}}, "wrong"),
         ({"network": {"encoder": {"name": "no_such_encoder"}}}, "no_such_encoder"),
-        ({"matching": {"wrong": 1}}, "matching has no setting wrong"),
+        ({"matching": {"wrong": 1}}, "matching has no key 'wrong'"),
         ({"matching": {"strategy": "wrong"}}, "matching.strategy"),
         ({"pixel_spacing": [0.1, -0.1]}, "spacing"),
         ({"landmark_names": ["one"]}, "1 landmark names were given for 8"),
