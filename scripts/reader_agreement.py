@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from bundle.io.error_files import read_errors  # noqa: E402
-from bundle.io.landmark_files import read_landmark_table  # noqa: E402
+from bundle.io.landmark_files import RowIndex, read_landmark_table  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII  # noqa: E402
 from bundle.metrics.error_summary import detection_curve, summarise  # noqa: E402
@@ -81,14 +81,18 @@ def from_tables(tables: dict[str, Path], spacings: dict[str, Any] | None) -> Rea
         raise ConfigError(f"there are the annotations of {len(tables)} reader(s), but agreement needs at least two.")
     read = {reader: read_landmark_table(path) for reader, path in tables.items()}
     first = next(iter(read.values()))
-    images = [name for name in first if all(name in table for table in read.values())]
+    indices = [RowIndex(table) for table in read.values()]
+    rows = {name: [index.find(name) for index in indices] for name in first}
+    images = [name for name, found in rows.items() if None not in found]
     if not images:
         raise ConfigError("the readers' tables have no image in common: the first column must name the images alike.")
     names = first[images[0]].names
-    for reader, table in read.items():
-        if any(table[image].names != names for image in images):
-            raise ConfigError(f"{tables[reader]} has other landmarks than the first table: give all the same columns.")
-    points = np.stack([np.stack([table[image].points for image in images]) for table in read.values()])
+    points = np.stack(
+        [
+            [read[reader][str(rows[image][at])].in_order_of(names, str(tables[reader])).points for image in images]
+            for at, reader in enumerate(tables)
+        ]
+    )
     spacing = None if spacings is None else np.array([spacings.get(image, (np.nan, np.nan)) for image in images])
     return Readings(list(tables), images, list(names), points, spacing, list(range(len(names))))
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bundle.io.digest import file_digest
 from bundle.io.folders import find_images, image_ids
-from bundle.io.landmark_files import match_row, read_landmark_table
+from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.records.errors import ConfigError, ImageError, LandmarkError
-from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 
 #: The largest data list that is read, in bytes: some million images.
@@ -83,12 +79,12 @@ def collect_labelled_cases(
         raise LandmarkError("an evaluation needs true landmarks: give --landmarks FILE.")
     cases = collect_cases(source)
     table = read_landmark_table(landmarks)
-    used: set[str] = set()
+    index, used = RowIndex(table), set()
     digests = {one.digest for one in template.all if one.digest is not None}
     labelled = []
     for item in cases.items:
         path, name = Path(item["image"]), item["image_id"]
-        key = match_row(table, path, name)
+        key = index.find(path, name)
         if key is None:
             cases.without_truth.append(name)
             continue
@@ -96,9 +92,8 @@ def collect_labelled_cases(
         if digests and _is_one_of(path, digests):
             cases.template_copies.append(name)
             continue
-        labelled.append(
-            {**item, "label": _in_template_order(table[key], template.landmarks.names, key, Path(landmarks))}
-        )
+        truth = table[key].in_order_of(template.landmarks.names, f"{landmarks}: image {key}")
+        labelled.append({**item, "label": truth.points})
     cases.without_image = [key for key in table if key not in used]
     if not labelled:
         raise LandmarkError(
@@ -114,18 +109,6 @@ def _is_one_of(path: Path, digests: set[str]) -> bool:
         return file_digest(path) in digests
     except OSError:  # the reader will say what is wrong with the file
         return False
-
-
-def _in_template_order(truth: LandmarkSet, names: Sequence[str], key: str, file: Path) -> np.ndarray:
-    """The true points in the template's order: by name where the names are the same, else by position."""
-    if len(truth) != len(names):
-        raise LandmarkError(
-            f"{file}: image {key} has {len(truth)} landmarks, but the template has {len(names)}: use the landmarks "
-            "that the template was annotated with."
-        )
-    if set(truth.names) == set(names):
-        return truth.points[[truth.names.index(name) for name in names]]
-    return truth.points
 
 
 def _read_data_list(file: Path) -> list[dict[str, Any]]:

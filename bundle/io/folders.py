@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bundle.io.dicomdir import dicomdir_images, is_dicomdir
 from bundle.io.formats import READABLE_KINDS, announces_dicom, image_suffix
-from bundle.io.safe_names import marked_image_id, safe_image_id
+from bundle.io.names import marked_image_id, safe_image_id
 from bundle.records.errors import ImageError
+from bundle.records.names import folded
 
 
 def find_images(folder: str | Path) -> list[Path]:
@@ -100,8 +100,8 @@ def image_ids(paths: Sequence[str | Path], root: str | Path) -> list[str]:
     level = [0] * len(candidates)
     while True:
         ids = [names[rank] for names, rank in zip(candidates, level)]
-        count = Counter(_compared(name) for name in ids)
-        clashing = [index for index, name in enumerate(ids) if count[_compared(name)] > 1]
+        count = Counter(folded(name) for name in ids)
+        clashing = [index for index, name in enumerate(ids) if count[folded(name)] > 1]
         if not clashing:
             return ids
         raised = [index for index in clashing if level[index] < len(candidates[index]) - 1]
@@ -112,11 +112,6 @@ def image_ids(paths: Sequence[str | Path], root: str | Path) -> list[str]:
             )
         for index in raised:
             level[index] += 1
-
-
-def _compared(name: str) -> str:
-    """What file systems that ignore case, or rewrite accents, take for the same name."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _candidate_ids(path: Path, root: Path) -> tuple[str, str, str, str]:

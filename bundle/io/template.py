@@ -11,7 +11,6 @@ from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS
 from bundle.records.errors import LandmarkError
-from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 
 
@@ -51,16 +50,9 @@ def read_template(
             f"there are {len(images)} template images and {len(files)} landmark files: give as many, or one table."
         )
     first, *others = [_read_one(one, file, spacing, names, voi_lut, max_pixels) for one, file in zip(images, files)]
-    return replace(first, others=tuple(_in_the_order_of(first, other) for other in others))
-
-
-def _in_the_order_of(first: Template, other: Template) -> Template:
-    """The other template with its landmarks in the first one's order, where it has the same names."""
-    names = other.landmarks.names
-    if set(names) != set(first.landmarks.names):
-        return other  # the record refuses it, with a message that names both
-    order = [names.index(name) for name in first.landmarks.names]
-    return replace(other, landmarks=LandmarkSet(first.landmarks.names, other.landmarks.points[order]))
+    names = first.landmarks.names
+    ordered = [replace(one, landmarks=one.landmarks.in_order_of(names, f"template {one.name}")) for one in others]
+    return replace(first, others=tuple(ordered))
 
 
 def _read_one(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from bundle.records.errors import LandmarkError
+from bundle.records.names import same_names, unpaired
 
 #: The longest name of a landmark, in characters.
 MAX_NAME = 200
@@ -43,6 +44,28 @@ def name_problem(name: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=64)
+def names_problem(names: tuple[str, ...]) -> str | None:
+    """Why names cannot be those of one set of landmarks, or None; remembered, for all rows of a table have the same."""
+    if not names:
+        return "there is no landmark: write at least one"
+    seen: set[str] = set()
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            return f"landmark number {number} has no name: give it one"
+        if problem := name_problem(name):
+            return f"the landmark name {name[:60]!r} {problem}: choose a plain one"
+        if name in seen:
+            return f"the landmark name {name[:60]!r} is used more than once: make the names differ"
+        seen.add(name)
+    return None
+
+
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether landmarks are only numbered, as by a header ``x1,y1,x2,y2``: such names say nothing but the order."""
+    return all(name.isascii() and name.isdecimal() for name in names)
+
+
 @dataclass(frozen=True)
 class LandmarkSet:
     """Named landmarks of one image, in pixels.
@@ -67,23 +90,14 @@ class LandmarkSet:
             raise LandmarkError(f"landmarks need an array of shape (N, 2), got {points.shape}.")
         if len(names) != len(points):
             raise LandmarkError(f"there are {len(names)} landmark names but {len(points)} points.")
-        if not names:
-            raise LandmarkError("there is no landmark: at least one is needed.")
-        if any(not name.strip() for name in names):
-            raise LandmarkError(f"landmark number {[not n.strip() for n in names].index(True) + 1} has no name.")
-        for name in names:
-            if problem := name_problem(name):
-                raise LandmarkError(f"the landmark name {name[:60]!r} {problem}: choose a plain one.")
-        duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
-        if duplicates:
-            raise LandmarkError(f"landmark names must be unique, but {', '.join(duplicates)} occur(s) more than once.")
-        missing = np.isnan(points)
-        for name, point, gone in zip(names, points, missing):
-            if not (gone.all() or (np.abs(point) <= MAX_COORDINATE).all()):
-                raise LandmarkError(
-                    f"landmark {name} has the coordinates {point.tolist()}: two finite numbers up to "
-                    f"{MAX_COORDINATE:g} expected."
-                )
+        if problem := names_problem(names):
+            raise LandmarkError(f"{problem}.")
+        sound = np.isnan(points).all(axis=1) | (np.abs(points) <= MAX_COORDINATE).all(axis=1)
+        for place in np.flatnonzero(~sound):
+            raise LandmarkError(
+                f"landmark {names[place]} has the coordinates {points[place].tolist()}: two finite numbers up to "
+                f"{MAX_COORDINATE:g} expected."
+            )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "points", points)
 
@@ -116,8 +130,45 @@ class LandmarkSet:
                     "pixels; check that the landmarks belong to this image and are (column, row) pixels."
                 )
 
+    def in_order_of(self, names: Sequence[str], where: str) -> LandmarkSet:
+        """The same landmarks in the order, and under the names, of another set.
+
+        They are paired by name (see :func:`bundle.records.names.same_names`). Where one of the two sets is only
+        numbered, they are paired by order.
+
+        Args:
+            names: the names of the other set.
+            where: what these landmarks belong to, for the message.
+
+        Raises:
+            LandmarkError: when the two sets are not of the same landmarks.
+        """
+        if len(self) != len(names):
+            raise LandmarkError(
+                f"{where} has {len(self)} landmarks, but the template has {len(names)}: use the landmarks that the "
+                "template was annotated with."
+            )
+        order = same_names(names, self.names)
+        if order is None and (are_numbers(self.names) or are_numbers(names)):
+            order = [0] * len(names)
+            for place, own in zip(_in_order(names), _in_order(self.names)):
+                order[place] = own
+        if order is None:
+            strange, lacking = unpaired(self.names, names), unpaired(names, self.names)
+            raise LandmarkError(
+                f"{where} has the landmarks {', '.join(strange[:5])}, but the template has {', '.join(lacking[:5])}: "
+                "give the same landmarks the same names, or number the columns x1,y1,x2,y2,... in the template's order."
+            )
+        return LandmarkSet(tuple(names), self.points[order])
+
     def renamed(self, names: Sequence[str]) -> LandmarkSet:
         """The same points under other names (one for each landmark, in order)."""
         if len(names) != len(self):
             raise LandmarkError(f"{len(names)} landmark names were given for {len(self)} landmarks: give one for each.")
         return LandmarkSet(tuple(names), self.points)
+
+
+def _in_order(names: Sequence[str]) -> list[int]:
+    """The places of names in the order that they stand for: that of their numbers where they are numbers."""
+    places = range(len(names))
+    return sorted(places, key=lambda place: int(names[place])) if are_numbers(names) else list(places)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.io.safe_names import safe_image_id
+from bundle.io.names import safe_image_id
 from bundle.records.errors import BundleError
 
 #: What starts a formula in a spreadsheet: the ASCII signs, a tab or line end before them, and their full-width forms.

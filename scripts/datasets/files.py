@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bundle.io.formats import image_suffix
-from bundle.io.landmark_files.checks import parse_number, read_text
+from bundle.io.landmark_files.checks import parse_pair, read_text
 from bundle.records.errors import BundleError
 
 
@@ -95,8 +95,8 @@ def pairs(cells: Sequence[str], count: int | None, where: str) -> np.ndarray:
         raise DataSetError(
             f"{where} has {len(cells)} coordinates, expected {wanted}: this is another layout or a damaged file."
         )
-    numbers = [parse_number(cell, f"{where}, coordinate {index}") for index, cell in enumerate(cells, start=1)]
-    points = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    couples = enumerate(zip(cells[::2], cells[1::2]), start=1)
+    points = np.array([parse_pair(couple, where, str(number)) for number, couple in couples], dtype=np.float64)
     if (np.isnan(points[:, 0]) != np.isnan(points[:, 1])).any():
         raise DataSetError(f"{where} has a landmark with one coordinate only: give both, or none.")
     return points

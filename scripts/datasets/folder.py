@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.io.landmark_files import match_row, read_landmark_table
+from bundle.io.landmark_files import RowIndex, read_landmark_table
 from datasets.files import DataSetError, images_below
 from datasets.records import DataSet, LabelledImage
 
@@ -21,13 +21,14 @@ def read_folder(source: Path) -> DataSet:
     """
     tables = _tables(source)
     read = {reader: read_landmark_table(path) for reader, path in tables.items()}
+    indices = {reader: RowIndex(table) for reader, table in read.items()}
     files = images_below(source)
     first = next(iter(read.values()))
     names = next(iter(first.values())).names
     images, without_landmarks = [], []
     used: set[str] = set()
     for name, path in files.items():
-        rows = {reader: match_row(table, path, name) for reader, table in read.items()}
+        rows = {reader: index.find(path, name) for reader, index in indices.items()}
         if any(row is None for row in rows.values()):
             without_landmarks.append(name)
             continue

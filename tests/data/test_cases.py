@@ -101,6 +101,22 @@ class TestLabelledCases:
         assert cases.without_image == ["gone"]
         assert cases.template_copies == []
 
+    @pytest.mark.parametrize(
+        ("file", "row"),
+        [
+            ("Mun\u0303oz.png", "Mu\u00f1oz"),
+            ("Mu\u00f1oz.png", "MUN\u0303OZ.PNG"),
+            ("e\u0301t\u00e9/1.png", "\u00e9te\u0301\\1"),
+            ("\u212bngstro\u0308m.png", "\u00c5ngstr\u00f6m"),
+        ],
+    )
+    def test_names_are_the_same_however_they_are_written(
+        self, file: str, row: str, folder: Path, tmp_path: Path
+    ) -> None:
+        png(folder / file)
+        cases = collect_labelled_cases(folder, table(tmp_path / "truth.csv", f"{row},1,2,3,4"), template())
+        assert [item["image"] for item in cases.items] == [str(folder / file)] and cases.without_image == []
+
     def test_copies_of_the_template_are_left_out_and_named(self, folder: Path, tmp_path: Path) -> None:
         (folder / "copy.png").write_bytes((folder / "a.png").read_bytes())
         truth = table(tmp_path / "truth.csv", "a,1,2,3,4", "b,5,6,7,8", "copy,1,2,3,4")
@@ -115,10 +131,52 @@ class TestLabelledCases:
         (item,) = collect_labelled_cases(folder, truth, template(("sella", "nasion"))).items
         np.testing.assert_array_equal(item["label"], [[3, 4], [1, 2]])
 
-    def test_other_names_go_by_position(self, folder: Path, tmp_path: Path) -> None:
-        truth = table(tmp_path / "truth.csv", "a,1,2,3,4")
-        (item,) = collect_labelled_cases(folder, truth, template(("sella", "nasion"))).items
-        np.testing.assert_array_equal(item["label"], [[1, 2], [3, 4]])
+    @pytest.mark.parametrize(
+        ("header", "names"),
+        [
+            ("image,x1,y1,x2,y2", ("sella", "nasion")),
+            ("image,sella_x,sella_y,nasion_x,nasion_y", ("1", "2")),
+            ("image,x3,y3,x7,y7", ("1", "2")),
+            ("image,x10,y10,x9,y9", ("nasion", "sella")),
+        ],
+    )
+    def test_numbered_landmarks_go_by_their_order(
+        self, header: str, names: tuple[str, str], folder: Path, tmp_path: Path
+    ) -> None:
+        truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
+        (item,) = collect_labelled_cases(folder, truth, template(names)).items
+        expected = [[1, 2], [3, 4]] if names[0] != "nasion" else [[3, 4], [1, 2]]
+        np.testing.assert_array_equal(item["label"], expected)
+
+    @pytest.mark.parametrize(
+        ("header", "names"),
+        [
+            ("image,NASION_x,NASION_y,Sella_x,Sella_y", ("sella", "nasion")),
+            ("image,me\u0301_x,me\u0301_y,Li_x,Li_y", ("Li", "m\u00e9")),
+            ("image,LI_x,LI_y,Li_x,Li_y", ("Li", "LI")),
+        ],
+    )
+    def test_case_and_accents_do_not_make_other_landmarks(
+        self, header: str, names: tuple[str, str], folder: Path, tmp_path: Path
+    ) -> None:
+        truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
+        (item,) = collect_labelled_cases(folder, truth, template(names)).items
+        np.testing.assert_array_equal(item["label"], [[3, 4], [1, 2]])
+
+    @pytest.mark.parametrize(
+        ("header", "told"),
+        [
+            ("image,sella_x,sella_y,menton_x,menton_y", "menton, but the template has nasion"),
+            ("image,a_x,a_y,b_x,b_y", "a, b, but the template has sella, nasion"),
+            ("image,sella_x,sella_y,Sella_x,Sella_y", "the landmarks sella, Sella, but"),
+        ],
+    )
+    def test_names_that_differ_are_not_paired_by_position(
+        self, header: str, told: str, folder: Path, tmp_path: Path
+    ) -> None:
+        truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
+        with pytest.raises(LandmarkError, match=told):
+            collect_labelled_cases(folder, truth, template(("sella", "nasion")))
 
     def test_a_missing_landmark_is_nan(self, folder: Path, tmp_path: Path) -> None:
         truth = table(tmp_path / "truth.csv", "a,1,2,,")

@@ -2,14 +2,14 @@ import csv
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bundle.io.landmark_files import checks, lookup, match_row, read_landmark_table, read_landmarks
+from bundle.io.landmark_files import RowIndex, checks, read_landmark_table, read_landmarks
 from bundle.records.errors import LandmarkError
-from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
 
 OBLIQUE = np.array([[0.02, 0.139, -80.5], [0.14, -0.01, 12.25], [0.01, -0.015, 300.0]])
@@ -120,23 +120,49 @@ def test_one_bad_row_does_not_hinder_another_image(tmp_path):
         (["left/a.png", "right/a.png"], "/d/left/a.png", "left__a", "left/a.png"),
         (["left__a", "a"], "/d/left/a.png", "left__a", "left__a"),
         (["right/a.png"], "/d/left/a.png", "left__a", None),
+        (["Mu\u00f1oz"], "/d/Mun\u0303oz.png", None, "Mu\u00f1oz"),
+        (["Mun\u0303oz.png"], "/d/MU\u00d1OZ.png", None, "Mun\u0303oz.png"),
+        (["caf\u00e9/1.png", "2.png"], "/d/cafe\u0301/1.png", None, "caf\u00e9/1.png"),
+        (["..\\label\\12.jpg", "10.jpg"], "/d/12.png", None, "..\\label\\12.jpg"),
+        (["left\\a.png", "right\\a.png"], "/d/RIGHT/a.png", "RIGHT__a", "right\\a.png"),
+        (["Case.PNG"], "/d/case.png", None, "Case.PNG"),
+        (["A.png", "a.png"], "/d/a.png", None, "a.png"),
+        (["_con"], "/d/con.png", "_con", "_con"),
+        (["con.png"], "/d/con.png", "_con", "con.png"),
+        ([" 7 "], "/d/7.png", None, " 7 "),
     ],
 )
-def test_match_row(rows, image, image_id, row):
-    assert match_row(rows, Path(image), image_id) == row
+def test_the_row_of_an_image(rows, image, image_id, row):
+    assert RowIndex(rows).find(Path(image), image_id) == row
 
 
-def test_lookup():
-    one = LandmarkSet(("a",), np.zeros((1, 2)))
-    table = {f"{i:03d}.png": one for i in range(9)}
-    assert lookup(table, Path("/d/003.jpg")) is one
-    with pytest.raises(LandmarkError, match=r"no row for the image 100.jpg; its rows are '000.png'.* and 5 more"):
-        lookup(table, Path("/d/100.jpg"))
-    with pytest.raises(LandmarkError, match=r"could belong to the rows '7.png', '7.tif'"):
-        lookup({"7.png": one, "7.tif": one}, Path("/d/7.jpg"))
+def test_rows_that_are_not_to_be_guessed():
+    index = RowIndex([f"{i:03d}.png" for i in range(9)])
+    assert index.find("/d/003.jpg") == "003.png"
+    with pytest.raises(LandmarkError, match=r"t.csv has no row for the image 100.jpg; .* '000.png'.* and 5 more"):
+        raise index.lacking(Path("/d/100.jpg"), "t.csv")
+    for rows in (["7.png", "7.tif"], ["MU\u00d1OZ", "Mun\u0303oz"], ["A.png", "a.PNG"]):
+        with pytest.raises(LandmarkError, match=f"could belong to the rows '{rows[0]}', '{rows[1]}'"):
+            RowIndex(rows).find(f"/d/{rows[0].partition('.')[0].swapcase()}.jpg")
     for row in ("7", "7.png"):
         with pytest.raises(LandmarkError, match=f"the row '{row}' does not say which .* name the row 'left__7'"):
-            lookup({row: one}, Path("/d/left/7.png"), "left__7")
+            RowIndex([row]).find("/d/left/7.png", "left__7")
+
+
+def test_a_hundred_thousand_rows_in_seconds(tmp_path):
+    """A look-up that goes through all rows for each image would take an hour."""
+    count = 100_000
+    points = np.random.default_rng(0).uniform(10, 2000, (count, 4)).round(3)
+    with (tmp_path / "t.csv").open("w") as file:
+        file.write("image,x1,y1,x2,y2\n")
+        file.writelines(f"img{i}.png,{','.join(map(str, row))}\n" for i, row in enumerate(points.tolist()))
+    start = time.process_time()
+    table = read_landmark_table(tmp_path / "t.csv")
+    index = RowIndex(table)
+    found = [index.find(f"/data/IMG{i}.jpg") for i in range(count)]
+    assert time.process_time() - start < 30
+    assert found == list(table)
+    np.testing.assert_array_equal([table[row].points.ravel() for row in found], points)
 
 
 def test_apostrophe_before_a_formula_sign_is_removed(tmp_path):
@@ -237,9 +263,11 @@ BAD = {
     "only separators": ("l.csv", ",,\n,,\n", "is empty"),
     "no header": ("l.csv", "001,829,991,1465,1035\n", "found the columns .* but no column name"),
     "missing column": ("l.csv", "name,x\na,1\n", "no column y"),
-    "header only": ("l.csv", "name,x,y\n", "holds no landmark"),
+    "header only": ("l.csv", "name,x,y\n", "there is no landmark"),
     "wide header only": ("l.csv", "image,x1,y1\n", "header but no row"),
     "no coordinates": ("l.csv", "image,age\n001,3\n", "no landmark columns"),
+    "mixed columns": ("l.csv", "image,x1,y1,sella_x,sella_y\n001,1,2,3,4\n", "numbered columns such as 'x1' and named"),
+    "mixed the other way": ("l.csv", "image,a_x,a_y,X2,Y2\n001,1,2,3,4\n", "'X2' and named ones such as 'a_x'"),
     "odd coordinates": ("l.csv", "image,x1,y1,x2\n001,1,2,3\n", "column x2 but no column y2"),
     "odd named coordinates": ("l.csv", "image,a_y\n001,1\n", "column a_y but no column a_x"),
     "same column": ("l.csv", "image,x1,y1,X1\n001,1,2,3\n", "line 1: the column 'x1' occurs more than once"),
@@ -285,7 +313,7 @@ BAD = {
     "same json name": ("l.json", '{"a": [1, 2], "a": [3, 4]}', "'a' is used more than once"),
     "same listed name": ("l.json", {"landmarks": [{"name": n, "x": 1, "y": 2} for n in "aa"]}, "'a' is used more"),
     "empty name": ("l.json", {"": [1, 2]}, "number 1 has no name"),
-    "no landmark": ("l.json", {}, "holds no landmark"),
+    "no landmark": ("l.json", {}, "there is no landmark"),
     "later version": ("l.json", {"schema": "one-shot-landmarks/result/3", "landmarks": []}, "schema .*result/3"),
     "other size": (
         "l.json",
@@ -304,7 +332,7 @@ BAD = {
     "markups no list": ("l.mrk.json", {"markups": 3}, "3 as markups where a list"),
     "no point list": ("l.mrk.json", {"markups": [{"type": "Line"}]}, "found 0 point lists .*'Line'"),
     "two point lists": ("l.mrk.json", {"markups": [{"type": "Fiducial"}] * 2}, "found 2 point lists"),
-    "no points": ("l.mrk.json", markups({}), "holds no landmark"),
+    "no points": ("l.mrk.json", markups({}), "there is no landmark"),
     "points no list": ("l.mrk.json", markups({}, controlPoints="x"), "as controlPoints where a list"),
     "point no object": ("l.mrk.json", markups({}, controlPoints=[3]), "control point 1 is 3"),
     "other system": ("l.mrk.json", markups({"a": (1, 2, 0)}, coordinateSystem="XYZ"), "coordinateSystem 'XYZ'"),

@@ -67,7 +67,7 @@ def test_groups_with_a_point_are_landmarks(tmp_path: Path) -> None:
         ([group("a", [1, 2, 3])], "two numbers were expected"),
         ([group(None, [1, 2])], "number 1 has no name"),
         ([group("a", [1, 2]), group("a", [3, 4])], "'a' is used more than once"),
-        ([group("nothing")], "holds no landmark"),
+        ([group("nothing")], "there is no landmark"),
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path: Path, groups: list[Dataset], message: str) -> None:

@@ -47,9 +47,7 @@ def test_a_file_for_each_in_any_order(images: list[Path], tmp_path: Path) -> Non
 def test_other_landmarks_are_refused(images: list[Path], tmp_path: Path) -> None:
     first = write(tmp_path / "first.csv", ("sella", 1, 2))
     second = write(tmp_path / "second.csv", ("nasion", 31, 41))
-    with pytest.raises(
-        LandmarkError, match=r"b\.png has the landmarks nasion, but the first template a\.png has sella"
-    ):
+    with pytest.raises(LandmarkError, match=r"b\.png has the landmarks nasion, but the template has sella"):
         read_template(images[:2], [first, second])
 
 

@@ -22,12 +22,12 @@ def test_points_become_float64_and_names_strings() -> None:
 @pytest.mark.parametrize(
     ("names", "points", "complaint"),
     [
-        ((), np.zeros((0, 2)), "at least one"),
+        ((), np.zeros((0, 2)), "there is no landmark"),
         (("a",), np.zeros(2), r"\(N, 2\)"),
         (("a",), np.zeros((1, 3)), r"\(N, 2\)"),
         (("a", "b"), np.zeros((1, 2)), "2 landmark names but 1 points"),
         (("a", " "), np.zeros((2, 2)), "number 2 has no name"),
-        (("a", "b", "a", "b"), np.zeros((4, 2)), "a, b"),
+        (("a", "b", "a", "b"), np.zeros((4, 2)), "'a' is used more than once"),
         (("a",), [[1.0, NAN]], "landmark a"),
         (("a", "b"), [[1.0, 2.0], [math.inf, 2.0]], "landmark b"),
     ],
@@ -61,5 +61,5 @@ def test_renaming_keeps_the_points_and_needs_one_name_for_each() -> None:
     np.testing.assert_array_equal(renamed.points, landmarks.points)
     with pytest.raises(LandmarkError, match="1 landmark names were given for 2"):
         landmarks.renamed(["sella"])
-    with pytest.raises(LandmarkError, match="unique"):
+    with pytest.raises(LandmarkError, match="more than once"):
         landmarks.renamed(["sella", "sella"])

@@ -116,7 +116,7 @@ class TestCephalograms:
         text.write_text("\n".join(whole.splitlines()[:12]))
         assert "12 lines x,y, expected 19" in refusal("isbi2015", source, output, capsys)
         text.write_text(whole.replace(whole.split(",")[0], "x", 1))
-        assert "coordinate 1" in refusal("isbi2015", source, output, capsys)
+        assert "landmark '1', x: found 'x'" in refusal("isbi2015", source, output, capsys)
         text.write_text(whole)
         layouts.save(source / "RawImage" / "TrainingData" / "001.bmp", 1, (100, 200))
         assert "100 x 200 pixels, expected 1935 x 2400" in refusal("isbi2015", source, output, capsys)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bundle.records.errors import LandmarkError
-from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet, name_problem
+from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet, names_problem
 
 #: The largest landmark file that is read, in bytes.
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -83,33 +83,37 @@ def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
     return text
 
 
-def parse_number(text: str, where: str) -> float:
-    """The number in one cell of a table.
+def parse_pair(cells: Sequence[str], where: str, name: str) -> list[float]:
+    """The two numbers in the cells of one landmark.
 
     Args:
-        text: the cell.
-        where: the place of the cell, with the file, for the message.
+        cells: x and y as text.
+        where: the file and the line, for the message.
+        name: the landmark, for the message.
 
     Returns:
-        The number; NaN where the cell is empty or says ``nan``.
+        The numbers; NaN where a cell is empty or says ``nan``.
 
     Raises:
-        LandmarkError: when the cell holds anything else, infinity included.
+        LandmarkError: when a cell holds anything else, infinity included.
     """
-    text = text.strip()
-    if not text or text.lower() == "nan":
-        return math.nan
-    if _NUMBER.fullmatch(text):
-        value = float(text)
-        if math.isfinite(value):
-            return _plausible(value, where)
-    elif not _INFINITE.fullmatch(text):
-        hint = "write the decimals after a point, not a comma" if "," in text else "correct it, or leave the cell empty"
-        raise LandmarkError(f"{where}: found {shown(text)} where a number of pixels was expected; {hint}.")
-    raise LandmarkError(
-        f"{where}: found the infinite number {shown(text)}, but a finite number of pixels was expected; correct it, or "
-        "leave the cell empty."
-    )
+    pair = []
+    for axis, cell in zip("xy", cells):
+        text = cell.strip()
+        value = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if text and text.lower() != "nan" and not abs(value) <= MAX_COORDINATE:
+            raise LandmarkError(f"{where}, landmark {shown(name)}, {axis}: found {_wrong_number(text, value)}.")
+        pair.append(value)
+    return pair
+
+
+def _wrong_number(text: str, value: float) -> str:
+    if math.isinf(value) or _INFINITE.fullmatch(text):
+        return f"the infinite number {shown(text)}, but a finite number of pixels was expected; correct it"
+    if math.isfinite(value):
+        return f"{value:g}, but at most {MAX_COORDINATE:g} was expected; correct it"
+    hint = "write the decimals after a point, not a comma" if "," in text else "correct it, or leave the cell empty"
+    return f"{shown(text)} where a number of pixels was expected; {hint}"
 
 
 def check_number(value: object, where: str) -> float:
@@ -160,18 +164,19 @@ def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]]
         The landmarks.
 
     Raises:
-        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, a name is empty or used twice, or
-            only one coordinate of a pair is given.
+        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, a name cannot be used, or only
+            one coordinate of a pair is given.
     """
     check_names(where, names)
-    for name, (x, y) in zip(names, points):
-        if math.isnan(x) != math.isnan(y):
-            lacking, given = ("x", "y") if math.isnan(x) else ("y", "x")
-            raise LandmarkError(
-                f"{where}: landmark {shown(name)} has {given} but no {lacking}; give both, or neither where it is "
-                "missing."
-            )
-    return LandmarkSet(tuple(names), np.asarray(points, dtype=np.float64).reshape(-1, 2))
+    array = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    given = ~np.isnan(array)
+    for place in map(int, np.flatnonzero(given[:, 0] != given[:, 1])):
+        here, lacking = ("x", "y") if given[place, 0] else ("y", "x")
+        raise LandmarkError(
+            f"{where}: landmark {shown(names[place])} has {here} but no {lacking}; give both, or neither where it is "
+            "missing."
+        )
+    return LandmarkSet(tuple(names), array)
 
 
 def check_names(where: str, names: Sequence[str]) -> None:
@@ -182,24 +187,13 @@ def check_names(where: str, names: Sequence[str]) -> None:
         names: the names.
 
     Raises:
-        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, or one is empty, used twice or
-            not safe to write (see :func:`bundle.records.landmarks.name_problem`).
+        LandmarkError: when there are more than :data:`MAX_LANDMARKS`, or see
+            :func:`bundle.records.landmarks.names_problem`.
     """
-    if not names:
-        raise LandmarkError(f"{where} holds no landmark: write at least one.")
     if len(names) > MAX_LANDMARKS:
         raise LandmarkError(
             f"{where} holds {len(names)} landmarks, more than the {MAX_LANDMARKS} that are read: check that it is a "
             "landmark file."
         )
-    seen: set[str] = set()
-    for number, name in enumerate(names, start=1):
-        if not name.strip():
-            raise LandmarkError(f"{where}: landmark number {number} has no name; give it one.")
-        if name in seen:
-            raise LandmarkError(
-                f"{where}: the landmark name {shown(name)} is used more than once; make the names differ."
-            )
-        if problem := name_problem(name):
-            raise LandmarkError(f"{where}: the landmark name {shown(name)} {problem}; choose a plain one.")
-        seen.add(name)
+    if problem := names_problem(tuple(names)):
+        raise LandmarkError(f"{where}: {problem}.")

@@ -14,7 +14,7 @@ from bundle.io.landmark_files.checks import (
     MAX_LANDMARKS,
     check_names,
     make_set,
-    parse_number,
+    parse_pair,
     read_text,
     shown,
 )
@@ -75,8 +75,7 @@ class WideTable:
         row = self.rows[image]
         where = f"{self.path}, line {row.line} (image {shown(image)})"
         points = [
-            [parse_number(row.cells[c], f"{where}, landmark {shown(name)}, {axis}") for axis, c in zip("xy", pair)]
-            for name, pair in zip(self.names, self.columns)
+            parse_pair((row.cells[x], row.cells[y]), where, name) for name, (x, y) in zip(self.names, self.columns)
         ]
         return make_set(where, self.names, points)
 
@@ -173,9 +172,7 @@ def _single(path: Path, header_row: _Row, lines: Iterator[_Row]) -> LandmarkSet:
             )
         first_line[name] = row.line
         names.append(name)
-        points.append(
-            [parse_number(row.cells[c], f"{where}, landmark {shown(name)}, {a}") for a, c in (("x", at_x), ("y", at_y))]
-        )
+        points.append(parse_pair((row.cells[at_x], row.cells[at_y]), where, name))
     return make_set(str(path), names, points)
 
 
@@ -207,29 +204,33 @@ def _wide(path: Path, header_row: _Row, lines: Iterator[_Row]) -> WideTable:
 
 def _landmark_columns(where: str, header: list[str]) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
     """The landmark names of a wide header and, for each, the columns of x and y."""
-    numbered = any(_NUMBERED.fullmatch(cell) for cell in header)
+    matches = [(_NUMBERED.fullmatch(cell), _NAMED.fullmatch(cell)) for cell in header]
+    numbered, named = next((m for m, _ in matches if m), None), next((m for _, m in matches if m), None)
+    if numbered and named:
+        raise LandmarkError(
+            f"{where}: found numbered columns such as {shown(numbered.string)} and named ones such as "
+            f"{shown(named.string)}, but one kind was expected; rename the columns that are no landmarks, or all of a "
+            "kind."
+        )
+    column_of = "{axis}{name}" if numbered else "{name}_{axis}"
     found: dict[str, dict[str, int]] = {}
     known = ["image" for cell in header if cell.lower() == "image"]
-    for column, cell in enumerate(header):
-        match = _NUMBERED.fullmatch(cell) if numbered else _NAMED.fullmatch(cell)
-        if match is None:
-            continue
-        axis, name = match.groups() if numbered else match.groups()[::-1]
-        found.setdefault(name, {})[axis.lower()] = column
-        known.append(f"{axis.lower()}{name}" if numbered else f"{name}_{axis.lower()}")
+    for column, match in enumerate(by_number or by_name for by_number, by_name in matches):
+        if match is not None:
+            axis, name = match.groups() if numbered else match.groups()[::-1]
+            found.setdefault(name, {})[axis.lower()] = column
+            known.append(column_of.format(axis=axis.lower(), name=name))
     _check_columns(where, known)
     if not found:
         raise LandmarkError(f"{where}: found the column image but no landmark columns; {_EXPECTED}.")
     for name, axes in found.items():
         if len(axes) == 1:
-            there = next(iter(axes))
-            lacking = "y" if there == "x" else "x"
-            column_of = "{axis}{name}" if numbered else "{name}_{axis}"
+            there, lacking = ("x", "y") if "x" in axes else ("y", "x")
             raise LandmarkError(
                 f"{where}: found the column {column_of.format(axis=there, name=name)} but no column "
                 f"{column_of.format(axis=lacking, name=name)}; every landmark needs a column of x and one of y."
             )
-    check_names(f"{where}", list(found))
+    check_names(where, list(found))
     return tuple(found), tuple((axes["x"], axes["y"]) for axes in found.values())
 
 

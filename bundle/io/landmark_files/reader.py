@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bundle.io.landmark_files.csv_file import WideTable, read_csv
 from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
-from bundle.io.landmark_files.rows import match_row, no_row
+from bundle.io.landmark_files.rows import RowIndex
 from bundle.io.landmark_files.slicer_file import landmarks_from_markups
 from bundle.io.landmark_files.structured_report_file import landmarks_from_report
 from bundle.records.errors import LandmarkError
@@ -23,7 +23,7 @@ def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = N
     Args:
         path: the file: 3D Slicer's point list (``.mrk.json``), CSV of one image or of many, JSON, or a DICOM Structured
             Report (``.dcm``); docs/formats.md shows each. Out of a CSV of many images comes the row of this image
-            (see :func:`bundle.io.landmark_files.match_row`).
+            (see :func:`bundle.io.landmark_files.RowIndex`).
         image: the image that the landmarks belong to: its path chooses the row, its geometry turns the millimetres of
             3D Slicer to pixels.
         image_id: the image's id within its run; its file name without the ending where not given.
@@ -40,12 +40,13 @@ def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = N
         content = read_csv(path)
         if isinstance(content, LandmarkSet):
             return content
+        index = RowIndex(content.rows)
         try:
-            row = match_row(content.rows, image.path, image_id)
+            row = index.find(image.path, image_id)
         except LandmarkError as error:
             raise LandmarkError(f"{path}: {error}") from None
         if row is None:
-            raise no_row(content.rows, image.path, str(path))
+            raise index.lacking(image.path, str(path))
         return content.landmarks(row)
     if _suffix(path) == ".dcm":
         return landmarks_from_report(path, image.path)
@@ -70,7 +71,7 @@ def read_landmark_table(path: Path | str) -> dict[str, LandmarkSet]:
 
     Returns:
         The landmarks by image name as written in the table, in its order; for a folder by file name without the
-        ending, in alphabetical order. :func:`bundle.io.landmark_files.lookup` finds the row of an image.
+        ending, in alphabetical order. :class:`RowIndex` finds the row of an image.
 
     Raises:
         LandmarkError: when a file cannot be used; the message names the file, the place, and what to do.

@@ -2,101 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from pathlib import Path, PurePosixPath
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
 
-from bundle.io.formats import image_suffix
 from bundle.io.landmark_files.checks import shown
+from bundle.io.names import file_stem, name_parts, safe_image_id
 from bundle.records.errors import LandmarkError
-from bundle.records.landmarks import LandmarkSet
+from bundle.records.names import composed, folded, grouped
 
 
-def _parts(name: str) -> tuple[str, ...]:
-    """The folders and the name of a path as written on any system."""
-    return PurePosixPath(name.strip().replace("\\", "/")).parts
+class RowIndex:
+    """The image names of a table, or of an annotation file, looked up by image.
 
-
-def file_stem(name: str) -> str:
-    """The file name without its folders and without the ending of an image file; other dots stay."""
-    last = (_parts(name) or ("",))[-1]
-    return last[: len(last) - len(image_suffix(last))]
-
-
-def match_row(rows: Collection[str], image_path: Path | str, image_id: str | None = None) -> str | None:
-    """The row that belongs to an image.
-
-    The first rule that finds a row counts: the row is the image's id; the row is the end of the image's path, its file
-    name at least, and the longest such row; the row without folders and without the ending of an image file is the
-    image's file name without its ending. An id other than the file name without its ending says that the run has other
-    images of that name: then a row has to be the id, or to name the folder.
+    Names are compared as :func:`bundle.records.names.folded` does, folders by any system's separators, the ending of an
+    image file counts only between files of one name.
 
     Args:
-        rows: the image names of a table, as written there.
-        image_path: the image file.
-        image_id: the image's id within its run; its file name without the ending where not given.
-
-    Returns:
-        The row as written, or None where none belongs to the image.
-
-    Raises:
-        LandmarkError: when the last rule finds several rows, or a row does not say which image of the run it means.
+        rows: the names as written there.
     """
-    image_name = str(image_path)
-    image_parts = _parts(image_name)
-    stem = file_stem(image_name)
-    image_id = stem if image_id is None else image_id
-    if image_id in rows:
-        return image_id
-    same_stem = [row for row in rows if file_stem(row) == stem]
-    ends = [row for row in same_stem if image_parts[-len(_parts(row)) :] == _parts(row)]
-    if image_id != stem:
-        ends = [row for row in ends if len(_parts(row)) > 1]
-        bare = [row for row in same_stem if len(_parts(row)) == 1]
-        if bare and not ends:
-            raise LandmarkError(
-                f"the row {shown(bare[0])} does not say which of the images of that name it belongs to, {image_name} "
-                f"or another: name the row {shown(image_id)} or by the path of the image."
-            )
-        same_stem = []
-    if ends:
-        return max(ends, key=lambda row: len(_parts(row)))
-    if len(same_stem) > 1:
-        raise LandmarkError(
-            f"the image {image_name} could belong to the rows {_some(same_stem)}: write the image's file name "
-            "with its ending into the right row."
+
+    def __init__(self, rows: Iterable[str]) -> None:
+        self.rows = list(rows)
+        self._whole = grouped(self.rows)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for row in self.rows:
+            self._by_stem[folded(file_stem(row))].append(row)
+
+    def find(self, image_path: Path | str, image_id: str | None = None) -> str | None:
+        """The row that belongs to an image.
+
+        The first rule that finds a row counts: the row is the image's id; the row is the end of the image's path, its
+        file name at least, and the longest such row; the row without folders and without the ending of an image file is
+        the image's file name without its ending. An id other than the file name without its ending says that the run
+        has other images of that name: then a row has to be the id, or to name the folder.
+
+        Args:
+            image_path: the image file.
+            image_id: the image's id within its run; its file name without the ending where not given.
+
+        Returns:
+            The row as written, or None where none belongs to the image.
+
+        Raises:
+            LandmarkError: when several rows fit equally well, or one does not say which image of the run it means.
+        """
+        image_name = str(image_path)
+        parts, stem = name_parts(image_name), file_stem(image_name)
+        image_id = stem if image_id is None else image_id
+        if whole := self._whole.get(folded(image_id)):
+            return _only(whole, image_id, image_name)
+        same_stem = self._by_stem.get(folded(stem), [])
+        ends = [row for row in same_stem if _same_path(name_parts(row), parts[-len(name_parts(row)) :])]
+        if image_id not in (stem, safe_image_id(stem)):
+            bare = [row for row in same_stem if len(name_parts(row)) == 1]
+            ends = [row for row in ends if row not in bare]
+            if bare and not ends:
+                raise LandmarkError(
+                    f"the row {shown(bare[0])} does not say which of the images of that name it belongs to, "
+                    f"{image_name} or another: name the row {shown(image_id)} or by the path of the image."
+                )
+            same_stem = []
+        longest = max((len(name_parts(row)) for row in ends), default=0)
+        fitting = [row for row in ends if len(name_parts(row)) == longest] or same_stem
+        return _only(fitting, "/".join(parts[-longest:]), image_name) if fitting else None
+
+    def lacking(self, image_path: Path | str, where: str) -> LandmarkError:
+        """The error that an image has no row; it names a few of the rows there are."""
+        return LandmarkError(
+            f"{where} has no row for the image {Path(image_path).name}; its rows are {_some(self.rows)}: add one, "
+            "named by the image's file name, or choose another table."
         )
-    return same_stem[0] if same_stem else None
 
 
-def lookup(table: Mapping[str, LandmarkSet], image_path: Path | str, image_id: str | None = None) -> LandmarkSet:
-    """The landmarks of one image out of a table (see :func:`match_row` for the rule).
-
-    Args:
-        table: what :func:`bundle.io.landmark_files.read_landmark_table` returned.
-        image_path: the image file.
-        image_id: the image's id within its run; its file name without the ending where not given.
-
-    Returns:
-        The landmarks of that image.
-
-    Raises:
-        LandmarkError: when no row, or more than one, belongs to the image.
-    """
-    row = match_row(table, image_path, image_id)
-    if row is None:
-        raise no_row(table, image_path, "the landmark table")
-    return table[row]
+def _same_path(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return [folded(part) for part in one] == [folded(part) for part in other]
 
 
-def no_row(rows: Collection[str], image_path: Path | str, where: str) -> LandmarkError:
-    """The error that an image has no row; it names a few of the rows there are."""
-    return LandmarkError(
-        f"{where} has no row for the image {Path(image_path).name}; its rows are {_some(rows)}: add one, named by the "
-        "image's file name, or choose another table."
-    )
+def _only(rows: list[str], wanted: str, image_name: str) -> str:
+    """The one of some rows that fit; of several, the one that is written as wanted."""
+    exact = [row for row in rows if "/".join(name_parts(row)) == composed(wanted)] if len(rows) > 1 else rows
+    if len(exact) != 1:
+        raise LandmarkError(
+            f"the image {image_name} could belong to the rows {_some(rows)}: write the image's file name with its "
+            "ending into the right row, and leave only one such row."
+        )
+    return exact[0]
 
 
-def _some(rows: Collection[str], limit: int = 4) -> str:
+def _some(rows: list[str], limit: int = 4) -> str:
     """The first few of the rows, for a message."""
-    first = ", ".join(shown(row) for row in list(rows)[:limit])
+    first = ", ".join(shown(row) for row in rows[:limit])
     return f"{first} and {len(rows) - limit} more" if len(rows) > limit else first

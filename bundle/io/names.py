@@ -1,9 +1,13 @@
-"""Names that can serve as file names on every system, as close to a given text as can be."""
+"""Names of files as they are written on any system, and names that can serve as file names on every system."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import PurePosixPath
+
+from bundle.io.formats import image_suffix
+from bundle.records.names import composed
 
 #: The longest image id, in bytes of UTF-8: file systems take names of 255, and an ending follows.
 MAX_ID_BYTES = 200
@@ -12,11 +16,22 @@ _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
 
 
+def name_parts(name: str) -> tuple[str, ...]:
+    """The folders and the name of a path as written on any system, whichever way its slashes lean."""
+    return PurePosixPath(composed(name).strip().replace("\\", "/")).parts
+
+
+def file_stem(name: str) -> str:
+    """The file name without its folders and without the ending of an image file; other dots stay."""
+    last = (name_parts(name) or ("",))[-1]
+    return last[: len(last) - len(image_suffix(last))]
+
+
 def safe_image_id(text: str) -> str:
     """A string that can serve as image id, hence as file name on every system, as close to ``text`` as can be.
 
-    Separators of folders, control characters and what some system forbids become ``_``. Two texts can give the same
-    id: who makes ids has to tell them apart.
+    Separators of folders, control characters and what some system forbids become ``_``, and accents are composed. Two
+    texts can give the same id: who makes ids has to tell them apart.
 
     Args:
         text: any text, such as a file name without its ending.
@@ -24,7 +39,7 @@ def safe_image_id(text: str) -> str:
     Returns:
         The id; ``text`` itself where it is safe already.
     """
-    cleaned = _UNSAFE.sub("_", text).strip(" ")
+    cleaned = _UNSAFE.sub("_", composed(text)).strip(" ")
     cleaned = cleaned.encode("utf-8")[:MAX_ID_BYTES].decode("utf-8", "ignore").rstrip(" .")
     if not cleaned or _RESERVED.fullmatch(cleaned):
         cleaned = f"_{cleaned}"
