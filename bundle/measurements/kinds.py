@@ -1,12 +1,14 @@
-"""The kinds of measurements: what each takes, and how it follows from the points."""
+"""The kinds of measurements: what each takes in a file of definitions, and how it follows from the points."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from bundle.measurements.quantity import (
     Quantity,
@@ -19,33 +21,115 @@ from bundle.measurements.quantity import (
     turn,
     weighted_sum,
 )
+from bundle.records.validation import Items, Pair, Validated
 
 #: What a value is, with its unit by UCUM.
 UNITS = {"length": "mm", "angle": "deg", "number": "1"}
 
-Line = tuple[int, int]
+
+class KnownLandmarks(Protocol):
+    """The context of validation: the landmarks by what a file may call them."""
+
+    def index(self, reference: object) -> int:
+        """The landmark, 0-based in the template's order, that a name or a number means.
+
+        Raises:
+            ValueError: saying what was expected.
+        """
 
 
-class Kind(Protocol):
-    """One kind of measurement.
+def _index(reference: object, info: ValidationInfo[KnownLandmarks]) -> int:
+    return info.context.index(reference)
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("printable characters")
+    return text
+
+
+def _two(landmarks: tuple[int, int]) -> tuple[int, int]:
+    if landmarks[0] == landmarks[1]:
+        raise ValueError("two different landmarks")
+    return landmarks
+
+
+def _ordered(ends: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    low, high = ends
+    if low is not None and high is not None and low > high:
+        raise ValueError("the lower end first")
+    return ends
+
+
+# Types with a name have one place in the JSON Schema.
+Landmark = TypeAliasType(
+    "Landmark",
+    Annotated[
+        int,
+        BeforeValidator(_index),
+        WithJsonSchema({"oneOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}),
+    ],
+)
+Line = TypeAliasType("Line", Annotated[Pair[Landmark], AfterValidator(_two)])
+Range = TypeAliasType("Range", Annotated[Pair[float | None], AfterValidator(_ordered)])
+Text = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+
+
+class Category(Validated):
+    """One class of values.
 
     Attributes:
-        dimension: ``"length"``, ``"angle"`` or ``"number"``.
+        label: its name.
+        low: the lowest value, itself included; None for no end.
+        high: the highest value, itself included; None for no end.
     """
 
-    @property
-    def dimension(self) -> str:
-        """What the value is."""
+    label: Text
+    low: float | None = Field(None, alias="from")
+    high: float | None = Field(None, alias="to")
+
+    def holds(self, value: float) -> bool:
+        """Whether a value belongs to it."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+class Measurement(Validated):
+    """One measurement as the file defines it, with landmarks as indices.
+
+    Attributes:
+        name: short name, unique in the file.
+        title: name in words; empty where it has none.
+        unit: only checked: the unit follows from the kind.
+        normal_range: the lowest and the highest normal value, None for an open end; None where there is none.
+        classes: the first that holds a value counts.
+        decimals: how many decimals people are shown; None for three of a number without unit, else one.
+        hidden: whether it is computed for other measurements only, and not reported.
+        dimension: what the value is, one of :data:`UNITS`; None for that of its parts.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"\S"), AfterValidator(_printable)]
+    title: Text = ""
+    unit: Literal["mm", "deg", "1"] | None = None
+    normal_range: Range | None = None
+    classes: Items[Category] = ()
+    decimals: Annotated[int, Field(ge=0, le=6)] | None = None
+    hidden: bool = False
+    dimension: ClassVar[str | None]
 
     def landmarks(self) -> tuple[int, ...]:
-        """The landmarks that it looks at itself, 0-based."""
+        """The landmarks that it looks at itself: the integers among the fields of its kind."""
+        own = [getattr(self, field) for field in type(self).model_fields if field not in Measurement.model_fields]
+        return tuple(_integers(own))
 
     def parts(self) -> tuple[str, ...]:
         """The measurements that it is computed from."""
+        return ()
 
-    def segments(self) -> tuple[Line, ...]:
+    def segments(self) -> tuple[tuple[int, int], ...]:
         """Lines that show what is measured."""
+        return ()
 
+    @abstractmethod
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
         """The value from points (N, 2), ``(x, y)`` in one unit along both axes, and the values of other measurements.
 
@@ -54,8 +138,7 @@ class Kind(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Distance:
+class Distance(Measurement):
     """Distance between two landmarks.
 
     Attributes:
@@ -64,32 +147,24 @@ class Distance:
             second leads in the line's direction, else as negative; None for a distance without sign.
     """
 
+    kind: Literal["distance"]
     points: Line
     signed_along: Line | None = None
-    dimension: ClassVar[str] = "length"
+    dimension = "length"
 
-    def landmarks(self) -> tuple[int, ...]:
-        """See :class:`Kind`."""
-        return (*self.points, *(self.signed_along or ()))
-
-    def parts(self) -> tuple[str, ...]:
-        """See :class:`Kind`."""
-        return ()
-
-    def segments(self) -> tuple[Line, ...]:
-        """See :class:`Kind`."""
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """From one landmark to the other."""
         return (self.points,)
 
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """See :class:`Kind`."""
+        """The distance in the unit of the points."""
         length = distance(points, *self.points)
         if self.signed_along is None:
             return length
         return signed(length, _sign(projection(points, self.points, self.signed_along)))
 
 
-@dataclass(frozen=True)
-class Angle:
+class Angle(Measurement):
     """Angle at a vertex between the lines to two landmarks, 0 to 180 degrees.
 
     Attributes:
@@ -97,29 +172,21 @@ class Angle:
         arms: the two landmarks that its arms lead to.
     """
 
-    vertex: int
+    kind: Literal["angle"]
+    vertex: Landmark
     arms: Line
-    dimension: ClassVar[str] = "angle"
+    dimension = "angle"
 
-    def landmarks(self) -> tuple[int, ...]:
-        """See :class:`Kind`."""
-        return (self.arms[0], self.vertex, self.arms[1])
-
-    def parts(self) -> tuple[str, ...]:
-        """See :class:`Kind`."""
-        return ()
-
-    def segments(self) -> tuple[Line, ...]:
-        """See :class:`Kind`."""
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """The two arms."""
         return ((self.vertex, self.arms[0]), (self.vertex, self.arms[1]))
 
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """See :class:`Kind`."""
-        return magnitude(turn(points, (self.vertex, self.arms[0]), (self.vertex, self.arms[1])))
+        """The angle in degrees."""
+        return magnitude(turn(points, *self.segments()))
 
 
-@dataclass(frozen=True)
-class LineAngle:
+class LineAngle(Measurement):
     """Angle between two directed lines.
 
     Attributes:
@@ -128,33 +195,24 @@ class LineAngle:
             away from the first one to that side, else as negative, -180 to 180 degrees; None for 0 to 180 degrees.
     """
 
-    lines: tuple[Line, Line]
-    positive_towards: int | None = None
-    dimension: ClassVar[str] = "angle"
+    kind: Literal["angle_between_lines"]
+    lines: Pair[Line]
+    positive_towards: Landmark | None = None
+    dimension = "angle"
 
-    def landmarks(self) -> tuple[int, ...]:
-        """See :class:`Kind`."""
-        side = () if self.positive_towards is None else (self.positive_towards,)
-        return (*self.lines[0], *self.lines[1], *side)
-
-    def parts(self) -> tuple[str, ...]:
-        """See :class:`Kind`."""
-        return ()
-
-    def segments(self) -> tuple[Line, ...]:
-        """See :class:`Kind`."""
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """The two lines."""
         return self.lines
 
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """See :class:`Kind`."""
+        """The angle in degrees."""
         angle = turn(points, *self.lines)
         if self.positive_towards is None:
             return magnitude(angle)
         return signed(angle, _sign(height(points, self.positive_towards, self.lines[0])))
 
 
-@dataclass(frozen=True)
-class Perpendicular:
+class Perpendicular(Measurement):
     """Perpendicular distance of a landmark from a line.
 
     Attributes:
@@ -164,34 +222,25 @@ class Perpendicular:
             None for a distance without sign.
     """
 
-    point: int
+    kind: Literal["perpendicular"]
+    point: Landmark
     line: Line
-    positive_towards: int | None = None
-    dimension: ClassVar[str] = "length"
+    positive_towards: Landmark | None = None
+    dimension = "length"
 
-    def landmarks(self) -> tuple[int, ...]:
-        """See :class:`Kind`."""
-        side = () if self.positive_towards is None else (self.positive_towards,)
-        return (self.point, *self.line, *side)
-
-    def parts(self) -> tuple[str, ...]:
-        """See :class:`Kind`."""
-        return ()
-
-    def segments(self) -> tuple[Line, ...]:
-        """See :class:`Kind`."""
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """The line."""
         return (self.line,)
 
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """See :class:`Kind`."""
+        """The distance in the unit of the points."""
         found = height(points, self.point, self.line)
         if self.positive_towards is None:
             return magnitude(found)
         return signed(found, _sign(height(points, self.positive_towards, self.line)))
 
 
-@dataclass(frozen=True)
-class Projection:
+class Projection(Measurement):
     """Distance between the feet of two landmarks on a line, positive from the first to the second in its direction.
 
     Attributes:
@@ -199,87 +248,71 @@ class Projection:
         line: the directed line.
     """
 
+    kind: Literal["projection"]
     points: Line
     line: Line
-    dimension: ClassVar[str] = "length"
+    dimension = "length"
 
-    def landmarks(self) -> tuple[int, ...]:
-        """See :class:`Kind`."""
-        return (*self.points, *self.line)
-
-    def parts(self) -> tuple[str, ...]:
-        """See :class:`Kind`."""
-        return ()
-
-    def segments(self) -> tuple[Line, ...]:
-        """See :class:`Kind`."""
+    def segments(self) -> tuple[tuple[int, int], ...]:
+        """The line."""
         return (self.line,)
 
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """See :class:`Kind`."""
+        """The distance in the unit of the points."""
         return projection(points, self.points, self.line)
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """One measurement divided by another.
+class Ratio(Measurement):
+    """One measurement divided by another of the same dimension, both by name."""
 
-    Attributes:
-        numerator: name of a measurement.
-        denominator: name of a measurement of the same dimension.
-    """
-
+    kind: Literal["ratio"]
     numerator: str
     denominator: str
-    dimension: ClassVar[str] = "number"
-
-    def landmarks(self) -> tuple[int, ...]:
-        """See :class:`Kind`."""
-        return ()
+    dimension = "number"
 
     def parts(self) -> tuple[str, ...]:
-        """See :class:`Kind`."""
+        """Numerator and denominator."""
         return (self.numerator, self.denominator)
 
-    def segments(self) -> tuple[Line, ...]:
-        """See :class:`Kind`."""
-        return ()
-
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """See :class:`Kind`."""
+        """The pure number."""
         return ratio(part(self.numerator), part(self.denominator))
 
 
-@dataclass(frozen=True)
-class Sum:
+class Sum(Measurement):
     """Sum of other measurements of one dimension, each times a factor, and of a constant.
 
     Attributes:
         terms: factors by the names of measurements.
-        dimension: that of its terms.
         constant: what is added, in the unit of the terms.
     """
 
-    terms: Mapping[str, float]
-    dimension: str
+    kind: Literal["sum"]
+    terms: Annotated[dict[str, float], Field(min_length=1)]
     constant: float = 0.0
-
-    def landmarks(self) -> tuple[int, ...]:
-        """See :class:`Kind`."""
-        return ()
+    dimension = None
 
     def parts(self) -> tuple[str, ...]:
-        """See :class:`Kind`."""
+        """The terms."""
         return tuple(self.terms)
 
-    def segments(self) -> tuple[Line, ...]:
-        """See :class:`Kind`."""
-        return ()
-
     def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """See :class:`Kind`."""
+        """The sum in the unit of the terms."""
         return weighted_sum([(factor, part(name)) for name, factor in self.terms.items()], self.constant)
+
+
+AnyKind = Annotated[
+    Distance | Angle | LineAngle | Perpendicular | Projection | Ratio | Sum, Field(discriminator="kind")
+]
 
 
 def _sign(quantity: Quantity) -> float:
     return -1.0 if quantity.value < 0 else 1.0
+
+
+def _integers(values: Any) -> Iterator[int]:
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _integers(value)
+        elif isinstance(value, int):
+            yield value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from bundle.measurements.kinds import UNITS, Kind
+from bundle.measurements.kinds import UNITS, Measurement
 from bundle.measurements.quantity import Quantity, Unmeasurable
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
@@ -18,46 +19,9 @@ from bundle.records.prediction import LandmarkPrediction
 DEVIATION_OF_MEAN_DISTANCE = math.sqrt(2 / math.pi)
 
 
-@dataclass(frozen=True)
-class Category:
-    """One class of values.
-
-    Attributes:
-        label: its name.
-        low: the lowest value, itself included; None for no end.
-        high: the highest value, itself included; None for no end.
-    """
-
-    label: str
-    low: float | None
-    high: float | None
-
-    def holds(self, value: float) -> bool:
-        """Whether a value belongs to it."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
-
-
-@dataclass(frozen=True)
-class Definition:
-    """One measurement as the file defines it.
-
-    Attributes:
-        name: short name, unique in the file.
-        title: name in words.
-        kind: what is measured, with landmarks as indices.
-        normal_range: the lowest and the highest normal value, None for an open end; None where there is none.
-        categories: classes; the first that holds a value counts.
-        decimals: how many decimals people are shown.
-        hidden: whether it is computed for other measurements only, and not reported.
-    """
-
-    name: str
-    title: str
-    kind: Kind
-    normal_range: tuple[float | None, float | None] | None
-    categories: tuple[Category, ...]
-    decimals: int
-    hidden: bool
+def dimension(measurement: Measurement, by_name: Mapping[str, Measurement]) -> str:
+    """What a measurement's value is, one of :data:`UNITS`, given all measurements by name."""
+    return measurement.dimension or dimension(by_name[measurement.parts()[0]], by_name)
 
 
 @dataclass(frozen=True)
@@ -74,14 +38,18 @@ class MeasurementPlan:
 
     title: str
     source: str
-    definitions: tuple[Definition, ...]
+    definitions: tuple[Measurement, ...]
     names: tuple[str, ...]
     digest: str
 
     @property
-    def reported(self) -> tuple[Definition, ...]:
+    def reported(self) -> tuple[Measurement, ...]:
         """The definitions that are not hidden."""
         return tuple(definition for definition in self.definitions if not definition.hidden)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Measurement]:
+        return {definition.name: definition for definition in self.definitions}
 
     def measure(self, prediction: LandmarkPrediction) -> tuple[MeasuredValue, ...]:
         """Measure one image.
@@ -97,14 +65,13 @@ class MeasurementPlan:
             that says why, where a landmark is missing, the spacing is unknown, or the points do not allow it.
         """
         points, deviations = self._geometry(prediction.points, prediction.expected_error, prediction.spacing)
-        by_name = {definition.name: definition for definition in self.definitions}
         found: dict[str, Quantity | Unmeasurable] = {}
 
         def part(name: str) -> Quantity:
             if name not in found:
                 try:
-                    self._require_landmarks(by_name[name].kind, points)
-                    found[name] = by_name[name].kind.evaluate(points, part)
+                    self._require_landmarks(self._by_name[name], points)
+                    found[name] = self._by_name[name].evaluate(points, part)
                 except Unmeasurable as reason:
                     found[name] = reason
             outcome = found[name]
@@ -118,7 +85,7 @@ class MeasurementPlan:
                 quantity, note = part(definition.name), None
             except Unmeasurable as reason:
                 quantity, note = None, str(reason)
-            if note is None and definition.kind.dimension == "length" and prediction.spacing is None:
+            if note is None and dimension(definition, self._by_name) == "length" and prediction.spacing is None:
                 note = "the pixel spacing is unknown"
             values.append(self._value(definition, None if note else quantity, deviations, note))
         return tuple(values)
@@ -132,35 +99,34 @@ class MeasurementPlan:
         deviation = np.asarray(expected_error, dtype=np.float64)[:, None] * DEVIATION_OF_MEAN_DISTANCE
         return np.asarray(points, dtype=np.float64) * step, deviation * step
 
-    def _require_landmarks(self, kind: Kind, points: np.ndarray) -> None:
-        for index in kind.landmarks():
+    def _require_landmarks(self, measurement: Measurement, points: np.ndarray) -> None:
+        for index in measurement.landmarks():
             if not np.isfinite(points[index]).all():
                 raise Unmeasurable(f"landmark {self.names[index]} is missing")
 
     def _value(
-        self, definition: Definition, quantity: Quantity | None, deviations: np.ndarray, note: str | None
+        self, definition: Measurement, quantity: Quantity | None, deviations: np.ndarray, note: str | None
     ) -> MeasuredValue:
+        kind = dimension(definition, self._by_name)
         value = uncertainty = math.nan
         held: list[str] = []
         if quantity is not None:
             value, uncertainty = quantity.value, quantity.standard_deviation(deviations)
-            held = [category.label for category in definition.categories if category.holds(value)]
+            held = [category.label for category in definition.classes if category.holds(value)]
         return MeasuredValue(
             name=definition.name,
-            title=definition.title,
-            unit=UNITS[definition.kind.dimension],
+            title=definition.title or definition.name,
+            unit=UNITS[kind],
             value=value,
             uncertainty=uncertainty,
             normal_range=definition.normal_range,
             category=held[0] if held else None,
             note=note,
             segments=self._segments(definition),
-            decimals=definition.decimals,
+            decimals=(3 if kind == "number" else 1) if definition.decimals is None else definition.decimals,
         )
 
-    def _segments(self, definition: Definition) -> tuple[tuple[int, int], ...]:
+    def _segments(self, definition: Measurement) -> tuple[tuple[int, int], ...]:
         """The lines of a measurement, or else of those that it is computed from."""
-        by_name = {one.name: one for one in self.definitions}
-        own = definition.kind.segments()
-        below = [segment for name in definition.kind.parts() for segment in self._segments(by_name[name])]
-        return tuple(dict.fromkeys((*own, *below)))
+        below = [segment for name in definition.parts() for segment in self._segments(self._by_name[name])]
+        return tuple(dict.fromkeys((*definition.segments(), *below)))

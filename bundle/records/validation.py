@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Strict, ValidationError, model_validator
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bundle.records.errors import BundleError, ConfigError
@@ -79,6 +80,17 @@ def validate(
         raise error(_sentence(invalid.errors(include_url=False), values, where)) from None
 
 
+class _WithoutTitles(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema(model: type[Validated]) -> dict[str, Any]:
+    """The JSON Schema of a model, as docs/schema publishes it (tools/write_schemas.py)."""
+    schema = model.model_json_schema(schema_generator=_WithoutTitles)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+
+
 def parse_json(text: str, where: str, error: type[BundleError]) -> Any:
     """The value that a JSON text holds; no key may stand twice in an object.
 
@@ -127,6 +139,8 @@ def _sentence(errors: list[ErrorDetails], values: object, where: str) -> str:
     if first["type"] == "unknown_key":
         near = f" (did you mean {context['near'][0]}?)" if context["near"] else ""
         return f"{place} has no key {shown(context['key'])}{near}; known are {', '.join(context['known'])}."
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        return f"{place} is {shown(first['input'])}, expected more items."
     if first["type"] in ("missing", "union_tag_not_found"):
         return f"{place} is missing: add it."
     if first["type"] == "union_tag_invalid":
@@ -152,11 +166,11 @@ def _place(error: ErrorDetails, values: object, where: str) -> str:
     for step in error["loc"]:
         if isinstance(values, Mapping) and step in values:
             values, path = values[step], f"{path}.{step}"
-        elif isinstance(values, list | tuple) and isinstance(step, int):
+        elif isinstance(values, list | tuple) and isinstance(step, int) and step < len(values):
             values = values[step]
             name = values.get("name") if isinstance(values, Mapping) else None
             path += f"[{shown(name) if isinstance(name, str) else step}]"
-    if error["type"] == "missing":
+    if error["type"] == "missing" and isinstance(error["loc"][-1], str):
         path += f".{error['loc'][-1]}"
     if error["type"].startswith("union_tag"):
         path += f".{error['ctx']['discriminator'].strip(chr(39))}"

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 from bundle.measurements import MeasurementPlan, read_measurements
-from bundle.measurements.definition_file import SCHEMA
+from bundle.measurements.definition_file import MeasurementFile
 from bundle.measurements.plan import DEVIATION_OF_MEAN_DISTANCE
 from bundle.records.errors import ConfigError
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps
+from bundle.records.validation import json_schema
 
+SCHEMA = "one-shot-landmarks/measurements/1"
 ROOT = Path(__file__).parents[2]
 REAL = Path(os.environ.get("OSL_REAL_DATA", ""))
 NAMES = ("a", "b", "c", "d")
@@ -220,37 +222,52 @@ def test_classes_and_normal_range(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[dict[str, Any] | str, str]] = {
     "no json": ("{", "line 1"),
-    "a list": ("[]", "at the top"),
+    "a list": ("[]", "expected an object of names and values"),
     "bytes": ("\udcff", "no UTF-8"),
     "twice": ('{"schema": 1, "schema": 2}', "'schema' is used more than once"),
-    "schema": ({"schema": "x", "measurements": []}, "found the schema 'x'"),
+    "schema": ({"schema": "x", "measurements": []}, "schema is 'x'"),
     "nothing": ({"schema": SCHEMA}, "measurements is missing"),
-    "unknown key": ({"schema": SCHEMA, "measurements": [], "formula": "a+b"}, "'formula' is not known"),
-    "empty": ({"schema": SCHEMA, "measurements": []}, "a list of 1 to 1000"),
-    "count": ({"schema": SCHEMA, "landmark_count": 19, "measurements": []}, "for 19 landmarks"),
-    "short name": ({"schema": SCHEMA, "landmarks": {"S": 9}, "measurements": []}, "no landmark number 9"),
-    "taken name": ({"schema": SCHEMA, "landmarks": {"a": 1}, "measurements": []}, "another landmark of this name"),
+    "unknown key": ({"schema": SCHEMA, "measurements": [], "formula": "a+b"}, "has no key 'formula'"),
+    "empty": ({"schema": SCHEMA, "measurements": []}, "at least 1 item"),
+    "count": ({"schema": SCHEMA, "landmark_count": 19, "measurements": []}, "landmark_count is 19, expected 4"),
+    "short name": (
+        {"schema": SCHEMA, "landmarks": {"S": 9}, "measurements": []},
+        "landmarks.S is 9, expected a landmark of the template",
+    ),
+    "taken name": (
+        {"schema": SCHEMA, "landmarks": {"a": 1}, "measurements": []},
+        "expected 'a' to mean the template's landmark",
+    ),
 }
 BAD_ENTRIES: dict[str, tuple[dict[str, Any], str]] = {
-    "kind": ({"kind": "eval"}, "found the kind 'eval'"),
+    "kind": ({"kind": "eval"}, r"\['m0'\]\.kind is 'eval', expected one of 'distance'"),
     "missing": ({"kind": "angle", "vertex": "a"}, "arms is missing"),
-    "foreign": ({"kind": "distance", "points": ["a", "b"], "vertex": "c"}, "'vertex' is not known"),
-    "landmark": ({"kind": "distance", "points": ["a", "nose"]}, "found the landmark 'nose'"),
-    "number": ({"kind": "distance", "points": ["a", -1]}, "no landmark number -1"),
-    "truth": ({"kind": "distance", "points": ["a", True]}, "found the landmark True"),
-    "same": ({"kind": "distance", "points": ["a", 0]}, "names one landmark twice"),
-    "three": ({"kind": "distance", "points": ["a", "b", "c"]}, "two landmarks were expected"),
-    "lines": ({"kind": "angle_between_lines", "lines": [["a", "b"]]}, "two pairs"),
-    "part": ({"kind": "ratio", "numerator": "x", "denominator": "y"}, "no measurement 'x'"),
+    "foreign": ({"kind": "distance", "points": ["a", "b"], "vertex": "c"}, r"\['m0'\] has no key 'vertex'"),
+    "landmark": (
+        {"kind": "distance", "points": ["a", "nose"]},
+        r"points\[1\] is 'nose', expected a landmark of the template",
+    ),
+    "number": ({"kind": "distance", "points": ["a", -1]}, r"points\[1\] is -1"),
+    "truth": ({"kind": "distance", "points": ["a", True]}, r"points\[1\] is True"),
+    "same": ({"kind": "distance", "points": ["a", 0]}, "two different landmarks"),
+    "three": ({"kind": "distance", "points": ["a", "b", "c"]}, "at most 2 items"),
+    "lines": ({"kind": "angle_between_lines", "lines": [["a", "b"]]}, "lines is .*, expected more items"),
+    "part": ({"kind": "ratio", "numerator": "x", "denominator": "y"}, "needs the measurement 'x'"),
     "circle": ({"kind": "sum", "terms": {"m0": 1}}, "computed from each other"),
-    "terms": ({"kind": "sum", "terms": {}}, "factors by name"),
-    "unit": ({"kind": "distance", "points": ["a", "b"], "unit": "deg"}, "found the unit 'deg'"),
-    "range": ({"kind": "distance", "points": ["a", "b"], "normal_range": [2, 1]}, "lower end comes first"),
-    "range text": ({"kind": "distance", "points": ["a", "b"], "normal_range": ["1", 2]}, "finite number"),
+    "terms": ({"kind": "sum", "terms": {}}, "at least 1 item"),
+    "unit": ({"kind": "distance", "points": ["a", "b"], "unit": "deg"}, "has the unit 'deg', but its kind is in 'mm'"),
+    "range": (
+        {"kind": "distance", "points": ["a", "b"], "normal_range": [2, 1]},
+        r"normal_range is \[2, 1\], expected the lower end first",
+    ),
+    "range text": (
+        {"kind": "distance", "points": ["a", "b"], "normal_range": ["1", 2]},
+        r"normal_range\[0\] is '1', expected a number",
+    ),
     "class": ({"kind": "distance", "points": ["a", "b"], "classes": [{"from": 1}]}, "label is missing"),
-    "decimals": ({"kind": "distance", "points": ["a", "b"], "decimals": 9}, "0 to 6"),
+    "decimals": ({"kind": "distance", "points": ["a", "b"], "decimals": 9}, "expected at most 6"),
     "hidden": ({"kind": "distance", "points": ["a", "b"], "hidden": 1}, "true or false"),
-    "huge": ({"kind": "sum", "terms": {"m0": 10**400}}, "computed from each other"),
+    "huge": ({"kind": "sum", "terms": {"m0": 10**400}}, "expected a number"),
 }
 
 
@@ -271,9 +288,9 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, case: str) -> Non
 
 def test_units_are_not_mixed(tmp_path: Path) -> None:
     length, angle = {"kind": "distance", "points": ["a", "b"]}, {"kind": "angle", "vertex": "a", "arms": ["b", "c"]}
-    with pytest.raises(ConfigError, match="different sorts"):
+    with pytest.raises(ConfigError, match="mixes angle and length"):
         plan(tmp_path, length, angle, {"kind": "sum", "terms": {"m0": 1, "m1": 1}})
-    with pytest.raises(ConfigError, match="different sorts"):
+    with pytest.raises(ConfigError, match="mixes angle and length"):
         plan(tmp_path, length, angle, {"kind": "ratio", "numerator": "m0", "denominator": "m1"})
 
 
@@ -291,6 +308,7 @@ SHIPPED = {"cephalometry": 19, "hand": 37}
 def test_shipped_definitions_follow_the_schema(name: str) -> None:
     path = ROOT / f"configs/measurements_{name}.json"
     schema = json.loads((ROOT / "docs/schema/measurements-1.schema.json").read_text(encoding="utf-8"))
+    assert schema == json_schema(MeasurementFile), "write it again: python tools/write_schemas.py"
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(json.loads(path.read_text(encoding="utf-8")))
     read = read_measurements(path, [f"any {i}" for i in range(SHIPPED[name])])

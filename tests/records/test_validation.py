@@ -83,6 +83,7 @@ DISC = {"kind": "disc", "name": "sun", "centre": [0, "x"]}
             {"shapes": [{"kind": "square", "name": "s", "start": 1}]},
             "page.shapes['s'] has no key 'start'; known are kind, name, from.",
         ),
+        ({"shapes": [{**DISC, "centre": [0]}]}, "page.shapes['sun'].centre is [0], expected more items."),
         (3, "page is 3, expected an object of names and values."),
     ],
 )
