@@ -35,9 +35,9 @@ $(SAMPLE)/landmarks.csv: | setup
 	$(BIN)/python scripts/make_phantoms.py --output_dir $(SAMPLE)
 
 demo: setup sample
-	$(RUN) training --config_file configs/train.json
-	$(RUN) inference --config_file configs/inference.json --output_dir output/inference
-	$(RUN) evaluation --config_file configs/evaluate.json --output_dir output/evaluation
+	$(RUN) training --config_file "['configs/train.json','configs/sample.json']"
+	$(RUN) inference --config_file "['configs/inference.json','configs/sample.json']" --output_dir output/inference
+	$(RUN) evaluation --config_file "['configs/evaluate.json','configs/sample.json']" --output_dir output/evaluation
 	@echo "points, Slicer markups and pictures: output/inference; errors: output/evaluation; model: models/model.pt"
 
 test: setup

@@ -106,9 +106,9 @@ class Predictor:
         return self._opened[1]
 
     def _source(self, device: str) -> tuple[_Source, dict[str, Any]]:
-        settings = {"bundle_root": str(self.bundle), "model_path": str(self.checkpoint), "device": device}
+        settings = {"bundle_root": str(self.bundle), "device": device}
         if self.checkpoint.is_file():
-            return (device, file_state(self.checkpoint)), settings
+            return (device, file_state(self.checkpoint)), {**settings, "model_path": str(self.checkpoint)}
         template = self.find_template()
         if template is None:
             raise ConfigError(

@@ -116,7 +116,7 @@ def calibrate(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Calibrate; 0 when it is done, 1 when something cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model_path", type=Path, default=ROOT / "models" / "model.pt", help="a trained model")
+    parser.add_argument("--model_path", type=Path, help="a trained model")
     parser.add_argument("--template_image", type=Path, nargs="+", help="or one or more annotated images (zero-shot)")
     parser.add_argument("--template_landmarks", type=Path, help="landmarks of the annotated images")
     parser.add_argument("--dataset_dir", type=Path, required=True, help="images with known landmarks")

@@ -120,6 +120,6 @@ def small(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Sample:
 @pytest.fixture(scope="session")
 def trained(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
-    settings = tiny_training(dataset_dir=small.folder)
+    settings = tiny_training(**small.template)
     train(**settings, model_path=folder / "model.pt", output_dir=folder / "training")
     return Trained(folder / "model.pt", folder / "training", settings)

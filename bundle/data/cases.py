@@ -36,29 +36,38 @@ class Cases:
     template_copies: list[str] = field(default_factory=list)
 
 
-def collect_cases(source: str | Path) -> Cases:
+def collect_cases(source: str | Path | None, template: Template | None = None) -> Cases:
     """Find the images of a run.
 
     Args:
         source: a folder, searched with its subfolders; a DICOMDIR; one image file; or a data list, a ``.json`` file
             with a list of paths or of ``{"image": path}``, relative to the file's own folder; such an entry may have
             the ``pixel_spacing`` of its image, one number or ``(x, y)`` in mm, and ``flip``, whether to mirror it.
+        template: the annotated image, where a source that holds nothing else is to be refused.
 
     Raises:
-        ImageError: when there is no image.
-        ConfigError: when the data list is none.
+        ImageError: when there is no image, or none but the template.
+        ConfigError: when there is no source, or the data list is none.
     """
-    source = Path(source)
+    if source is None:
+        raise ConfigError(
+            "there are no images: name their folder, as in `python -m monai.bundle run inference --config_file "
+            "configs/inference.json --model_path models/model.pt --dataset_dir my_images`."
+        )
+    source = Path(str(source))  # a folder such as 2024 comes from the command line as a number
     if source.suffix.lower() == ".json":
         entries, root = _read_data_list(source), source.parent
     else:
         entries, root = [{"image": path} for path in find_images(source)], source if source.is_dir() else source.parent
     ids = image_ids([entry["image"] for entry in entries], root)
+    digests = _digests(template) if template is not None else set()
+    if len(entries) <= len(digests) and all(_is_one_of(entry["image"], digests) for entry in entries):
+        raise ImageError(f"{source} holds nothing but the template: put other images there, or name their folder.")
     return Cases([{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)])
 
 
 def collect_labelled_cases(
-    source: str | Path,
+    source: str | Path | None,
     landmarks: str | Path | None,
     template: Template,
 ) -> Cases:
@@ -76,11 +85,14 @@ def collect_labelled_cases(
             image.
     """
     if landmarks is None:
-        raise LandmarkError("an evaluation needs true landmarks: give --landmarks FILE.")
-    cases = collect_cases(source)
+        raise LandmarkError(
+            "there are no true landmarks: name their table, as in `python -m monai.bundle run evaluation --config_file "
+            "configs/evaluate.json --model_path models/model.pt --dataset_dir my_images --landmarks truth.csv`."
+        )
+    cases = collect_cases(source, template)
     table = read_landmark_table(landmarks)
     index, used = RowIndex(table), set()
-    digests = {one.digest for one in template.all if one.digest is not None}
+    digests = _digests(template)
     labelled = []
     for item in cases.items:
         path, name = Path(item["image"]), item["image_id"]
@@ -102,6 +114,10 @@ def collect_labelled_cases(
         )
     cases.items = labelled
     return cases
+
+
+def _digests(template: Template) -> set[str]:
+    return {one.digest for one in template.all if one.digest is not None}
 
 
 def _is_one_of(path: Path, digests: set[str]) -> bool:

@@ -17,6 +17,7 @@ from bundle.data.flip import Flip, parse_flip
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.spacing import parse_spacing
+from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 
 
@@ -134,6 +135,7 @@ class LoadRadiographd(MapTransform):
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
         flip: which images to mirror, see :func:`bundle.data.flip.parse_flip`.
         flip_key: the key of a data item that may say so for its own images, in the same form; as ``spacing_key``.
+        points_key: the key of a data item that may hold points ``(x, y)`` of its images in pixels; NaN where missing.
         max_pixels: the largest number of pixels that is decoded.
         allow_missing_keys: whether an item without one of ``keys`` is passed through.
 
@@ -150,12 +152,14 @@ class LoadRadiographd(MapTransform):
         voi_lut: bool = False,
         flip: Any = None,
         flip_key: str = "flip",
+        points_key: str = "label",
         max_pixels: int = DEFAULT_MAX_PIXELS,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.spacing_key = spacing_key
         self.flip_key = flip_key
+        self.points_key = points_key
         self.load = LoadRadiograph(spacing=spacing, invert=invert, voi_lut=voi_lut, flip=flip, max_pixels=max_pixels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -170,8 +174,17 @@ class LoadRadiographd(MapTransform):
         Raises:
             ImageError: when a file cannot be read as one radiograph.
             ConfigError: when the item's own spacing is not one or two positive numbers, or its flip is unknown.
+            LandmarkError: when the item has points outside its image.
         """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.load(item[key], spacing=data.get(self.spacing_key), flip=data.get(self.flip_key))
+            if self.points_key in item:
+                height, width = item[key].shape[-2:]
+                _require_inside(np.asarray(item[self.points_key]), width, height, data[key])
         return item
+
+
+def _require_inside(points: np.ndarray, width: int, height: int, where: Any) -> None:
+    names = tuple(str(number) for number in range(1, len(points) + 1))
+    LandmarkSet(names, points).require_inside(width, height, f"the true landmarks of {where}", missing=True)

@@ -10,12 +10,12 @@ from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS
-from bundle.records.errors import LandmarkError
+from bundle.records.errors import ConfigError, LandmarkError
 from bundle.records.template import Template
 
 
 def read_template(
-    image: str | Path | Sequence[str | Path],
+    image: str | Path | Sequence[str | Path] | None,
     landmarks: str | Path | Sequence[str | Path] | None,
     *,
     spacing: float | Sequence[float] | None = None,
@@ -38,11 +38,20 @@ def read_template(
         ImageError: when an image cannot be read.
         LandmarkError: when the landmarks cannot be read, are missing, lie outside the image, or are not the same in
             all images.
+        ConfigError: when there is no image.
     """
+    if image is None:
+        raise ConfigError(
+            "there is no template: name the annotated image and its landmarks, as in `python -m monai.bundle run "
+            "training --config_file configs/train.json --template_image template.png --template_landmarks "
+            "template.csv`."
+        )
     if isinstance(image, (str, Path)):
         if landmarks is not None and not isinstance(landmarks, (str, Path)):
             raise LandmarkError(f"there is one template image {image} but a list of landmark files: give one file.")
         return _read_one(image, landmarks, spacing, names, voi_lut, max_pixels)
+    if not isinstance(image, Sequence):
+        raise ConfigError(f"the template image is {image!r}, expected a file or a list of files: correct it.")
     images = list(image)
     files = [landmarks] * len(images) if landmarks is None or isinstance(landmarks, (str, Path)) else list(landmarks)
     if not images or len(files) != len(images):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bundle.encoders import EncoderSettings, create_encoder
@@ -161,7 +162,7 @@ def trained_model(
 
 def open_model(
     *,
-    model_path: str | Path,
+    model_path: str | Path | None,
     template: Template | None,
     network: Mapping[str, Any] | None = None,
     matching: Mapping[str, Any] | None = None,
@@ -169,7 +170,13 @@ def open_model(
     device: torch.device | str = "cpu",
     precision: str = "float32",
 ) -> Model:
-    """The model of a run: zero-shot where a template is given, else that of the checkpoint."""
+    """The model of a run: that of the checkpoint or, with a template and no checkpoint, zero-shot.
+
+    Raises:
+        ConfigError: when there is neither.
+        CheckpointError: when there are both and the checkpoint was trained on another template; see also
+            :func:`trained_model`.
+    """
     settings = {
         "network": network,
         "matching": matching,
@@ -177,13 +184,35 @@ def open_model(
         "device": device,
         "precision": precision,
     }
-    if template is not None:
-        return zero_shot_model(template, **settings)  # type: ignore[arg-type]
-    if model_path is None:
+    if model_path is None and template is None:
         raise ConfigError(
-            "there is neither a model nor a template: give --model_path, or --template_image with landmarks."
+            "there is neither a model nor a template: give --model_path, or --template_image with --template_landmarks."
         )
-    return trained_model(model_path, **settings)  # type: ignore[arg-type]
+    if model_path is None:
+        return zero_shot_model(template, **settings)  # type: ignore[arg-type]
+    model = trained_model(model_path, **settings)  # type: ignore[arg-type]
+    if template is not None and not _same_template(template, model.template):
+        raise CheckpointError(
+            f"{model_path} was trained on {_names(model.template)}, which is not the template {_names(template)} with "
+            "these landmarks: leave out --template_image and --template_landmarks to use the model, or --model_path to "
+            "match without training."
+        )
+    return model
+
+
+def _same_template(one: Template, other: Template) -> bool:
+    """Whether two templates have the same images with the same landmarks."""
+    return len(one.all) == len(other.all) and all(
+        first.landmarks.names == second.landmarks.names
+        and np.array_equal(first.landmarks.points, second.landmarks.points)
+        and first.pixels.shape == second.pixels.shape
+        and np.allclose(first.pixels, second.pixels, atol=1e-4)  # a checkpoint rounds to 16 bits
+        for first, second in zip(one.all, other.all)
+    )
+
+
+def _names(template: Template) -> str:
+    return ", ".join(one.name for one in template.all)
 
 
 def _load_decoders(network: OneShotNetwork, checkpoint: Checkpoint, path: str | Path) -> None:

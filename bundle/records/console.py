@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 
-from bundle.records.errors import find_bundle_error, one_line
+from bundle.records.errors import find_bundle_error, one_line, root_cause
 
 #: Everything was done.
 DONE = 0
@@ -21,11 +22,11 @@ INTERRUPTED = 130
 
 
 def report_errors_plainly() -> None:
-    """Show every :class:`BundleError` that nobody caught as one sentence on standard error, and end with status 2.
+    """Show every exception that nobody caught as one sentence on standard error, and end with status 2.
 
-    All other exceptions keep their traceback, for they are defects, not mistakes of the user; the status is 2, too.
-    Ctrl-C is one line, with status 130. The configurations call this first, in ``initialize``; programs that import the
-    package are not touched.
+    A :class:`BundleError` says what to do. Anything else is a defect, or a setting that only a library could judge; its
+    traceback is shown where the environment has ``MONAI_DEBUG=1``. Ctrl-C is one line, with status 130. Programs call
+    this first; a program that imports the package is not touched.
     """
     previous = sys.excepthook
 
@@ -34,10 +35,17 @@ def report_errors_plainly() -> None:
         if issubclass(kind, KeyboardInterrupt):
             print("stopped: the same command started again goes on.", file=sys.stderr)
             raise SystemExit(INTERRUPTED)
-        if ours is None:
+        if ours is not None:
+            print(f"error: {one_line(str(ours))}", file=sys.stderr)
+        elif os.environ.get("MONAI_DEBUG", "0") not in ("", "0"):
             previous(kind, error, trace)
         else:
-            print(f"error: {one_line(str(ours))}", file=sys.stderr)
+            first = root_cause(error)
+            print(
+                f"error: {type(first).__name__}: {one_line(str(first))}: check the settings that differ from the "
+                "defaults; if none does, this is a defect, and MONAI_DEBUG=1 before the command shows its place.",
+                file=sys.stderr,
+            )
         raise SystemExit(NOT_DONE)  # out of the hook: it becomes the status of the process
 
     sys.excepthook = hook

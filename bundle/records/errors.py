@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 #: Spaces and what moves a cursor, ends a line, or turns the direction of writing.
 _NOT_PLAIN = re.compile(r"[\x00-\x20\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
@@ -46,13 +47,20 @@ class NothingToWrite(BundleError):
 
 def find_bundle_error(error: BaseException | None) -> BundleError | None:
     """The error of ours behind an exception, if any: MONAI's config parser wraps what a component raises."""
+    return next((one for one in _causes(error) if isinstance(one, BundleError)), None)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The exception that all others in a chain of exceptions followed from."""
+    return list(_causes(error))[-1]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, BundleError):
-            return error
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None
 
 
 def one_line(text: str) -> str:

@@ -109,13 +109,14 @@ class LandmarkSet:
         """Boolean array of shape (N,): which landmarks are missing."""
         return np.isnan(self.points).any(axis=1)
 
-    def require_inside(self, width: int, height: int, where: str) -> None:
+    def require_inside(self, width: int, height: int, where: str, missing: bool = False) -> None:
         """Refuse landmarks that are missing or outside the image.
 
         Args:
             width: columns of the image.
             height: rows of the image.
             where: what the landmarks belong to, for the message.
+            missing: whether some may be missing.
 
         Raises:
             LandmarkError: naming the first landmark that is missing or outside ``[0, width-1] x [0, height-1]``
@@ -123,6 +124,8 @@ class LandmarkSet:
         """
         for name, (x, y) in zip(self.names, self.points):
             if np.isnan(x) or np.isnan(y):
+                if missing:
+                    continue
                 raise LandmarkError(f"{where}: landmark {name} has no coordinates; every template landmark needs them.")
             if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
                 raise LandmarkError(

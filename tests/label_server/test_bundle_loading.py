@@ -24,7 +24,11 @@ def bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle in an app's folder, with a trained model."""
     folder = make_app_folder(tmp_path_factory.mktemp("app"))
     out = tmp_path_factory.mktemp("training")
-    train(**tiny_training(dataset_dir=phantoms), model_path=folder / "models" / "model.pt", output_dir=out)
+    template = {
+        "template_image": phantoms / "template" / "phantom_000.dcm",
+        "template_landmarks": phantoms / "template" / "landmarks.csv",
+    }
+    train(**tiny_training(**template), model_path=folder / "models" / "model.pt", output_dir=out)
     return folder
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -111,11 +112,17 @@ class TestNamesOfOneEncoder:
             trained_model(trained_with, network={"encoder": expected}, encoder_weights="random")
 
 
-def test_a_template_goes_before_a_checkpoint(path: Path, template: Template) -> None:
-    assert not open_model(model_path=path, template=template, network=TINY_NETWORK).trained
+def test_a_checkpoint_or_a_template_or_both_where_they_belong_together(path: Path, template: Template) -> None:
+    assert not open_model(model_path=None, template=template, network=TINY_NETWORK).trained
     assert open_model(model_path=path, template=None).trained
+    assert open_model(model_path=path, template=template).trained
     with pytest.raises(ConfigError, match="--template_image"):
-        open_model(model_path=None, template=None)  # type: ignore[arg-type]
+        open_model(model_path=None, template=None)
+    moved = replace(template, landmarks=LandmarkSet(template.landmarks.names, template.landmarks.points + 1))
+    other = replace(template, pixels=1 - template.pixels, name="other.png")
+    for wrong in (moved, other, replace(template, others=(other,))):
+        with pytest.raises(CheckpointError, match="leave out --template_image"):
+            open_model(model_path=path, template=wrong)
 
 
 @pytest.mark.parametrize("kind", ["network", "matching"])

@@ -45,11 +45,20 @@ def test_behind_what_others_raise(capsys: pytest.CaptureFixture[str]) -> None:
         assert told(error, capsys) == "error: the reason.\n"
 
 
-def test_defects_keep_their_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_defect_is_one_sentence_and_shows_its_place_on_demand(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     try:
-        raise ZeroDivisionError("a defect")
-    except ZeroDivisionError as error:
+        try:
+            raise ZeroDivisionError("a defect")
+        except ZeroDivisionError as cause:
+            raise RuntimeError("Failed to evaluate") from cause
+    except RuntimeError as error:
+        sentence = told(error, capsys)
+        monkeypatch.setenv("MONAI_DEBUG", "1")
         text = told(error, capsys)
+    assert sentence.startswith("error: ZeroDivisionError: a defect: ") and len(sentence.splitlines()) == 1
+    assert "MONAI_DEBUG" in sentence
     assert "Traceback" in text and "ZeroDivisionError: a defect" in text and "error: " not in text
 
 

@@ -41,7 +41,7 @@ class TestSequence:
         trained = run_command(
             "training",
             "train",
-            **tiny_training(dataset_dir=sample.folder),
+            **tiny_training(**sample.template),
             model_path=folder / "model.pt",
             output_dir=folder / "training",
         )

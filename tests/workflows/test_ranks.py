@@ -142,7 +142,7 @@ def evaluation(trained: Trained, many: Images) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def training(small: Sample) -> dict[str, Any]:
-    return tiny_training(dataset_dir=small.folder, local_epochs=3)
+    return tiny_training(**small.template, local_epochs=3)
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ class TestInterrupted:
 
     @pytest.fixture(scope="class")
     def settings(self, small: Sample) -> dict[str, Any]:
-        return tiny_training(dataset_dir=small.folder, local_epochs=self.EPOCHS, warps=2)
+        return tiny_training(**small.template, local_epochs=self.EPOCHS, warps=2)
 
     @pytest.fixture(scope="class")
     def whole(self, settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -185,7 +185,7 @@ class TestFolderOfARun:
 
     @pytest.fixture(scope="class")
     def settings(self, small: Sample, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        return tiny_training(dataset_dir=small.folder, output_dir=tmp_path_factory.mktemp("runs"))
+        return tiny_training(**small.template, output_dir=tmp_path_factory.mktemp("runs"))
 
     @staticmethod
     def folder(settings: dict[str, Any], **changed: Any) -> str:
@@ -240,7 +240,7 @@ class TestFolderOfARun:
 class TestWarps:
     def test_a_warp_depends_on_seed_and_number_only(self, small: Sample) -> None:
         with at_bundle_root():
-            workflow = open_workflow("train", kind="train", **tiny_training(dataset_dir=small.folder))
+            workflow = open_workflow("train", kind="train", **tiny_training(**small.template))
             workflow.initialize()
             template, transform = (
                 workflow.parser.get_parsed_content(key) for key in ("template", "train#preprocessing")
@@ -280,6 +280,6 @@ class TestWarps:
     ],
 )
 def test_settings_that_cannot_be(changed: dict[str, Any], named: str, small: Sample, tmp_path: Path) -> None:
-    settings = tiny_training(dataset_dir=small.folder, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+    settings = tiny_training(**small.template, model_path=tmp_path / "model.pt", output_dir=tmp_path)
     assert named in refusal(lambda: train(**{**settings, **changed}))
     assert not list(tmp_path.rglob("*.pt")), "it is refused before anything is trained"

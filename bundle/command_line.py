@@ -1,0 +1,171 @@
+"""The command line of ``python -m monai.bundle``, checked before anything of the bundle is computed or written."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+import monai.bundle
+from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ConfigWorkflow, update_kwargs
+from monai.bundle.utils import ID_SEP_KEY, MERGE_KEY
+
+from bundle.records.console import report_errors_plainly
+from bundle.records.errors import ConfigError
+
+#: Settings with fields of their own, which are checked where they are read.
+_OPEN = ("network", "matching")
+
+#: The workflows of the bundle; an overlay may hold the keys of any of them.
+_WORKFLOWS = ("inference.json", "evaluate.json", "train.json", "train_decoders.json")
+
+
+def check_command_line() -> None:
+    """Refuse what MONAI would take in silence: unknown or misspelt settings, stray words, a wrong order of the files.
+
+    Every workflow calls this first. Mistakes of the user are one sentence from here on. A program that runs a workflow
+    itself is left alone.
+
+    Raises:
+        ConfigError: when the command line of ``python -m monai.bundle`` is wrong.
+    """
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if main is not None and main.name == "monai.bundle.__main__":
+        report_errors_plainly()
+        refuse_mistakes(sys.argv[1:])
+
+
+def refuse_mistakes(words: Sequence[str]) -> None:
+    """Compare a command line, and the ``args_file`` that it names, with the keys of its configuration files.
+
+    Args:
+        words: what stands after ``python -m monai.bundle``.
+
+    Raises:
+        ConfigError: in one sentence, with the nearest known name.
+    """
+    command, given = _as_fire_reads(words)
+    files = _listed(given.get("config_file"))
+    own = {name for step in (getattr(monai.bundle, command), ConfigWorkflow) for name in _parameters(step)}
+    settings = {name: value for name, value in given.items() if name not in own | {"workflow_name"}}
+    config = ConfigParser.load_config_files(files)
+    _check_files(files, config)
+    for name, value in settings.items():
+        _check_setting(name, value, config, files)
+    for step in ("run_id", "init_id", "final_id"):
+        if given.get(step) is not None and given[step] not in config:
+            runs = [name for name in ("training", "inference", "evaluation") if name in config]
+            raise ConfigError(
+                f"{given[step]} is no run of {_named(files)}, which has {' and '.join(runs)}; give several values of "
+                "one setting as \"['a','b']\"."
+            )
+
+
+def _as_fire_reads(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """The command and its arguments, as MONAI's own reading of the command line finds them, with the ``args_file``."""
+    import fire  # only MONAI's command line needs it
+
+    command, given = "run", {}
+
+    def recorder(name: str) -> Any:
+        def record(*positional: Any, **named: Any) -> None:
+            nonlocal command, given
+            arguments = inspect.signature(getattr(monai.bundle, name)).bind(*positional, **named).arguments
+            rest = {**arguments.pop("override", {}), **arguments.pop("kwargs", {})}
+            command, given = name, {**arguments, **rest}
+
+        record.__signature__ = inspect.signature(getattr(monai.bundle, name))  # type: ignore[attr-defined]
+        return record
+
+    commands = ("run", "run_workflow", "verify_net_in_out", "ckpt_export", "onnx_export", "trt_export")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            fire.Fire({name: recorder(name) for name in commands}, command=list(words))
+    except fire.core.FireExit:
+        stray = re.search(r"consume arg: (.*)", said.getvalue())
+        raise ConfigError(
+            f"the word {stray[1] if stray else words[-1]} belongs to no option: write several values of one setting as "
+            "\"['a','b']\"."
+        ) from None
+    return command, update_kwargs(args=given.pop("args_file", None), **given)
+
+
+def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
+    """One workflow, and after it overlays whose keys a workflow has, or which the configuration refers to."""
+    workflows = [file for file in files if "bundle_root" in ConfigParser.load_config_file(file)]
+    if len(workflows) > 1:
+        raise ConfigError(f"{' and '.join(workflows)} are workflows of their own: give --config_file one of them.")
+    if workflows and workflows[0] != files[0]:
+        raise ConfigError(
+            f"{workflows[0]} would undo the overlay {files[0]} before it: name the workflow first, as in --config_file "
+            f"\"['{workflows[0]}','{files[0]}']\"."
+        )
+    beside = [Path(files[0]).with_name(name) for name in _WORKFLOWS] if files else []
+    known = {key for file in beside if file.is_file() for key in ConfigParser.load_config_file(file)}
+    known |= {key for file in workflows for key in ConfigParser.load_config_file(file)}
+    referred = set(re.findall(r"[@%](\w+)", str(config)))
+    for file in files:
+        for key in ConfigParser.load_config_file(file):
+            name = _parts(key)[0]
+            if name not in known | referred and file not in workflows:
+                raise ConfigError(f"{file} has {name}, which no workflow uses{_nearest(name, known)}")
+
+
+def _check_setting(name: str, value: Any, config: Mapping[str, Any], files: Sequence[str]) -> None:
+    """Whether a setting is one that the configuration has, or an argument that a component takes."""
+    parts = _parts(name)
+    if value is True and not isinstance(config.get(name, True), bool):
+        raise ConfigError(f"--{name} has no value: write it after the option, as in --{name} VALUE.")
+    node: Any = config
+    for depth, part in enumerate(parts):
+        if parts[0] == ConfigParser.meta_key or (depth and parts[0] in _OPEN):
+            return
+        if isinstance(node, list):
+            node = node[int(part)]
+        elif isinstance(node, Mapping):
+            arguments = _arguments_of(node) if "_target_" in node else frozenset()
+            if part not in {*node, *arguments} and "**" not in arguments:
+                where = " of ".join([*reversed(parts[:depth]), _named(files)])
+                raise ConfigError(f"--{name}: {part} is no setting of {where}{_nearest(part, {*node, *arguments})}")
+            node = node.get(part)
+
+
+def _arguments_of(component: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the arguments that a component takes, and ``**`` where it takes any."""
+    target = ConfigComponent(config=dict(component), locator=ComponentLocator()).resolve_module_name()
+    located = locate(target) if isinstance(target, str) else target
+    return _parameters(located) if callable(located) else frozenset(["**"])
+
+
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset("**" if one.kind is inspect.Parameter.VAR_KEYWORD else one.name for one in parameters)
+
+
+def _parts(name: str) -> list[str]:
+    """The steps of a nested id, such as ``train#trainer#max_epochs``."""
+    return re.split(f"#|{ID_SEP_KEY}", name.removeprefix(MERGE_KEY))
+
+
+def _listed(files: Any) -> list[str]:
+    """The configuration files, which MONAI takes as one path, as a list, or as paths with commas between them."""
+    if isinstance(files, str):
+        return [files] if Path(files).is_file() else files.split(",")
+    return [str(file) for file in files or ()]
+
+
+def _named(files: Sequence[str]) -> str:
+    return " with ".join(files)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, [one for one in known if one != "**"], n=1)
+    return f": did you mean {near[0]}?" if near else ": docs/configuration.md lists them all."

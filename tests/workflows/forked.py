@@ -1,0 +1,73 @@
+"""Commands of their own at the price of a fork: what all of them import is imported once."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended.
+
+    Attributes:
+        status: its exit status.
+        output: what it wrote to standard output.
+        errors: what it wrote to standard error.
+    """
+
+    status: int
+    output: str
+    errors: str
+
+
+def run_forked(module: str, words: Sequence[str], folder: Path, log: Path) -> Finished:
+    """Run ``python -m MODULE WORDS`` in a fork of this process, as the interpreter would.
+
+    Args:
+        module: the module, or the path of a script.
+        words: its command line.
+        folder: the working directory.
+        log: a folder for what the command says.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        _become(module, words, folder, log)
+    _, waited = os.waitpid(child, 0)
+    return Finished(
+        os.waitstatus_to_exitcode(waited),
+        *((log / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err")),
+    )
+
+
+def _become(module: str, words: Sequence[str], folder: Path, log: Path) -> None:
+    status = 2
+    try:
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(log / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+        sys.excepthook = sys.__excepthook__
+        os.chdir(folder)
+        sys.argv = [module, *words]
+        run = runpy.run_path if module.endswith(".py") else runpy.run_module
+        try:
+            try:
+                run(module, run_name="__main__", **({} if module.endswith(".py") else {"alter_sys": True}))
+                status = 0
+            except SystemExit:
+                raise
+            except BaseException:
+                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+                status = 1
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
