@@ -23,8 +23,8 @@ from bundle.records.errors import ConfigError
 #: Settings with fields of their own, which are checked where they are read.
 _OPEN = ("network", "matching")
 
-#: The workflows of the bundle; an overlay may hold the keys of any of them.
-_WORKFLOWS = ("inference.json", "evaluate.json", "train.json", "train_decoders.json")
+#: The bundle's workflows, and the preset that others are laid over: an overlay may hold the keys of any of them.
+_KNOWN = ("inference.json", "evaluate.json", "train.json", "train_decoders.json", "paper.json")
 
 
 def check_command_line() -> None:
@@ -108,14 +108,13 @@ def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
             f"{workflows[0]} would undo the overlay {files[0]} before it: name the workflow first, as in --config_file "
             f"\"['{workflows[0]}','{files[0]}']\"."
         )
-    beside = [Path(files[0]).with_name(name) for name in _WORKFLOWS] if files else []
+    beside = [Path(files[0]).with_name(name) for name in _KNOWN] if files else []
     known = {key for file in beside if file.is_file() for key in ConfigParser.load_config_file(file)}
     known |= {key for file in workflows for key in ConfigParser.load_config_file(file)}
     referred = set(re.findall(r"[@%](\w+)", str(config)))
     for file in files:
-        for key in ConfigParser.load_config_file(file):
-            name = _parts(key)[0]
-            if name not in known | referred and file not in workflows:
+        for name in (_parts(key)[0] for key in ConfigParser.load_config_file(file)):
+            if name not in known | referred:
                 raise ConfigError(f"{file} has {name}, which no workflow uses{_nearest(name, known)}")
 
 

@@ -238,7 +238,7 @@ class TestCheckpoint:
         assert "--model_path" in said and "--template_image" in said
 
     def test_settings_of_the_matching_that_it_does_not_have(self, trained: Trained, small: Sample) -> None:
-        assert "no setting wrong" in self.refused(small, trained.model, matching={"wrong": 1})
+        assert "no key 'wrong'" in self.refused(small, trained.model, matching={"wrong": 1})
 
 
 class TestSettings:
