@@ -23,7 +23,7 @@ from bundle.io.template import read_template
 def tiny(monkeypatch: pytest.MonkeyPatch) -> methods.Preset:
     preset = methods.read_preset("xfeat")
     small = {"working_sides": (96,), "local_window": 64, "global_channels": 8, "local_channels": 8}
-    preset = replace(preset, network=replace(preset.network, **small))
+    preset = replace(preset, network=preset.network.model_copy(update=small))
     monkeypatch.setattr(script, "read_preset", lambda _encoder: preset)
     return preset
 
