@@ -90,8 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         else []
     )
     overlays = [str(overlay.resolve()) for overlay in args.overlay]
-    make_app_folder(app_dir)
-    _use_own_temporary_folder(app_dir / "tmp")
+    # Inside the bundle's folder, which nobody but the server writes to: the folder is emptied.
+    _use_own_temporary_folder(make_app_folder(app_dir) / "tmp")
     for name, value in settings_of(args.host, app_dir).items():
         os.environ.setdefault(name, value)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.records.errors import BundleError, LandmarkError
@@ -17,6 +18,9 @@ from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph
 from bundle.writers.slicer_markups import markups_document
+
+#: The tag of a finished annotation, which somebody made or approved of.
+FINAL = "final"
 
 #: Far more than a point list of thousands of landmarks needs.
 MAX_BYTES = 20_000_000
@@ -56,6 +60,11 @@ def file_state(path: Path) -> tuple[Any, ...]:
     except OSError as error:
         raise BundleError(f"{path.name} cannot be opened ({error.strerror}): check that it still exists.") from None
     return str(path), found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def version_of(label: Path) -> str:
+    """The version of a saved annotation: what its content is, in 16 hexadecimal digits."""
+    return file_digest(label)[:16]
 
 
 def check_annotation(

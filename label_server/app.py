@@ -12,10 +12,10 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.tasks.activelearning.random import Random
 
-from bundle.records.errors import BundleError
+from bundle.records.errors import BundleError, ConfigError
 from label_server.annotations import AnnotatedImage, file_state
 from label_server.app_folder import BUNDLE_NAME, make_app_folder
-from label_server.datastore import StudyDatastore, all_placed, point_names
+from label_server.datastore import ORIGINAL, StudyDatastore, all_placed, point_names
 from label_server.image_features import ImageFeatures
 from label_server.infer_task import LandmarkInferTask
 from label_server.parameters import read_device, read_flag, read_training
@@ -106,11 +106,18 @@ class OneShotLandmarksApp(MONAILabelApp):
             "model": request["model"],
             "image": self._known_image(request.get("image")),
             "device": read_device(request.get("device")),
-            "save_label": read_flag("save_label", request.get("save_label", False)),
         }
-        if known["save_label"]:
-            known["label_tag"] = request.get("label_tag") or "original"
-        return super().infer(known, datastore)
+        save, tag = read_flag("save_label", request.get("save_label", False)), request.get("label_tag") or ORIGINAL
+        if save and tag != ORIGINAL:
+            raise ConfigError(
+                f"label_tag is {tag!r}, but what a model finds is no annotation and is saved as {ORIGINAL!r} alone: "
+                "leave it out."
+            )
+        found = super().infer(known, datastore)
+        if save and self._datastore.has_file(known["image"]):
+            info = {"model": known["model"], "params": found["params"]}
+            found["label"] = self._datastore.save_prediction(known["image"], Path(found["file"]), info)
+        return found
 
     def train(self, request: dict[str, Any]) -> dict[str, Any]:
         """Train; MONAI Label calls this in a process of its own."""

@@ -6,14 +6,15 @@ import json
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, HTTPException, Request, UploadFile
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Header, HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from monailabel.app import app
 from monailabel.config import settings
-from monailabel.endpoints import activelearning, infer, scoring, train
+from monailabel.endpoints import activelearning, datastore, infer, scoring, train
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
@@ -22,6 +23,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bundle.records.errors import BundleError, ConfigError, find_bundle_error
+from label_server.annotations import FINAL, version_of
+from label_server.datastore import NotReplaced
+from label_server.same_origin import SameOriginMiddleware
 
 #: Host names that a browser may use, separated by commas; the command line sets it. A page of another site that makes
 #: its own name point to this machine is then not answered.
@@ -36,7 +40,7 @@ _ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
 _ADMIN = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))
 
 
-# These four are plain functions, which FastAPI runs in threads: MONAI Label's own, which are coroutines, keep every
+# These are plain functions, which FastAPI runs in threads: MONAI Label's own, which are coroutines, keep every
 # other client waiting until they have finished.
 @router.post("/infer/{model}", tags=["Infer"])
 def run_inference(
@@ -89,6 +93,38 @@ def score(method: str, params: dict[str, Any] | None = None, run_sync: bool = Fa
     return scoring.run_method(method, params, run_sync)
 
 
+@router.put("/datastore/label", tags=["Datastore"])
+def save_annotation(
+    background_tasks: BackgroundTasks,
+    image: str,
+    label: Annotated[UploadFile, File()],
+    params: Annotated[str, Form()] = "{}",
+    tag: str = FINAL,
+    if_match: Annotated[str | None, Header()] = None,
+    user: User = _ANNOTATOR,
+) -> Any:
+    """Save an annotation; one that is there already is replaced only with its version in ``If-Match``."""
+    known = read_object("params", params)
+    if if_match is not None:
+        known["replaces"] = if_match.strip().strip('"')
+    store = app_instance().datastore()
+    with store.changing:  # or the version might be that of another client's annotation
+        saved = datastore.save_label(background_tasks, image, json.dumps(known), tag, label, user.username)
+        return JSONResponse(saved, headers=_version(store.get_label_uri(image, tag or FINAL)))
+
+
+@router.get("/datastore/label", tags=["Datastore"])
+def send_annotation(label: str, tag: str, user: User = _USER) -> Any:
+    """An annotation, with its version in ``ETag``."""
+    answer = datastore.download_label(label, tag)
+    answer.headers.update(_version(answer.path))
+    return answer
+
+
+def _version(label: str) -> dict[str, str]:
+    return {"ETag": f'"{version_of(Path(label))}"'}
+
+
 def read_object(name: str, text: str) -> dict[str, Any]:
     """A form field that holds a JSON object.
 
@@ -107,6 +143,8 @@ def read_object(name: str, text: str) -> dict[str, Any]:
 def refuse(request: Request, error: Exception) -> JSONResponse:
     """What a client hears of an error: one sentence; what is no mistake of the client goes to the log as well."""
     ours = find_bundle_error(error)
+    if isinstance(ours, NotReplaced):
+        return JSONResponse({"detail": str(ours)}, 412 if ours.given else 428, {"ETag": f'"{ours.version}"'})
     if ours is not None:
         return JSONResponse({"detail": str(ours)}, 400)
     if isinstance(error, ImageNotFoundException | LabelNotFoundException):
@@ -131,8 +169,9 @@ app.router.routes[:0] = router.routes  # before those of the same path
 for kind in (BundleError, MONAILabelException, json.JSONDecodeError, Exception):
     app.add_exception_handler(kind, refuse)
 app.add_exception_handler(RequestValidationError, refuse_shape)
-# MONAI Label lets the pages of every site talk to the server from a user's browser; here none may read an answer.
+# MONAI Label lets the pages of every site talk to the server from a user's browser; here none may.
 app.user_middleware[:] = [entry for entry in app.user_middleware if entry.cls is not CORSMiddleware]
+app.add_middleware(SameOriginMiddleware)
 if os.environ.get(HOSTS_VARIABLE):
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=os.environ[HOSTS_VARIABLE].split(","))
 

@@ -32,13 +32,12 @@ class Answer:
         status: the HTTP status.
         content: the body.
         kind: its content type.
-        allowed_origin: whose pages a browser lets read it.
+        headers: its headers.
     """
 
     status: int
     content: bytes
-    kind: str
-    allowed_origin: str | None = None
+    headers: Mapping[str, str]
 
     @property
     def json(self) -> Any:
@@ -54,7 +53,8 @@ class Answer:
 
     def parts(self) -> dict[str, bytes]:
         """The parts of a multipart answer by their names."""
-        message = email.message_from_bytes(f"Content-Type: {self.kind}\r\n\r\n".encode() + self.content)
+        kind = self.headers["Content-Type"]
+        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + self.content)
         names = (part.get_param("name", header="Content-Disposition") for part in message.get_payload())
         return {str(name): part.get_payload(decode=True) for name, part in zip(names, message.get_payload())}
 
@@ -93,20 +93,21 @@ class Client:
         request = urllib.request.Request(url, data=data, method=method, headers=sent)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
-                origin = answer.headers.get("Access-Control-Allow-Origin")
-                return Answer(answer.status, answer.read(), answer.headers.get("Content-Type", ""), origin)
+                return Answer(answer.status, answer.read(), answer.headers)
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.read(), error.headers.get("Content-Type", ""))
+            return Answer(error.code, error.read(), error.headers)
 
     def infer(self, image: str, output: str = "json", **params: Any) -> Answer:
         """Points of an image of the study."""
         query = {"image": image, "output": output}
         return self.ask("POST", f"/infer/{MODEL}", query, fields={"params": json.dumps(params)})
 
-    def save(self, image: str, markups: Any, name: str = "points.mrk.json", **query: str) -> Answer:
-        """Save an annotation: a document, or the bytes of a file."""
+    def save(self, image: str, markups: Any, name: str = "points.mrk.json", replaces: str = "", **query: str) -> Answer:
+        """Save an annotation, a document or the bytes of a file, perhaps in place of the version ``replaces``."""
         content = markups if isinstance(markups, bytes) else json.dumps(markups).encode()
-        return self.ask("PUT", "/datastore/label", {"image": image, **query}, files={"label": (name, content)})
+        seen = {"If-Match": replaces} if replaces else {}
+        files = {"label": (name, content)}
+        return self.ask("PUT", "/datastore/label", {"image": image, **query}, files=files, headers=seen)
 
     def train(self, seconds: float = 1500, **params: Any) -> dict[str, Any]:
         """Train and wait; the last state of the task."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from PIL import Image
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.records.errors import BundleError
-from label_server.annotations import AnnotatedImage, check_annotation, point_list
+from label_server.annotations import AnnotatedImage, check_annotation, point_list, version_of
 from label_server.app import read_overlays
 from label_server.app_folder import make_app_folder
 from label_server.datastore import StudyDatastore, all_placed, point_names
@@ -28,6 +30,15 @@ from tests.label_server.client import ROOT
 from tests.label_server.conftest import Study
 
 pytestmark = pytest.mark.timeout(1800)
+
+
+#: Starts the server as the command does, but for MONAI Label itself.
+PROGRAM = """
+import monailabel.main
+monailabel.main.Main.run = lambda self: None
+from label_server.__main__ import main
+main()
+"""
 
 
 def without_first_point(markups: dict[str, Any]) -> dict[str, Any]:
@@ -132,8 +143,49 @@ def test_the_study_takes_landmarks_in_pixels_too(study: Study, tmp_path: Path) -
     (study.folder / "datastore_v2.json").unlink()
     lost = StudyDatastore(str(study.folder), model_names=lambda: None, auto_reload=False)
     assert [case.image_id for case in lost.annotated()] == ["hand_2"], "found again by its file"
+    content = lost.annotated()[0].label.read_bytes()
     lost.remove_label("hand_2", "final")
     assert lost.annotated() == []
+    lost.remove_label("hand_2", "final")
+    lost.remove_label("../../hand_2", "final")
+    (kept,) = (study.folder / "labels" / "final" / "replaced").iterdir()
+    assert kept.name.startswith("hand_2.") and kept.read_bytes() == content
+
+
+def test_no_file_of_a_study_is_written_over(study: Study, tmp_path: Path) -> None:
+    """Not even one that the lists lack: put there by hand, under a name in other letters, or a link to elsewhere."""
+    store = StudyDatastore(str(study.folder), model_names=lambda: None, auto_reload=False)
+    sent, elsewhere = tmp_path / "sent.png", tmp_path / "elsewhere.png"
+    sent.write_bytes(study.image("hand_1").read_bytes())
+    (study.folder / "unlisted.png").write_bytes(b"of the user")
+    (study.folder / "link.png").symlink_to(elsewhere)
+    for name in ("unlisted", "link", "hand_1"):
+        assert "never replaced" in refusal(lambda name=name: store.add_image(name, str(sent), {}))
+    assert (study.folder / "unlisted.png").read_bytes() == b"of the user" and not elsewhere.exists()
+    for name in ("unlisted", "link"):
+        (study.folder / f"{name}.png").unlink()
+
+    markups = tmp_path / "points.mrk.json"
+    markups.write_text(json.dumps(study.markups("hand_1")), encoding="utf-8")
+    for tag in ("Final", "FINAL", "a/b", "", ".."):
+        assert "small letters" in refusal(lambda tag=tag: store.save_label("hand_1", str(markups), tag, {}))
+    label = study.folder / "labels" / "final" / "hand_1.mrk.json"
+    label.write_bytes(b"of the user")
+    assert "names no version" in refusal(lambda: store.save_label("hand_1", str(markups), "final", {}))
+    store.save_label("hand_1", str(markups), "final", {"replaces": version_of(label)})
+    (kept,) = label.parent.glob("replaced/hand_1.*")
+    assert kept.read_bytes() == b"of the user" and label.read_bytes() == markups.read_bytes()
+    store.remove_label("hand_1", "final")
+
+
+def test_the_server_empties_no_folder_of_the_user(tmp_path: Path) -> None:
+    for name in ("tmp", "models", "logs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"of the user")
+    line = [sys.executable, "-c", PROGRAM, "--studies", str(tmp_path), "--app_dir", str(tmp_path)]
+    subprocess.run(line, cwd=ROOT, check=True, timeout=600, capture_output=True)
+    assert {path.read_bytes() for path in tmp_path.glob("*/file")} == {b"of the user"}
+    assert len(list(tmp_path.glob("*/file"))) == 3
 
 
 def test_readers_never_see_a_half_read_study(study: Study) -> None:

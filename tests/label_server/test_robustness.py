@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.label_server.client import MODEL, Client, Server, resident_bytes
+from tests.label_server.client import MODEL, Answer, Client, Server, resident_bytes
 from tests.label_server.conftest import Study
 
 pytestmark = pytest.mark.timeout(1800)
@@ -140,6 +140,11 @@ def test_an_image_is_added_used_and_removed(client: Client, study: Study) -> Non
     assert client.ask("PUT", "/datastore/image", {"image": "new.one"}, files=sent).json == {"image": "new.one"}
     first, again = client.infer("hand_1").json["result"], client.infer("new.one").json["result"]
     assert again["landmarks"] == first["landmarks"]
+    whole = (study.folder / "new.one.PNG").read_bytes()
+    for name, image in (("other.PNG", "new.one"), ("x.dcm", "new.one"), ("x.png", "hand_1"), ("x.jpg", "hand_1")):
+        other = {"file": (name, study.image("hand_0" if name == "x.dcm" else "hand_2").read_bytes())}
+        assert "never replaced" in client.ask("PUT", "/datastore/image", {"image": image}, files=other).sentence
+    assert (study.folder / "new.one.PNG").read_bytes() == whole
     assert client.ask("DELETE", "/datastore/image", {"id": "new.one"}).status == 200
     assert "there is no image" in client.infer("new.one").sentence
 
@@ -176,11 +181,13 @@ def test_requests_that_lack_something(client: Client) -> None:
     assert "no image was named" in client.ask("POST", f"/infer/{MODEL}").sentence
     assert "label" in client.ask("PUT", "/datastore/label", {"image": "hand_1"}, fields={"params": "{}"}).sentence
     assert (
-        "no valid JSON"
+        "expected a JSON object"
         in client.ask(
             "PUT", "/datastore/label", {"image": "hand_0"}, files={"label": ("a.json", b"{}")}, fields={"params": "{"}
         ).sentence
     )
+    info = {"label": "hand_0", "tag": "final"}
+    assert "no valid JSON" in client.ask("PUT", "/datastore/label/info", info, fields={"info": "{"}).sentence
     assert client.ask("GET", "/nowhere").status == 404
 
 
@@ -214,10 +221,73 @@ def test_a_client_that_hangs_up(client: Client, server: Server) -> None:
     assert resident_bytes(server.pid) > 0
 
 
-def test_pages_of_other_sites_are_not_answered(client: Client) -> None:
+#: What a browser sends with the form of another site's page.
+FORM = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
+
+
+def final(client: Client, image: str) -> Answer:
+    return client.ask("GET", "/datastore/label", {"label": image, "tag": "final"})
+
+
+def test_pages_of_other_sites_change_nothing(client: Client) -> None:
+    kept = final(client, "hand_0").content
     assert client.ask("GET", "/info/", headers={"Host": "evil.example"}).status == 400
-    answer = client.ask("GET", "/info/", headers={"Origin": "https://evil.example"})
-    assert answer.allowed_origin is None, "without it a browser hands the answer to no page of another site"
+    for headers in (FORM, {"Origin": "null"}, {"Origin": "http://localhost:8000"}, {"Sec-Fetch-Site": "same-site"}):
+        assert "page of another site" in client.ask("GET", "/info/", headers=headers).sentence
+        assert client.ask("POST", f"/train/{MODEL}", body={}, headers=headers).status == 403
+        for path in (f"/infer/{MODEL}?image=hand_0", f"/batch/infer/{MODEL}", "/reload"):
+            sent = {"params": json.dumps({"save_label": True, "label_tag": "final"})}
+            assert client.ask("POST", path, fields=sent, headers=headers).status == 403
+        assert client.ask("DELETE", "/datastore/label", {"id": "hand_0", "tag": "final"}, headers=headers).status == 403
+        assert client.ask("DELETE", "/datastore/image", {"id": "hand_0"}, headers=headers).status == 403
+    assert final(client, "hand_0").content == kept
+    assert client.ask("GET", "/train/").status == 404, "nothing was started"
+
+
+def test_a_prediction_is_never_final(client: Client, study: Study) -> None:
+    kept = final(client, "hand_0").content
+    for tag in ("final", "FINAL", "reader", 1):
+        said = client.infer("hand_0", save_label=True, label_tag=tag).sentence
+        assert f"label_tag is {tag!r}" in said
+    for params in ({}, {"label_tag": "original"}, {"label_tag": ""}, {"label_tag": "original"}):
+        assert client.infer("hand_0", save_label=True, **params).status == 200
+    assert final(client, "hand_0").content == kept
+    found = client.ask("GET", "/datastore/label", {"label": "hand_0", "tag": "original"}).json
+    assert found["markups"][0]["controlPoints"]
+    assert len(list((study.folder / "labels" / "original" / "replaced").iterdir())) == 3
+
+
+def test_an_annotation_is_replaced_only_with_its_version(client: Client, study: Study) -> None:
+    before = final(client, "hand_0")
+    version, moved = before.headers["ETag"], study.markups("hand_0", shift=(1.0, 0.0))
+    for replaces, status in (("", 428), ('"0123456789abcdef"', 412), ("*", 412), (f"W/{version}", 412)):
+        refused = client.save("hand_0", moved, replaces=replaces)
+        assert (refused.status, refused.headers["ETag"]) == (status, version), replaces
+        assert version in refused.sentence
+    assert "there is none" in client.save("hand_2", study.markups("hand_2"), replaces=version).sentence
+    assert final(client, "hand_0").content == before.content
+
+    saved = client.save("hand_0", moved, replaces=version)
+    assert saved.status == 200 and final(client, "hand_0").json == moved
+    assert saved.headers["ETag"] == final(client, "hand_0").headers["ETag"] != version
+    assert client.save("hand_0", study.markups("hand_0"), replaces=version).status == 412, (
+        "of two who saw it, one saves"
+    )
+    assert client.save("hand_0", json.loads(before.content), replaces=saved.headers["ETag"]).status == 200
+    kept = sorted((study.folder / "labels" / "final" / "replaced").iterdir())
+    assert [json.loads(path.read_bytes()) for path in kept] == [before.json, moved]
+
+
+def test_of_many_clients_one_saves(client: Client, study: Study) -> None:
+    version = final(client, "hand_0").headers["ETag"]
+    documents = [study.markups("hand_0", shift=(0.001 * index, 0.0)) for index in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda document: client.save("hand_0", document, replaces=version), documents))
+    assert sorted(answer.status for answer in answers) == [200, *[412] * 7]
+    (saved,) = (document for answer, document in zip(answers, documents) if answer.status == 200)
+    assert final(client, "hand_0").json == saved
+    last = final(client, "hand_0").headers["ETag"]
+    assert client.save("hand_0", study.markups("hand_0"), replaces=last).status == 200
 
 
 def test_it_works_as_before(client: Client, first: list[dict]) -> None:

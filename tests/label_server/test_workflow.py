@@ -102,7 +102,7 @@ def test_points_of_a_file_that_the_client_sends(client: Client, study: Study) ->
     )
     assert np.abs(points(answer.json) - points(client.infer("hand_3").json)).max() < 1e-3
     deadline = time.monotonic() + 60
-    sent = study.folder / "monailabel" / "tmp"
+    sent = study.folder / "monailabel" / "model" / MODEL / "tmp"
     while left := [path.name for path in sent.iterdir() if path.name.endswith((".nii.gz", ".mrk.json"))]:
         assert time.monotonic() < deadline, f"temporary files stay behind: {left}"
         time.sleep(0.2)
