@@ -9,21 +9,25 @@ from bundle.geometry import Size
 
 
 def extent(points: Tensor) -> float:
-    """Diagonal of the smallest upright rectangle around points (N, 2); at least 1."""
-    return max(1.0, float((points.amax(dim=0) - points.amin(dim=0)).norm()))
+    """Diagonal of the smallest upright rectangle around points (N, 2)."""
+    return float((points.amax(dim=0) - points.amin(dim=0)).norm())
 
 
-def robust_affine(source: Tensor, target: Tensor, trust: Tensor, *, ridge: float, iterations: int = 20) -> Tensor:
+def robust_affine(
+    source: Tensor, target: Tensor, trust: Tensor, *, ridge: float, smallest: float, iterations: int = 20
+) -> Tensor:
     """Fit an affine map that few wrong matches cannot turn away (iteratively reweighted least squares, Cauchy weights).
 
     The residual at which a match counts half is the median residual. The linear part is drawn by a ridge towards a
     change of size alone, so three or fewer landmarks, or landmarks on one line, are no special case.
 
     Args:
-        source: (N, 2), points ``(x, y)`` of the template.
+        source: (N, 2), points ``(x, y)`` of the template, in a unit in which the layout is up to five times larger or
+            smaller than on the query.
         target: (N, 2), their matches on the query.
         trust: (N,), weight of each match before the fit.
         ridge: weight of the pull towards the undeformed layout, relative to the layout's variance; more than 0.
+        smallest: residual on the query below which no match counts less; more than 0.
         iterations: how often the weights are renewed.
 
     Returns:
@@ -31,7 +35,6 @@ def robust_affine(source: Tensor, target: Tensor, trust: Tensor, *, ridge: float
     """
     source, target, trust = source.double(), target.double(), trust.double()
     identity = torch.eye(2, dtype=torch.float64, device=source.device)
-    smallest = 0.005 * extent(source)
     weights, affine = trust, torch.zeros(3, 2, dtype=torch.float64, device=source.device)
     for _ in range(iterations):
         share = weights / weights.sum()
@@ -64,9 +67,9 @@ def local_correction(
 
     Args:
         source: (N, 2), points ``(x, y)`` of the template.
-        displacement: (N, 2), by how much the matches differ from what the affine map expects, in pixels of the query.
+        displacement: (N, 2), by how much the matches differ from what the affine map expects.
         trust: (N,), weight of each match.
-        reach: distance in pixels of the template at which a neighbour counts exp(-1/2).
+        reach: distance between points of the template at which a neighbour counts exp(-1/2).
         rigidity: pull of rotation and size towards none, relative to ``reach`` squared.
         damping: pull of the shift towards none, in units of trusted neighbours.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bundle.geometry import PixelCentres, cell_grid
+from bundle.geometry import PixelCentres, Size, cell_grid
 from bundle.matching.bidirectional import best_cells, match_back
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.expected_error import confidence_of, expected_error
@@ -20,6 +20,12 @@ from bundle.matching.settings import MatchingSettings
 #: How far neighbours may turn, stretch and shift a landmark's expected place: the values of the development set.
 RIGIDITY = 0.1
 DAMPING = 0.3
+
+#: The smallest residual of the affine fit, as a fraction of the layout's size.
+SMALLEST_RESIDUAL = 0.005
+
+#: A single landmark, or two close ones, do not say how large the anatomy is: this fraction of the long side at least.
+SMALLEST_LAYOUT = 0.1
 
 #: The spread that predicts the error best is that at this many times the temperature: the scales and crops agree with
 #: each other more than independent witnesses would, so the posterior itself is too sure of its place.
@@ -99,40 +105,45 @@ class PosteriorMatcher:
             templates: the annotated images, at least one.
             query: descriptors of the query.
         """
-        layouts = [template.landmarks for template in templates]
         similarity = query.similarity(describe_landmarks(templates))
         cells, _ = best_cells(similarity, k=1)
         points = query.to_pixels(cells[:, 0])
-        expected = mean_of([self._affine(layout, points, torch.ones(len(layout))) for layout in layouts])
+        layouts = _layouts_in_pixels_of(query, templates)
+        expected = mean_of([self._affine(layout, points, torch.ones_like(points[:, 0]), query) for layout in layouts])
         for _ in range(self.settings.prior_rounds):
-            found = self._posterior(similarity, expected, query)
-            expected = self.expect(layouts, found)
+            expected = self.expect(templates, query, self._posterior(similarity, expected, query))
         return self._posterior(similarity, expected, query)
 
-    def expect(self, layouts: Sequence[Tensor], found: Evidence) -> Tensor:
+    def expect(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, found: Evidence) -> Tensor:
         """Where the templates' layouts expect the landmarks, by where all of them were found.
 
         Args:
-            layouts: for each template the landmarks, (N, 2), pixels ``(x, y)`` of it.
+            templates: the annotated images, at least one.
+            query: descriptors of the query.
             found: what is known of the landmarks.
 
         Returns:
             (N, 2), pixels ``(x, y)`` of the query.
         """
-        return mean_of([self._expect(layout, found) for layout in layouts])
+        return mean_of([self._expect(layout, found, query) for layout in _layouts_in_pixels_of(query, templates)])
 
-    def _affine(self, landmarks: Tensor, points: Tensor, trust: Tensor) -> Tensor:
-        affine = robust_affine(landmarks, points, trust.to(landmarks.device), ridge=self.settings.affine_ridge)
-        return apply_affine(affine, landmarks)
+    def trust(self, layout: Tensor, found: Evidence, query: DescriptorPyramid) -> Tensor:
+        """How much each match counts, (N,), 0 to 1, by its spread beside the size of the layout, both on the query."""
+        trusted = self.settings.trusted_spread * _layout_size(layout, query.size)
+        return 1.0 / (1.0 + (found.spread / trusted).square())
 
-    def _expect(self, landmarks: Tensor, found: Evidence) -> Tensor:
+    def _affine(self, layout: Tensor, points: Tensor, trust: Tensor, query: DescriptorPyramid) -> Tensor:
+        smallest = SMALLEST_RESIDUAL * _layout_size(layout, query.size)
+        affine = robust_affine(layout, points, trust, ridge=self.settings.affine_ridge, smallest=smallest)
+        return apply_affine(affine, layout)
+
+    def _expect(self, layout: Tensor, found: Evidence, query: DescriptorPyramid) -> Tensor:
         """Expected places on the query: an affine map of the template's layout, corrected by the neighbours."""
-        size = extent(landmarks)
-        trust = 1.0 / (1.0 + (found.spread / (self.settings.trusted_spread * size)).square())
-        expected = self._affine(landmarks, found.points, trust)
-        reach = self.settings.neighbour_reach * size
+        trust = self.trust(layout, found, query)
+        expected = self._affine(layout, found.points, trust, query)
+        reach = self.settings.neighbour_reach * _layout_size(layout, query.size)
         return expected + local_correction(
-            landmarks, found.points - expected, trust, reach=reach, rigidity=RIGIDITY, damping=DAMPING
+            layout, found.points - expected, trust, reach=reach, rigidity=RIGIDITY, damping=DAMPING
         )
 
     def _posterior(self, similarity: Tensor, expected: Tensor, query: DescriptorPyramid) -> Evidence:
@@ -170,9 +181,8 @@ class PosteriorMatcher:
             found: what the last stage gave.
         """
         similarity, back = self.verify(templates, query, found.points)
-        # A single landmark, or two close ones, have no extent that says how large the anatomy is.
-        size = max(extent(found.points), 0.1 * max(query.size))
-        expected = self.expect([template.landmarks for template in templates], found)
+        size = _layout_size(found.points, query.size)
+        expected = self.expect(templates, query, found)
         disagreement = (found.points - expected).norm(dim=1)
         wide = posterior_moments(found.scores, WIDENING * self.settings.temperature).spread * found.step
         error = expected_error(wide, disagreement, similarity, size)
@@ -201,6 +211,18 @@ class PosteriorMatcher:
             (match_back(view, here) - landmarks).norm(dim=1) * (first / max(view.size)) for view, landmarks in templates
         ]
         return similarity, mean_of(back)
+
+
+def _layouts_in_pixels_of(query: DescriptorPyramid, templates: Sequence[KnownTemplate]) -> list[Tensor]:
+    """The templates' landmarks, (N, 2) each, as if their images had as many pixels along the long side as the query.
+
+    Lengths on a template and on the query can then be compared, however many pixels either has.
+    """
+    return [landmarks * (max(query.size) / max(view.size)) for view, landmarks in templates]
+
+
+def _layout_size(points: Tensor, image: Size) -> float:
+    return max(extent(points), SMALLEST_LAYOUT * max(image))
 
 
 def describe_landmarks(templates: Sequence[KnownTemplate]) -> list[Tensor]:

@@ -65,3 +65,63 @@ def test_the_fine_stage_hands_on_its_own_scores_and_step(side: int) -> None:
     fine = matcher.fine(coarse, query, torch.zeros(3, side, side), LANDMARKS - step * (side // 2), step)
     assert tuple(fine.scores.shape) == (3, side, side)
     assert float(fine.step) == 2.0
+
+
+FACTORS = [(1.0, 1.0), (0.25, 1.0), (1.0, 4.0), (0.25, 4.0), (4.0, 0.25), (0.5, 0.5), (0.125, 8.0)]
+
+
+def layout(count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(count)
+    return 20.0 + torch.rand(count, 2, dtype=torch.float64, generator=generator) * torch.tensor([200.0, 280.0])
+
+
+def resampled(points: torch.Tensor, factor: float) -> torch.Tensor:
+    return (points + 0.5) * factor - 0.5
+
+
+def noisy_pair(count: int, of_template: float, of_query: float) -> tuple[list[KnownTemplate], DescriptorPyramid]:
+    """Two templates and a query of one anatomy; each has the pixels of its file, which change nothing that is seen."""
+    noise = torch.Generator().manual_seed(7)
+    level = torch.randn(16, *GRID, dtype=torch.float64, generator=noise)
+
+    def seen(factor: float, share: float) -> DescriptorPyramid:
+        changed = level + share * torch.randn(level.shape, dtype=torch.float64, generator=noise)
+        size = (round(SIZE[0] * factor), round(SIZE[1] * factor))
+        return DescriptorPyramid([F.normalize(changed, dim=0)], size, GRID, PixelCentres(), patch=3)
+
+    query = seen(of_query, 0.7)
+    factors = (of_template, 2 * of_template)
+    return [KnownTemplate(seen(factor, 0.5), resampled(layout(count), factor)) for factor in factors], query
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 19])
+@pytest.mark.parametrize(("of_template", "of_query"), FACTORS)
+def test_nothing_depends_on_how_many_pixels_an_image_has(count: int, of_template: float, of_query: float) -> None:
+    """Trust, expected places, points, expected errors and confidences are those of the images as they are."""
+    matcher = PosteriorMatcher(MatchingSettings(temperature=TEMPERATURE))
+
+    def everything(of_template: float, of_query: float) -> list[torch.Tensor]:
+        templates, query = noisy_pair(count, of_template, of_query)
+        found = matcher.coarse(templates, query)
+        judged = matcher.judge(templates, query, found)
+        in_cells = [query.to_cells(points) for points in (found.points, matcher.expect(templates, query, found))]
+        layouts = [known.landmarks * (max(query.size) / max(known.view.size)) for known in templates]
+        trust = [matcher.trust(one, found, query) for one in layouts]
+        lengths = [length / max(query.size) for length in (found.spread, judged.expected_error)]
+        back = judged.back_match_error / max(templates[0].view.size)
+        return [*trust, *in_cells, *lengths, back, judged.confidence, judged.similarity]
+
+    for before, after in zip(everything(1.0, 1.0), everything(of_template, of_query)):
+        torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
+
+
+def test_a_match_is_trusted_by_its_spread_beside_the_layout() -> None:
+    """By hand: a spread of ``trusted_spread`` times the layout's diagonal on the query counts half."""
+    templates, query = noisy_pair(19, 0.25, 4.0)
+    points = resampled(layout(19), 4.0)
+    diagonal = float((points.amax(0) - points.amin(0)).norm())
+    spread = torch.tensor([0.0, 0.03, 0.09], dtype=torch.float64) * diagonal
+    found = Evidence(points[:3], spread, torch.zeros(3, *GRID), 32.0)
+    layout_on_query = templates[0].landmarks * 16
+    trust = PosteriorMatcher(MatchingSettings(trusted_spread=0.03)).trust(layout_on_query, found, query)
+    torch.testing.assert_close(trust, torch.tensor([1.0, 0.5, 0.1], dtype=torch.float64))

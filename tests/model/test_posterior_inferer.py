@@ -16,6 +16,7 @@ from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PosteriorInferer, build_network, create_inferer, zero_shot_model
 from bundle.networks import NetworkSettings, OneShotNetwork
+from bundle.networks.resampling import resize
 from bundle.records.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
@@ -108,6 +109,36 @@ def test_another_hand_is_found_better_than_by_the_templates_points(
         (found,) = infer(template, network, image)
         points = truth[name].points[::4]
         assert errors(found, points).mean() < 0.5 * np.linalg.norm(points - template.landmarks.points, axis=1).mean()
+
+
+def resampled(template: Template, factor: float) -> Template:
+    """The same image with other pixels."""
+    size = tuple(round(side * factor) for side in template.size)
+    image = resize(torch.from_numpy(template.pixels)[None, None], size, "bilinear")[0, 0].clamp(0, 1)
+    points = (template.landmarks.points + 0.5) * np.array(size[::-1]) / np.array(template.size[::-1]) - 0.5
+    return replace(template, pixels=image.numpy(), landmarks=LandmarkSet(template.landmarks.names, points))
+
+
+@pytest.mark.parametrize(
+    ("of_template", "of_query"), [(0.5, 1), (4, 1), (1, 0.5), (1, 4), (0.5, 4), (4, 0.5), (0.5, 0.5), (2, 2)]
+)
+def test_points_do_not_depend_on_how_many_pixels_an_image_has(
+    of_template: float, of_query: float, template: Template, network: OneShotNetwork, sample: Sample
+) -> None:
+    """At 640 pixels along the long side, and half to four times as many: within 0.5 mm in the mean."""
+    query = read_radiograph(sample.images / "phantom_001.dcm")
+    assert query.spacing is not None
+    before, after = (
+        infer(
+            resampled(template, 2 * of_template),
+            network,
+            resampled(replace(template, pixels=query.pixels), 2 * of_query).pixels,
+        )[0]
+        for of_template, of_query in ((1, 1), (of_template, of_query))
+    )
+    moved = np.linalg.norm((after[:, :2] + 0.5) / (2 * of_query) - (before[:, :2] + 0.5) / 2, axis=1)
+    assert moved.mean() * query.spacing[0] < 0.5
+    assert (after[:, 5] - before[:, 5]).abs().mean() < 0.05
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
