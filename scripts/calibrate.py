@@ -27,8 +27,9 @@ from tqdm import tqdm  # noqa: E402
 from bundle.data import collect_labelled_cases  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
-from bundle.metrics.calibration import cross_validated, interval_factor, risk_coverage  # noqa: E402
+from bundle.metrics.calibration import cross_validated, interval_factor  # noqa: E402
 from bundle.metrics.error_factors import error_factors  # noqa: E402
+from bundle.metrics.ranking import risk_coverage  # noqa: E402
 from bundle.model import (  # noqa: E402
     Model,
     create_inferer,
@@ -40,6 +41,8 @@ from bundle.writers.atomic import atomic_file  # noqa: E402
 
 #: The conformal interval that is reported holds this share of the points.
 LEVEL = 0.9
+#: Shares of the most confident points whose mean error is reported.
+SHARES = (0.5, 0.75, 0.9, 1.0)
 #: With fewer images the factors say more about chance than about landmarks.
 FEWEST_IMAGES = 5
 
@@ -58,6 +61,12 @@ def measure(model: Model, images: Sequence[dict[str, object]], device: torch.dev
         errors.append(np.linalg.norm(found[:, :2] - np.asarray(item["label"]), axis=1))
         expected.append(found[:, PREDICTION_COLUMNS.index("expected_error")])
     return np.array(errors), np.array(expected)
+
+
+def risk_at_shares(errors: np.ndarray, expected: np.ndarray) -> dict[float, float]:
+    """Mean error of the points with the smallest expected errors, for several shares of all points."""
+    curve = risk_coverage(errors, -expected)
+    return {share: float(curve.risk[curve.place(share)]) for share in SHARES} if curve else {}
 
 
 def calibrate(options: argparse.Namespace) -> None:
@@ -88,7 +97,7 @@ def calibrate(options: argparse.Namespace) -> None:
         )
     factors = error_factors(errors, expected)
     judged = cross_validated(errors, expected, level=LEVEL)
-    before, after = risk_coverage(errors, expected), risk_coverage(errors, judged.expected)
+    before, after = (risk_at_shares(errors, values) for values in (expected, judged.expected))
     report = {
         "images": len(errors),
         "mean_error_px": round(judged.mean_error, 4),

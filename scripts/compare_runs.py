@@ -11,7 +11,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -23,12 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
+from findings import present  # noqa: E402
 
 from bundle.io.error_files import ErrorFile, read_errors  # noqa: E402
 from bundle.metrics.comparison import compare_errors, compare_landmarks  # noqa: E402
-from bundle.records.errors import BundleError  # noqa: E402
-from bundle.writers.atomic import atomic_file  # noqa: E402
+from bundle.records.errors import BundleError, one_line  # noqa: E402
 
 SCHEMA = "one-shot-landmarks/comparison/1"
 
@@ -46,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def compare(first: ErrorFile, second: ErrorFile, unit: str | None, resamples: int, seed: int) -> dict[str, Any]:
-    """The comparison as plain values; NaN becomes None.
+    """The comparison as plain values.
 
     Raises:
         BundleError: when the runs have no point in common.
@@ -57,16 +55,16 @@ def compare(first: ErrorFile, second: ErrorFile, unit: str | None, resamples: in
         what = "image" if not images else "landmark"
         raise BundleError(f"{first.path} and {second.path} have no {what} in common: compare runs on the same data.")
     chosen = unit or ("mm" if all((~np.isnan(run.mm)).any() for run in (first, second)) else "px")
-    errors = [torch.from_numpy(run.chosen(images, landmarks, chosen)) for run in (first, second)]
+    errors = [run.chosen(images, landmarks, chosen) for run in (first, second)]
     rows = compare_landmarks(*errors)
     return {
         "schema": SCHEMA,
         "first": str(first.path),
         "second": str(second.path),
         "unit": chosen,
-        "all": {key: _plain(value) for key, value in asdict(compare_errors(*errors, resamples, seed)).items()},
+        "all": asdict(compare_errors(*errors, resamples, seed)),
         "per_landmark": [
-            {"name": name, "difference": _plain(difference), "wilcoxon_p_holm": _plain(p)}
+            {"name": name, "difference": difference, "wilcoxon_p_holm": p}
             for name, (difference, p) in zip(landmarks, rows)
         ],
         "left_out": {
@@ -76,20 +74,14 @@ def compare(first: ErrorFile, second: ErrorFile, unit: str | None, resamples: in
     }
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def summary(found: dict[str, Any]) -> str:
     """The comparison as lines for the terminal."""
     every, unit = found["all"], found["unit"]
-    low, high = every["interval"]
+    low, high = map(_number, every["interval"])
     lines = [
         f"{every['images']} images, {every['points']} points that both runs measured",
         f"mean error       first {every['first']:.3f} {unit}, second {every['second']:.3f} {unit}",
-        f"second - first   {every['difference']:+.3f} {unit}, 95 % interval {low:+.3f} to {high:+.3f} (bootstrap)",
+        f"second - first   {every['difference']:+.3f} {unit}, 95 % interval {low} to {high} (bootstrap)",
         f"p values         Wilcoxon {_p(every['wilcoxon_p'])}, bootstrap {_p(every['bootstrap_p'])}",
         f"effect           rank-biserial {_number(every['rank_biserial'])}, Cohen's d {_number(every['cohens_d'])}, "
         f"second better in {every['better_images']:.0f} % of the images",
@@ -97,42 +89,33 @@ def summary(found: dict[str, Any]) -> str:
         f"{'landmark':<26}{'difference':>12}{'p (Holm)':>12}",
     ]
     lines += [
-        f"{_line(row['name'])[:25]:<26}{_number(row['difference']):>12}{_p(row['wilcoxon_p_holm']):>12}"
+        f"{one_line(row['name'])[:25]:<26}{_number(row['difference']):>12}{_p(row['wilcoxon_p_holm']):>12}"
         for row in found["per_landmark"]
     ]
     for what, names in found["left_out"].items():
         if names:
             lines.append(
-                f"in one run only ({what}): {', '.join(map(_line, names[:5]))}{', ...' if len(names) > 5 else ''}"
+                f"in one run only ({what}): {', '.join(map(one_line, names[:5]))}{', ...' if len(names) > 5 else ''}"
             )
     return "\n".join(lines)
 
 
-def _line(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:+.3f}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else ("< 0.001" if value < 0.001 else f"{value:.3f}")
+def _p(value: float) -> str:
+    return "-" if math.isnan(value) else ("< 0.001" if value < 0.001 else f"{value:.3f}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 with one sentence on standard error where a run cannot be used."""
+    """Run the command line; see :func:`findings.present`."""
     args = build_parser().parse_args(argv)
-    try:
-        found = compare(read_errors(args.first), read_errors(args.second), args.unit, args.resamples, args.seed)
-        if args.output is not None:
-            with atomic_file(args.output) as file:
-                file.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(summary(found))
-    return 0
+    return present(
+        lambda: compare(read_errors(args.first), read_errors(args.second), args.unit, args.resamples, args.seed),
+        summary,
+        args.output,
+    )
 
 
 if __name__ == "__main__":

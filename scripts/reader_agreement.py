@@ -23,16 +23,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
+from findings import present  # noqa: E402
 
 from bundle.io.error_files import read_errors  # noqa: E402
 from bundle.io.landmark_files import RowIndex, read_landmark_table  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII  # noqa: E402
-from bundle.metrics.error_summary import detection_curve, summarise  # noqa: E402
+from bundle.metrics.error_summary import detection_rate, summarise  # noqa: E402
 from bundle.metrics.reader_agreement import error_against_readers, reader_agreement  # noqa: E402
-from bundle.records.errors import BundleError, ConfigError  # noqa: E402
-from bundle.writers.atomic import atomic_file  # noqa: E402
+from bundle.records.errors import ConfigError  # noqa: E402
 
 SCHEMA = "one-shot-landmarks/readers/1"
 
@@ -137,9 +136,7 @@ def leave_out(readings: Readings, names: Sequence[str]) -> Readings:
 def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
     """The agreement as plain values, distances in mm where a spacing is known, else in pixels."""
     known = readings.spacing is not None and bool(np.isfinite(readings.spacing).any())
-    spacing = torch.from_numpy(np.asarray(readings.spacing, dtype=np.float64)) if known else None
-    found = reader_agreement(torch.from_numpy(readings.points), spacing)
-    by_landmark = summarise(found.disagreement, by_landmark=True).mean.tolist()
+    found = reader_agreement(readings.points, readings.spacing if known else None)
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "unit": "mm" if known else "px",
@@ -150,7 +147,8 @@ def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
             f"{readings.readers[i]} - {readings.readers[j]}": _row(errors) for (i, j), errors in found.between.items()
         },
         "per_landmark": [
-            {"name": name, "between": _plain(value)} for name, value in zip(readings.landmarks, by_landmark)
+            {"name": name, "between": summarise(column)["mre"]}
+            for name, column in zip(readings.landmarks, found.disagreement.T)
         ],
     }
     if run is not None:
@@ -158,7 +156,7 @@ def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
     return result
 
 
-def _against(readings: Readings, disagreement: torch.Tensor, run: Path, unit: str) -> dict[str, Any]:
+def _against(readings: Readings, disagreement: np.ndarray, run: Path, unit: str) -> dict[str, Any]:
     errors = read_errors(run)
     images = [name for name in readings.images if name in set(errors.images)]
     if not images or len(errors.landmarks) <= max(readings.kept):
@@ -167,30 +165,23 @@ def _against(readings: Readings, disagreement: torch.Tensor, run: Path, unit: st
         )
     rows = [readings.images.index(name) for name in images]
     landmarks = [errors.landmarks[index] for index in readings.kept]
-    values = torch.from_numpy(errors.chosen(images, landmarks, unit))
     try:
-        found = error_against_readers(values, disagreement[rows])
+        found = error_against_readers(errors.chosen(images, landmarks, unit), disagreement[rows])
     except ValueError:
         raise ConfigError(
             f"{errors.path} has no error in {unit} on the readers' points: give --pixel_spacing."
         ) from None
-    return {"file": str(errors.path), **{key: _plain(value) for key, value in asdict(found).items()}}
+    bins = [(group.high, group.predicted, group.mean, group.count) for group in found.bins]
+    return {"file": str(errors.path), **asdict(found), "bins": bins}
 
 
-def _row(errors: torch.Tensor) -> dict[str, Any]:
+def _row(errors: np.ndarray) -> dict[str, Any]:
     whole = summarise(errors)
-    rates = detection_curve(errors, CEPHALOMETRIC_RADII).tolist()
     return {
-        "mean": _plain(float(whole.mean)),
-        "std": _plain(float(whole.deviation)),
-        "median": _plain(float(whole.median)),
-        "points": int(whole.count),
-        "within": {str(radius): _plain(rate) for radius, rate in zip(CEPHALOMETRIC_RADII, rates)},
+        "mean": whole["mre"],
+        **{key: whole[key] for key in ("std", "median", "points")},
+        "within": dict(zip(map(str, CEPHALOMETRIC_RADII), detection_rate(errors, CEPHALOMETRIC_RADII).tolist())),
     }
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def summary(found: dict[str, Any]) -> str:
@@ -200,7 +191,7 @@ def summary(found: dict[str, Any]) -> str:
     lines.append(f"{'':<28}{'mean ' + unit:>9}{'std':>7}{'median':>8}  within 2, 2.5, 3, 4 {unit}")
     rows = [(f"{name} to the mean", row) for name, row in found["to_mean"].items()]
     for title, row in [*rows, *found["between"].items()]:
-        rates = " ".join(f"{rate:.1f}" for rate in row["within"].values() if rate is not None)
+        rates = " ".join(f"{rate:.1f}" for rate in row["within"].values() if not math.isnan(rate))
         lines.append(f"{title:<28}{_two(row['mean']):>9}{_two(row['std']):>7}{_two(row['median']):>8}  {rates} %")
     lines.append(
         "between readers by landmark: " + ", ".join(f"{r['name']} {_two(r['between'])}" for r in found["per_landmark"])
@@ -217,34 +208,31 @@ def summary(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _two(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _two(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def find(args: argparse.Namespace) -> dict[str, Any]:
+    """What the command line asks for.
+
+    Raises:
+        BundleError: when a file cannot be used.
+    """
+    given = args.pixel_spacing
+    spacing = parse_spacing(given[0] if given and len(given) == 1 else given)
+    if args.dataset is not None:
+        readings = from_data_set(args.dataset, spacing)
+    else:
+        readings = from_tables({path.stem.removeprefix("landmarks_"): path for path in args.readers}, None)
+        if spacing is not None:
+            readings = replace(readings, spacing=np.tile(spacing, (len(readings.images), 1)))
+    return measure(leave_out(readings, args.without) if args.without else readings, args.run)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 with one sentence on standard error where a file cannot be used."""
+    """Run the command line; see :func:`findings.present`."""
     args = build_parser().parse_args(argv)
-    given = args.pixel_spacing
-    try:
-        spacing = parse_spacing(given[0] if given and len(given) == 1 else given)
-        if args.dataset is not None:
-            readings = from_data_set(args.dataset, spacing)
-        else:
-            tables = {path.stem.removeprefix("landmarks_"): path for path in args.readers}
-            readings = from_tables(tables, None)
-            if spacing is not None:
-                readings = replace(readings, spacing=np.tile(spacing, (len(readings.images), 1)))
-        if args.without:
-            readings = leave_out(readings, args.without)
-        found = measure(readings, args.run)
-        if args.output is not None:
-            with atomic_file(args.output) as file:
-                file.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(summary(found))
-    return 0
+    return present(lambda: find(args), summary, args.output)
 
 
 if __name__ == "__main__":

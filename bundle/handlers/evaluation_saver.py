@@ -15,12 +15,14 @@ from bundle.data.readable import Failures
 from bundle.handlers.items import decollated_items
 from bundle.handlers.prediction_saver import mean_seconds, open_results, stop_for_failures, write_error_table
 from bundle.handlers.report_saver import ReportSaver
-from bundle.handlers.run_statistics import RESAMPLES, run_statistics
 from bundle.handlers.stopwatch import Stopwatch
+from bundle.metrics.bootstrap import RESAMPLES
+from bundle.metrics.error_summary import FAILURE_MM, LandmarkErrors, summarise_run
 from bundle.metrics.radial_error import radial_error
 from bundle.ranks import is_first
 from bundle.records.errors import one_line
-from bundle.writers.metrics_report import FAILURE_MM, LandmarkErrors, build_report, format_summary, write_report
+from bundle.writers.json_file import json_values
+from bundle.writers.metrics_report import format_summary, write_report
 
 
 class EvaluationSaver:
@@ -98,23 +100,19 @@ class EvaluationSaver:
                 self.names,
                 *(np.array([row[key] for row in rows], dtype=np.float64).reshape(shape) for key in ("px", "mm")),
             )
-            statistics = run_statistics(
-                errors,
-                self.radii,
-                failure_mm=self.failure_mm,
-                resamples=self.resamples,
-                seed=self.seed,
+            measured = summarise_run(
+                errors, self.radii, failure_mm=self.failure_mm, resamples=self.resamples, seed=self.seed
             )
-            report = build_report(
-                errors,
-                self.radii,
-                seconds_per_image=mean_seconds(rows),
-                images_without_truth=self.cases.without_truth,
-                truth_without_image=self.cases.without_image,
-                failed_images=[Path(file).name for file, _ in failures.rows],
-                statistics=statistics,
+            report = json_values(
+                {
+                    **measured,
+                    "seconds_per_image": mean_seconds(rows),
+                    "images_without_truth": self.cases.without_truth,
+                    "truth_without_image": self.cases.without_image,
+                    "failed_images": [Path(file).name for file, _ in failures.rows],
+                    "template_left_out": self.cases.template_copies,
+                }
             )
-            report["template_left_out"] = list(self.cases.template_copies)
             write_report(self.output_dir, errors, report)
             write_error_table(self.output_dir, failures)
             if self.report is not None:

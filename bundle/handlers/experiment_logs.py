@@ -12,7 +12,7 @@ from bundle.handlers.log_choice import read_log_names
 from bundle.handlers.mlflow_log import MlflowLog
 from bundle.handlers.tensorboard_log import TensorBoardLog
 from bundle.ranks import is_first
-from bundle.report.figures import Figure
+from bundle.report import ReportFigure
 
 
 class ExperimentLogs:
@@ -57,7 +57,7 @@ class ExperimentLogs:
         for log in self.logs:
             log.attach(engine)
 
-    def log_report(self, page: Path, figures: Sequence[Figure]) -> None:
+    def log_report(self, page: Path, figures: Sequence[ReportFigure]) -> None:
         """Log the report of a run.
 
         Args:

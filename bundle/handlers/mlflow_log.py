@@ -11,10 +11,8 @@ from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
 
 from bundle.records.errors import ConfigError
-from bundle.report import as_svg
-from bundle.report.figures import Figure
+from bundle.report import ReportFigure
 from bundle.report.overview import settings_rows
-from bundle.report.svg import standalone
 
 #: The longest value of a parameter that MLflow takes.
 _MAX_VALUE = 6000
@@ -74,15 +72,14 @@ class MlflowLog:
         self.handler.attach(engine)
         engine.add_event_handler(Events.STARTED, self._log_parameters)
 
-    def log_report(self, page: Path, figures: Sequence[Figure]) -> None:
+    def log_report(self, page: Path, figures: Sequence[ReportFigure]) -> None:
         """Log the page and its figures."""
         run = self._run_id()
         if run is None:
             return
         self.handler.client.log_artifact(run, str(page))
         for figure in figures:
-            picture = standalone(as_svg(figure.drawing, figure.key))
-            self.handler.client.log_text(run, picture, f"figures/{figure.key}.svg")
+            self.handler.client.log_figure(run, figure.picture, f"figures/{figure.key}.svg")
 
     def close(self) -> None:
         """End the run."""

@@ -17,8 +17,16 @@ from bundle.data.cases import Cases
 from bundle.data.readable import Failures
 from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.template import Template
-from bundle.report import PictureStore, ReportCase, ReportRun, ReportTemplate, case_row, draw_figures, write_page
-from bundle.report.figures import Figure
+from bundle.report import (
+    PictureStore,
+    ReportCase,
+    ReportFigure,
+    ReportRun,
+    ReportTemplate,
+    case_row,
+    draw_figures,
+    write_page,
+)
 
 #: Programs whose version says most about where numbers come from.
 _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
@@ -27,7 +35,7 @@ _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
 class ReportTracker(Protocol):
     """What takes a report into the log of an experiment."""
 
-    def log_report(self, page: Path, figures: Sequence[Figure]) -> None:
+    def log_report(self, page: Path, figures: Sequence[ReportFigure]) -> None:
         """Log the file and its figures."""
 
 

@@ -10,8 +10,7 @@ from ignite.engine import Engine
 from monai.handlers import TensorBoardStatsHandler
 from torch.utils.tensorboard import SummaryWriter
 
-from bundle.report import as_pixels
-from bundle.report.figures import Figure
+from bundle.report import ReportFigure
 
 
 class TensorBoardLog:
@@ -36,10 +35,11 @@ class TensorBoardLog:
         """Log what an engine measures."""
         self.handler.attach(engine)
 
-    def log_report(self, page: Path, figures: Sequence[Figure]) -> None:
+    def log_report(self, page: Path, figures: Sequence[ReportFigure]) -> None:
         """Log the figures of a report; TensorBoard has no place for the page itself."""
         for figure in figures:
-            self.writer.add_image(f"report/{figure.key}", as_pixels(figure.drawing), dataformats="HWC")
+            figure.picture.set_dpi(144)
+            self.writer.add_figure(f"report/{figure.key}", figure.picture, close=False)
         self.writer.flush()
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,18 +71,3 @@ def cross_validated(errors: np.ndarray, expected: np.ndarray, *, folds: int = 5,
     return Calibration(
         after, float(errors[known].mean()), float(after[known].mean()), float(np.concatenate(within).mean())
     )
-
-
-def risk_coverage(
-    errors: np.ndarray, expected: np.ndarray, shares: Sequence[float] = (0.5, 0.75, 0.9, 1.0)
-) -> dict[float, float]:
-    """Mean error of the points with the smallest expected errors, for several shares of all points.
-
-    Args:
-        errors: true errors of any shape; NaN where unknown.
-        expected: expected errors of the same shape.
-        shares: which shares, more than 0 to 1.
-    """
-    known = np.isfinite(errors) & np.isfinite(expected)
-    ordered = errors[known][np.argsort(expected[known], kind="stable")]
-    return {share: float(ordered[: max(1, round(share * len(ordered)))].mean()) for share in shares}

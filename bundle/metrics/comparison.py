@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from torch import Tensor
 
-from bundle.metrics.bootstrap import draw_images, percentile_interval, resampled_means
+from bundle.metrics.bootstrap import RESAMPLES, bootstrap_mean
 from bundle.records.errors import ConfigError
 
 
@@ -23,8 +22,9 @@ class Comparison:
         first: mean error of the first run over these points.
         second: mean error of the second run over them.
         difference: ``second - first``.
-        interval: bootstrap interval of the difference, images drawn in pairs.
-        bootstrap_p: two-sided p value of the bootstrap: twice the share of resamples on the other side of zero.
+        interval: 95 % bootstrap interval of the difference, images drawn in pairs; NaN for one image.
+        bootstrap_p: two-sided p value of the bootstrap: twice the share of resamples on the other side of zero;
+            NaN for one image.
         wilcoxon_p: p value of Wilcoxon's signed-rank test on the images' mean errors; NaN where all are equal.
         rank_biserial: matched-pairs rank-biserial correlation, -1 (second better in all images) to 1.
         cohens_d: mean difference of the images over its standard deviation (divided by the number less one).
@@ -44,9 +44,7 @@ class Comparison:
     better_images: float
 
 
-def compare_errors(
-    first: Tensor, second: Tensor, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> Comparison:
+def compare_errors(first: np.ndarray, second: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
     """Compare two runs.
 
     Only points that both runs measured count. An image stands for its mean error over these points in the tests,
@@ -57,37 +55,30 @@ def compare_errors(
         second: errors of the same points.
         resamples: draws of the bootstrap.
         seed: seed of the draws.
-        level: of the interval.
 
     Raises:
         ConfigError: when the runs have no point in common, or a landmark was not found, which has no mean error.
         ValueError: when the shapes differ.
     """
     if first.shape != second.shape or first.ndim != 2:
-        raise ValueError(f"second: expected the shape of first, {tuple(first.shape)}, got {tuple(second.shape)}.")
-    first, second = first.double(), second.double()
-    both = ~(first.isnan() | second.isnan())
+        raise ValueError(f"second: expected the shape of first, {first.shape}, got {second.shape}.")
+    both = ~(np.isnan(first) | np.isnan(second))
     if not both.any():
         raise ConfigError("the two runs have no point in common: compare runs on the same images and landmarks.")
-    first, second = first.masked_fill(~both, math.nan), second.masked_fill(~both, math.nan)
-    if first.isinf().any() or second.isinf().any():
+    if np.isinf(first[both]).any() or np.isinf(second[both]).any():
         raise ConfigError("a landmark that was not found has no error to average: leave its image out of both runs.")
-    change = second - first
-    weights = draw_images(len(change), resamples, seed, change.device)
-    resampled = resampled_means(change, weights)
-    resampled = resampled[~resampled.isnan()]
-    low, high = percentile_interval(resampled, level)
-    other_side = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
-    means = change.nanmean(dim=1)
-    by_image = means[~means.isnan()].cpu().numpy()
+    change = (second - first)[both.any(axis=1)]
+    interval, resampled = bootstrap_mean(change[None], resamples, seed)
+    other_side = min((resampled <= 0).sum(), (resampled >= 0).sum())
+    by_image = np.nanmean(change, axis=1)
     return Comparison(
         images=len(by_image),
         points=int(both.sum()),
-        first=float(first.nanmean()),
-        second=float(second.nanmean()),
-        difference=float(change.nanmean()),
-        interval=(float(low), float(high)),
-        bootstrap_p=min(1.0, 2 * (other_side + 1) / (len(resampled) + 1)),
+        first=float(first[both].mean()),
+        second=float(second[both].mean()),
+        difference=float(np.nanmean(change)),
+        interval=(float(interval[0, 0]), float(interval[0, 1])),
+        bootstrap_p=min(1.0, 2 * (other_side + 1) / (resamples + 1)) if len(by_image) > 1 else math.nan,
         wilcoxon_p=wilcoxon_p(by_image),
         rank_biserial=rank_biserial(by_image),
         cohens_d=cohens_d(by_image),
@@ -134,14 +125,13 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def compare_landmarks(first: Tensor, second: Tensor) -> list[tuple[float, float]]:
+def compare_landmarks(first: np.ndarray, second: np.ndarray) -> list[tuple[float, float]]:
     """For each landmark the mean difference (second minus first) and Wilcoxon's p value after Holm's correction.
 
     Args:
         first: errors of shape (M, N), NaN where there is no truth.
         second: errors of the same points.
     """
-    change = (second.double() - first.double()).cpu().numpy().T
-    known = [column[np.isfinite(column)] for column in change]
+    known = [column[np.isfinite(column)] for column in (second - first).T]
     means = [float(column.mean()) if len(column) else math.nan for column in known]
     return list(zip(means, holm(np.array([wilcoxon_p(column) for column in known])).tolist()))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from monai.utils import MetricReduction
 
+from bundle.metrics.error_summary import detection_scores
 from bundle.metrics.radial_error import RadialErrorMetric
 from bundle.records.errors import ConfigError
 
@@ -53,6 +54,4 @@ class SuccessfulDetectionRateMetric(RadialErrorMetric):
 
     def _compute_scores(self, errors: torch.Tensor) -> torch.Tensor:
         radii = errors.new_tensor(self.radii)
-        errors = errors.reshape(errors.shape + (1,) * radii.ndim)
-        percent = (errors < radii).to(errors.dtype) * 100
-        return percent.masked_fill(errors.isnan(), math.nan)
+        return detection_scores(errors[..., None] if radii.ndim else errors, radii)

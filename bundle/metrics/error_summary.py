@@ -1,7 +1,6 @@
-"""What a set of radial errors amounts to: mean, deviation, median, largest, detection curve, failures.
+"""What the radial errors of a run amount to: the one source of ``metrics.json``, of the report and of the terminal.
 
-All functions take errors as :func:`bundle.metrics.radial_error.radial_error` gives them, stay on their device, skip NaN
-(no truth) and count infinity (a landmark that was not found) as a miss that makes means infinite.
+NaN (no truth) counts nowhere; infinity (a landmark that was not found) makes means infinite, and is a miss.
 """
 
 from __future__ import annotations
@@ -11,133 +10,180 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from bundle.metrics.radial_error import RadialErrorMetric
+from bundle.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_mean, bootstrap_median
 from bundle.records.errors import ConfigError
+
+#: The form of ``metrics.json``: a reader that does not know the number must not guess.
+SCHEMA = "one-shot-landmarks/metrics/1"
+#: From this error in mm on, exclusive, a landmark counts as a failure.
+FAILURE_MM = 10.0
+#: Radii of the curve in mm: every tenth to 10, every half to 20.
+CURVE_RADII = tuple(i / 10 for i in range(101)) + tuple(10 + i / 2 for i in range(1, 21))
+#: So many failures are named, the worst first.
+LISTED_FAILURES = 50
 
 
 @dataclass(frozen=True)
-class ErrorSummary:
-    """Statistics of errors, each a tensor: of shape () over all points, (N,) by landmark.
+class LandmarkErrors:
+    """Radial errors of N landmarks in M images.
 
     Attributes:
-        count: how many errors there are.
-        mean: their mean; NaN without any, infinite with a landmark that was not found.
-        deviation: their standard deviation, divided by their number.
-        median: their median; of an even number the mean of the two in the middle.
-        largest: the largest.
-    """
-
-    count: Tensor
-    mean: Tensor
-    deviation: Tensor
-    median: Tensor
-    largest: Tensor
-
-
-def summarise(errors: Tensor, by_landmark: bool = False) -> ErrorSummary:
-    """Sum up errors.
-
-    Args:
-        errors: distances of shape (M, N), in mm or pixels; NaN where there is no truth.
-        by_landmark: whether each landmark is summed up by itself, over the images.
+        image_ids: M names.
+        landmark_names: N names.
+        px: (M, N), float64, errors in pixels of the full-resolution image; NaN where there is no truth, infinity
+            where a landmark that has one was not found.
+        mm: (M, N), float64, errors in millimetres; NaN where there is no truth or no spacing.
 
     Raises:
-        ValueError: when the errors are not of shape (M, N).
+        ValueError: when the shapes differ, or a landmark without an error in pixels has one in millimetres.
     """
-    _check_errors(errors)
-    values = errors if by_landmark else errors.reshape(-1, 1)
-    known = ~values.isnan()
-    count = known.sum(dim=0)
-    mean = values.nanmean(dim=0) if len(values) else values.new_full((values.shape[1],), math.nan)
-    deviation = (values - mean).square().nanmean(dim=0).sqrt() if len(values) else mean
-    largest = torch.where(known, values, -math.inf).amax(dim=0) if len(values) else mean
-    found = ErrorSummary(count, mean, deviation, _median(values, count), largest.masked_fill(count == 0, math.nan))
-    return found if by_landmark else ErrorSummary(*(getattr(found, name)[0] for name in ErrorSummary.__annotations__))
+
+    image_ids: tuple[str, ...]
+    landmark_names: tuple[str, ...]
+    px: np.ndarray
+    mm: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.image_ids), len(self.landmark_names))
+        for name, errors in (("px", self.px), ("mm", self.mm)):
+            if np.shape(errors) != shape:
+                raise ValueError(f"{name}: expected shape {shape}, images by landmarks, got {np.shape(errors)}.")
+        if (np.isnan(self.px) & ~np.isnan(self.mm)).any():
+            raise ValueError("mm: expected NaN wherever px is NaN, got a number.")
 
 
-def _median(values: Tensor, count: Tensor) -> Tensor:
-    """The median of each column; ``nanmedian`` of torch takes the lower of two in the middle."""
-    if not len(values):
-        return values.new_full((values.shape[1],), math.nan)
-    ordered = values.sort(dim=0).values  # NaN last
-    low, high = ((count - 1).clamp(min=0) // 2)[None], (count // 2).clamp(max=len(values) - 1)[None]
-    below, above = ordered.gather(0, low)[0], ordered.gather(0, high)[0]
-    middle = torch.where(below == above, below, (below + above) / 2)
-    return middle.masked_fill(count == 0, math.nan)
-
-
-def detection_curve(errors: Tensor, radii: Sequence[float] | Tensor, by_landmark: bool = False) -> Tensor:
-    """Percentage of points with ``error < radius``, for every radius: the SDR curve.
+def detection_scores(errors: Any, radius: Any) -> Any:
+    """100 where a point is nearer to its truth than a radius, strictly, else 0: their mean is the SDR.
 
     Args:
-        errors: distances of shape (M, N); NaN where there is no truth.
-        radii: R distances in the unit of the errors, not negative; the radius 0 detects nothing.
-        by_landmark: whether each landmark has a curve of its own.
+        errors: an array or a tensor of any shape.
+        radius: a number, or an array or a tensor that fits the errors.
+    """
+    return errors.clip(0, 0) + 100 * (errors < radius)  # clipped to 0, NaN stays NaN
+
+
+def failure_scores(errors: np.ndarray, threshold: float) -> np.ndarray:
+    """100 where a point is farther from its truth than a threshold, else 0; NaN where there is no truth."""
+    return errors.clip(0, 0) + 100 * (errors > threshold)
+
+
+def mean(scores: np.ndarray) -> float:
+    """The mean of what is known; NaN of nothing."""
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def detection_rate(errors: np.ndarray, radii: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The SDR in per cent of points of any shape, (R,), for each of R radii; NaN where there is no error."""
+    return np.array([mean(detection_scores(errors, radius)) for radius in radii])
+
+
+def summarise(errors: np.ndarray) -> dict[str, Any]:
+    """``mre``, ``std`` (divided by the number), ``median``, ``max`` and ``points`` of errors of any shape."""
+    known = errors[~np.isnan(errors)]
+    with np.errstate(invalid="ignore"):  # the deviation of an infinite error is NaN
+        values = (np.mean(known), np.std(known), np.median(known), np.max(known)) if known.size else (math.nan,) * 4
+    return {**dict(zip(("mre", "std", "median", "max"), map(float, values))), "points": known.size}
+
+
+def summarise_run(
+    errors: LandmarkErrors,
+    radii: Sequence[float],
+    *,
+    failure_mm: float = FAILURE_MM,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Sum up the errors of a run.
+
+    Every mean is over the pooled points, those of all images that have a truth, each counting once, as in
+    :class:`bundle.metrics.mean_radial_error.MeanRadialErrorMetric`.
+
+    Args:
+        errors: the errors.
+        radii: radii in mm of the successful detection rate.
+        failure_mm: error in mm beyond which a landmark counts as a failure.
+        resamples: draws of the bootstrap, over images.
+        seed: seed of the draws.
 
     Returns:
-        percentages of shape (R,), or (R, N); NaN where there is nothing to measure.
+        What ``metrics.json`` says of the errors (see ``docs/formats.md``), with NaN for what is unknown.
 
     Raises:
-        ConfigError: when a radius is negative or not finite.
+        ConfigError: when a radius, the threshold or the number of draws is not positive.
     """
-    _check_errors(errors)
-    given = torch.as_tensor(radii, dtype=errors.dtype, device=errors.device)
-    if isinstance(radii, Sequence) and not all(math.isfinite(radius) and radius >= 0 for radius in radii):
-        raise ConfigError(f"radii is {list(radii)!r}, but distances of at least 0 are expected: leave the others out.")
-    values = errors if by_landmark else errors.reshape(-1, 1)
-    hits = torch.stack([(values < radius).sum(dim=0) for radius in given])
-    percent = 100 * hits.to(errors.dtype) / (~values.isnan()).sum(dim=0)
-    return percent if by_landmark else percent[:, 0]
+    for name, distance in [("radii", radius) for radius in radii] + [("failure_mm", failure_mm)]:
+        if not (math.isfinite(distance) and distance > 0):
+            raise ConfigError(f"{name}: {distance} is no positive distance in mm, such as 2 or 10.")
+    mm = errors.mm
+    scores = np.stack([mm, failure_scores(mm, failure_mm), *(detection_scores(mm, radius) for radius in radii)])
+
+    def intervals(of: np.ndarray) -> dict[str, Any]:
+        mre, failed, *rates = bootstrap_mean(of, resamples, seed)[0].tolist()
+        return {"mre_mm": mre, "failures_percent": failed, "sdr": dict(zip(map(_key, radii), rates))}
+
+    rows = []
+    for index, name in enumerate(errors.landmark_names):
+        own = scores[:, :, [index]]
+        rows.append(
+            {
+                "name": name,
+                **_entries(errors.px[:, index], mm[:, index], radii),
+                "failures_percent": mean(own[1]),
+                "intervals": intervals(own),
+            }
+        )
+    return {
+        "schema": SCHEMA,
+        **_entries(errors.px, mm, radii),
+        "failures_over_10mm_percent": mean(failure_scores(mm, FAILURE_MM)),
+        "images": len(errors.image_ids),
+        "landmarks": len(errors.landmark_names),
+        "intervals": {
+            "level": LEVEL,
+            "resamples": resamples,
+            "seed": seed,
+            **intervals(scores),
+            "median_mm": bootstrap_median(mm, resamples, seed).tolist(),
+            "mre_px": bootstrap_mean(errors.px[None], resamples, seed)[0][0].tolist(),
+        },
+        "sdr_curve": {"radii_mm": list(CURVE_RADII), "percent": detection_rate(mm, CURVE_RADII).tolist()},
+        "failures": {
+            "threshold_mm": float(failure_mm),
+            "points": int((mm > failure_mm).sum()),
+            "percent": mean(scores[1]),
+            "worst": _worst(errors, failure_mm),
+        },
+        "per_landmark": rows,
+    }
 
 
-def failure_rate(errors: Tensor, threshold: float, by_landmark: bool = False) -> Tensor:
-    """Percentage of points with ``error > threshold``.
-
-    Args:
-        errors: distances of shape (M, N); NaN where there is no truth.
-        threshold: a distance in the unit of the errors.
-        by_landmark: whether each landmark has a rate of its own.
-
-    Returns:
-        percentages of shape (), or (N,); NaN where there is nothing to measure.
-    """
-    _check_errors(errors)
-    values = errors if by_landmark else errors.reshape(-1, 1)
-    percent = 100 * (values > threshold).sum(dim=0).to(errors.dtype) / (~values.isnan()).sum(dim=0)
-    return percent if by_landmark else percent[0]
+def _entries(px: np.ndarray, mm: np.ndarray, radii: Sequence[float]) -> dict[str, Any]:
+    """What is said of the whole run, and of each landmark."""
+    in_mm = summarise(mm)
+    return {
+        **{f"{key}_mm": in_mm[key] for key in ("mre", "std", "median", "max")},
+        "mre_px": summarise(px)["mre"],
+        "sdr": dict(zip(map(_key, radii), detection_rate(mm, radii).tolist())),
+        "points": int((~np.isnan(px)).sum()),
+        "points_mm": in_mm["points"],
+    }
 
 
-def _check_errors(errors: Tensor) -> None:
-    if errors.ndim != 2:
-        raise ValueError(f"errors: expected shape (M, N), images by landmarks, got {tuple(errors.shape)}.")
+def _key(radius: float) -> str:
+    return str(float(radius))
 
 
-class ErrorSummaryMetric(RadialErrorMetric):
-    """All statistics of a run as one metric, over one process or several.
-
-    Feed it points as every :class:`bundle.metrics.radial_error.RadialErrorMetric`; :meth:`summary` and
-    :meth:`errors` then speak for all images of all processes.
-    """
-
-    def _compute_scores(self, errors: Tensor) -> Tensor:
-        return errors
-
-    def errors(self) -> Tensor:
-        """The errors of all images of all processes, (M, N), those of rank 0 first.
-
-        Raises:
-            ValueError: when no image was seen.
-        """
-        found: Any = self.aggregate("none")
-        return found[0] if self.get_not_nans else found
-
-    def summary(self, by_landmark: bool = False) -> ErrorSummary:
-        """See :func:`summarise`.
-
-        Raises:
-            ValueError: when no image was seen.
-        """
-        return summarise(self.errors(), by_landmark)
+def _worst(errors: LandmarkErrors, failure_mm: float) -> list[dict[str, Any]]:
+    rows, columns = np.nonzero(errors.mm > failure_mm)
+    order = np.argsort(-errors.mm[rows, columns], kind="stable")[:LISTED_FAILURES]
+    return [
+        {
+            "image": errors.image_ids[row],
+            "landmark": errors.landmark_names[column],
+            "error_mm": float(errors.mm[row, column]),
+        }
+        for row, column in zip(rows[order], columns[order])
+    ]

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import torch
-from scipy import stats
-from torch import Tensor
 
 from bundle.metrics.radial_error import radial_error
+from bundle.metrics.ranking import Bin, bins_of_equal_count, rank_correlation
 
 
 @dataclass(frozen=True)
 class ReaderAgreement:
-    """Distances between K readers, each a tensor of shape (M, N), NaN where a reader or the spacing is missing.
+    """Distances between K readers, each of shape (M, N), NaN where a reader or the spacing is missing.
 
     Attributes:
-        to_mean: K tensors: each reader's distance to the mean of all.
+        to_mean: K arrays: each reader's distance to the mean of all.
         between: the distance of each pair of readers, by their numbers.
         disagreement: the mean of the distances of all pairs.
     """
 
-    to_mean: tuple[Tensor, ...]
-    between: dict[tuple[int, int], Tensor]
-    disagreement: Tensor
+    to_mean: tuple[np.ndarray, ...]
+    between: dict[tuple[int, int], np.ndarray]
+    disagreement: np.ndarray
 
 
-def reader_agreement(points: Tensor, spacing: Tensor | None = None) -> ReaderAgreement:
+def reader_agreement(points: np.ndarray, spacing: np.ndarray | None = None) -> ReaderAgreement:
     """Compare readers.
 
     Args:
@@ -41,16 +39,17 @@ def reader_agreement(points: Tensor, spacing: Tensor | None = None) -> ReaderAgr
         ValueError: when there are fewer than two readers or the shapes are not those above.
     """
     if points.ndim != 4 or points.shape[-1] != 2 or len(points) < 2:
-        raise ValueError(f"points: expected shape (K, M, N, 2) of at least two readers, got {tuple(points.shape)}.")
-    given = points.isfinite().all(dim=-1).all(dim=0)
-    points = points.masked_fill(~given[..., None], math.nan)
-    mean = points.mean(dim=0)
-    between = {(i, j): radial_error(points[i], points[j], spacing) for i, j in combinations(range(len(points)), 2)}
-    return ReaderAgreement(
-        tuple(radial_error(reader, mean, spacing) for reader in points),
-        between,
-        torch.stack(list(between.values())).mean(dim=0),
-    )
+        raise ValueError(f"points: expected shape (K, M, N, 2) of at least two readers, got {points.shape}.")
+    mean = points.mean(axis=0)  # NaN where a reader is missing
+    readers = torch.from_numpy(np.where(np.isnan(mean), np.nan, points))
+    steps = None if spacing is None else torch.from_numpy(spacing)
+
+    def distance(one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
+        return radial_error(one, other, steps).numpy()
+
+    between = {(i, j): distance(readers[i], readers[j]) for i, j in combinations(range(len(readers)), 2)}
+    to_mean = tuple(distance(reader, torch.from_numpy(mean)) for reader in readers)
+    return ReaderAgreement(to_mean, between, np.mean(list(between.values()), axis=0))
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ class ErrorAgainstReaders:
         within_percent: percentage of points whose error is at most the distance between the readers.
         spearman: rank correlation of error and disagreement; NaN where one of them does not vary.
         landmark_spearman: the same for the means of each landmark.
-        bins: by rising disagreement, as equal in number as can be: (largest disagreement, mean disagreement, mean
-            error, points).
+        bins: by rising disagreement, which is what "predicts" the error, as equal in number as can be.
     """
 
     points: int
@@ -74,10 +72,10 @@ class ErrorAgainstReaders:
     within_percent: float
     spearman: float
     landmark_spearman: float
-    bins: list[tuple[float, float, float, int]]
+    bins: list[Bin]
 
 
-def error_against_readers(errors: Tensor, disagreement: Tensor, bins: int = 5) -> ErrorAgainstReaders:
+def error_against_readers(errors: np.ndarray, disagreement: np.ndarray, bins: int = 5) -> ErrorAgainstReaders:
     """Set a method's errors against the readers' disagreement.
 
     Args:
@@ -89,36 +87,18 @@ def error_against_readers(errors: Tensor, disagreement: Tensor, bins: int = 5) -
         ValueError: when the shapes differ or no point has both.
     """
     if errors.shape != disagreement.shape:
-        raise ValueError(f"disagreement: expected shape {tuple(errors.shape)}, got {tuple(disagreement.shape)}.")
-    error, apart = errors.double().cpu().numpy(), disagreement.double().cpu().numpy()
-    both = np.isfinite(error) & np.isfinite(apart)
+        raise ValueError(f"disagreement: expected shape {errors.shape}, got {disagreement.shape}.")
+    both = np.isfinite(errors) & np.isfinite(disagreement)
     if not both.any():
         raise ValueError("errors: expected points that the readers gave as well, got none.")
-    known_error, known_apart = error[both], apart[both]
-    columns = [index for index in range(error.shape[1]) if both[:, index].any()]
-    by_landmark = [[float(values[both[:, index], index].mean()) for index in columns] for values in (error, apart)]
-    order = np.argsort(known_apart, kind="stable")
-    groups = [group for group in np.array_split(order, bins) if len(group)]
+    columns = np.flatnonzero(both.any(axis=0))
+    means = [np.mean(values[:, columns], axis=0, where=both[:, columns]) for values in (errors, disagreement)]
     return ErrorAgainstReaders(
         points=int(both.sum()),
-        mean_error=float(known_error.mean()),
-        mean_disagreement=float(known_apart.mean()),
-        within_percent=100 * float(np.mean(known_error <= known_apart)),
-        spearman=_spearman(known_error, known_apart),
-        landmark_spearman=_spearman(*map(np.array, by_landmark)),
-        bins=[
-            (
-                float(known_apart[group].max()),
-                float(known_apart[group].mean()),
-                float(known_error[group].mean()),
-                len(group),
-            )
-            for group in groups
-        ],
+        mean_error=float(errors[both].mean()),
+        mean_disagreement=float(disagreement[both].mean()),
+        within_percent=100 * float(np.mean(errors[both] <= disagreement[both])),
+        spearman=rank_correlation(errors, disagreement),
+        landmark_spearman=rank_correlation(*means),
+        bins=bins_of_equal_count(disagreement, errors, bins),
     )
-
-
-def _spearman(first: np.ndarray, second: np.ndarray) -> float:
-    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return math.nan
-    return float(stats.spearmanr(first, second).statistic)

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from bundle.report.records import ReportCase
-from bundle.writers.overlay import confidence_colour
+from bundle.writers.overlay import confidence_colours
 
 
 def shown_size(case: ReportCase) -> tuple[float, float]:
@@ -35,39 +35,34 @@ def viewer_data(case: ReportCase, errors: np.ndarray, expected: np.ndarray) -> d
         "size": [round(side, 2) for side in shown_size(case)],
         "p": _places(case, case.points),
         "t": None if case.truth is None else _places(case, case.truth),
-        "c": [_rounded(value, 3) for value in case.confidence],
-        "k": [_hex(value) for value in case.confidence],
-        "e": [-1 if np.isinf(value) else _rounded(value, 3) for value in errors],
-        "x": [_rounded(value, 3) for value in expected],
+        "c": _rounded(case.confidence),
+        "k": _colours(case),
+        "e": _rounded(np.where(np.isinf(errors), -1, errors)),
+        "x": _rounded(expected),
     }
 
 
 def card_marks(case: ReportCase) -> Markup:
     """The landmarks of an image as marks of an SVG with the coordinates of :func:`shown_size`."""
     unit = max(shown_size(case)) / 115
-    marks = []
-    found, true = _places(case, case.points), None if case.truth is None else _places(case, case.truth)
-    for index, place in enumerate(found):
-        target = None if true is None else true[index]
-        if place is not None and target is not None:
-            marks.append(Markup('<path class="m-link" d="M{} {}L{} {}"/>').format(*place, *target))
-    for target in true or ():
-        if target is not None:
-            x, y = target
-            arm = round(unit * 0.9, 2)
-            marks.append(
-                Markup('<path class="m-true" d="M{0} {1}h{2}M{3} {4}v{2}"/>').format(
-                    round(x - arm, 2), y, round(2 * arm, 2), x, round(y - arm, 2)
-                )
-            )
-    for index, place in enumerate(found):
-        if place is not None:
-            marks.append(
-                Markup('<circle class="m-found" cx="{}" cy="{}" r="{}" fill="{}"/>').format(
-                    *place, round(unit, 2), _hex(case.confidence[index])
-                )
-            )
-    return Markup("").join(marks)
+    found = _places(case, case.points)
+    true = [None] * len(found) if case.truth is None else _places(case, case.truth)
+    links = [
+        Markup('<path class="m-link" d="M{} {}L{} {}"/>').format(*place, *target)
+        for place, target in zip(found, true)
+        if place and target
+    ]
+    arm = round(unit * 0.9, 2)
+    crosses = [
+        Markup('<path class="m-true" d="M{x} {y}m-{a} 0h{b}m-{a} -{a}v{b}"/>').format(x=x, y=y, a=arm, b=2 * arm)
+        for x, y in filter(None, true)
+    ]
+    discs = [
+        Markup('<circle class="m-found" cx="{}" cy="{}" r="{}" fill="{}"/>').format(*place, round(unit, 2), colour)
+        for place, colour in zip(found, _colours(case))
+        if place
+    ]
+    return Markup("").join([*links, *crosses, *discs])
 
 
 def _stretch(case: ReportCase) -> tuple[float, float]:
@@ -79,13 +74,14 @@ def _stretch(case: ReportCase) -> tuple[float, float]:
 
 def _places(case: ReportCase, points: np.ndarray) -> list[list[float] | None]:
     """Points, (N, 2), from the edge of the image on; a pixel's centre lies half a pixel from its edge."""
-    moved = (points + 0.5) * _stretch(case)
-    return [[round(float(x), 2), round(float(y), 2)] if np.isfinite([x, y]).all() else None for x, y in moved]
+    moved = ((points + 0.5) * _stretch(case)).round(2)
+    known = np.asarray(np.isfinite(moved).all(axis=1))
+    return [place if there else None for place, there in zip(moved.tolist(), known)]
 
 
-def _rounded(value: float, digits: int) -> float | None:
-    return round(float(value), digits) if np.isfinite(value) else None
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [value if known else None for value, known in zip(values.round(3).tolist(), np.isfinite(values).tolist())]
 
 
-def _hex(confidence: float) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*confidence_colour(float(confidence)))
+def _colours(case: ReportCase) -> list[str]:
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in confidence_colours(case.confidence)]

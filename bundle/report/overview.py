@@ -87,9 +87,10 @@ def settings_rows(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[s
 
 def _interval(metrics: Mapping[str, Any]) -> str:
     """How sure the mean error is, where that was computed, else how far the errors spread."""
-    intervals = metrics.get("intervals") or {}
-    if bounds := intervals.get("mre_mm"):
-        return f"{bounds[0]:.2f} to {bounds[1]:.2f} mm, {intervals['level']:.0%} interval"
+    intervals = metrics.get("intervals", {})
+    low, high = intervals.get("mre_mm", (None, None))
+    if low is not None and high is not None:
+        return f"{low:.2f} to {high:.2f} mm, {intervals['level']:.0%} interval"
     return _optional(metrics.get("std_mm"), "± {:.2f} mm standard deviation")
 
 

@@ -8,28 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bundle.report.case_table import build_case_table
 from bundle.report.case_view import card_marks, shown_size, viewer_data
+from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
 from bundle.report.choice import case_scores, choose_cases, within_budget
-from bundle.report.figures import (
-    Figure,
-    box_plot,
-    calibration_plot,
-    confidence_bars,
-    detection_curve_plot,
-    risk_plot,
-    shape_plot,
-)
+from bundle.report.figures import box_plot, calibration_plot, confidence_bars, detection_curve, risk_plot
 from bundle.report.overview import landmark_table, settings_rows, tiles
-from bundle.report.pictures import PictureStore, small_jpeg
+from bundle.report.pictures import PictureStore
 from bundle.report.records import ReportCase, ReportRun
-from bundle.report.shape import align
-from bundle.report.styles import DARK, LIGHT
-from bundle.report.svg import as_svg, data_uri, style_rules
+from bundle.report.shape import shape_plot
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable
 
@@ -64,33 +56,31 @@ class StoredPicture:
     uri: Callable[[], Markup]
 
 
-def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[Figure]:
+def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigure]:
     """All figures that a run has the data for.
 
     Args:
         run: the run.
         radii: radii in mm that the detection curve marks.
     """
-    errors, confidence = run.errors(), run.confidences()
-    size = run.template.width, run.template.height
-    backdrop = None if run.template.pixels is None else small_jpeg(run.template.pixels, max_side=800, quality=70)
-    shape = shape_plot(align(run.cases, run.template.points), run.names, size, backdrop, run.has_truth)
-    if not run.has_truth:
-        boxes = box_plot(confidence, run.names, quantity="confidence", unit="", worst_is_high=False, limits=(0.0, 1.0))
-        return [figure for figure in (boxes, shape) if figure]
-    expected = run.expected_errors()
-    figures = [
-        detection_curve_plot(errors, run.unit, radii),
-        risk_plot(errors, confidence, run.unit),
-        box_plot(errors, run.names, quantity="error", unit=run.unit, worst_is_high=True),
-        shape,
-        calibration_plot(expected, errors, run.unit) or confidence_bars(confidence, errors, run.unit),
-    ]
+    errors, confidence, expected = run.errors(), run.confidences(), run.expected_errors()
+    with mpl.rc_context(STYLE):
+        shape = shape_plot(run.cases, run.template, run.names, run.has_truth)
+        if not run.has_truth:
+            figures = [box_plot(confidence, run.names, "confidence"), shape]
+        else:
+            figures = [
+                detection_curve(errors, run.unit, radii),
+                risk_plot(errors, confidence, run.unit),
+                box_plot(errors, run.names, "error", run.unit),
+                shape,
+                calibration_plot(expected, errors, run.unit) or confidence_bars(confidence, errors, run.unit),
+            ]
     return [figure for figure in figures if figure]
 
 
 def write_page(
-    path: Path, run: ReportRun, figures: Sequence[Figure], pictures: PictureStore, budget: int = PICTURE_BUDGET
+    path: Path, run: ReportRun, figures: Sequence[ReportFigure], pictures: PictureStore, budget: int = PICTURE_BUDGET
 ) -> Path:
     """Write the report of a run.
 
@@ -173,9 +163,9 @@ def write_page(
     return path
 
 
-def _columns(figures: Sequence[Figure]) -> list[list[tuple[Figure, Markup]]]:
+def _columns(figures: Sequence[ReportFigure]) -> list[list[tuple[ReportFigure, Markup]]]:
     """The figures in two columns: curves of all points, and what concerns single landmarks."""
-    drawn = [(figure, as_svg(figure.drawing, figure.key)) for figure in figures]
+    drawn = [(figure, as_svg(figure)) for figure in figures]
     of_landmarks = [pair for pair in drawn if pair[0].key in ("landmarks", "shape")]
     others = [pair for pair in drawn if pair not in of_landmarks]
     return [others, of_landmarks] if others else [[pair] for pair in of_landmarks]
@@ -197,7 +187,7 @@ def _reader(pictures: PictureStore, case: ReportCase) -> Callable[[], Markup]:
 
     def uri() -> Markup:
         jpeg = pictures.read(case.image_id)
-        return Markup("") if jpeg is None else Markup(data_uri(jpeg))
+        return Markup("") if jpeg is None else Markup(f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}")
 
     return uri
 
@@ -240,11 +230,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def _style() -> str:
-    """The style sheet with the colours of :mod:`bundle.report.styles`."""
+    """The style sheet with the colours of :mod:`bundle.report.chart`."""
     sheet = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     for name, colours in (("LIGHT", LIGHT), ("DARK", DARK)):
-        sheet = sheet.replace(f"/*{name}*/", "".join(f"--{key.replace('_', '-')}:{v};" for key, v in colours.items()))
-    return sheet.replace("/*ROLES*/", style_rules())
+        sheet = sheet.replace(f"/*{name}*/", "".join(f"--{key}:{value};" for key, value in colours.items()))
+    return sheet
 
 
 def _digest(text: str) -> str:

@@ -1,76 +1,202 @@
-"""All images laid over the template: their mean shape, and what is left between prediction and truth."""
+"""All images laid over the template: the mean shape, and where the errors around it point to."""
 
 from __future__ import annotations
 
+import io
+import math
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
+from PIL import Image
 
-from bundle.report.records import ReportCase
+from bundle.report.chart import WIDTH, ReportFigure, Tip
+from bundle.report.pictures import small_jpeg
+from bundle.report.records import ReportCase, ReportTemplate
 
-
-@dataclass(frozen=True)
-class AlignedShapes:
-    """The landmarks of all images in the frame of the template.
-
-    Attributes:
-        mean: (N, 2), the mean shape, ``(x, y)`` in pixels of the template; NaN for a landmark that no image has.
-        vectors: (M, N, 2), from the reference to the landmark found, turned and scaled as the image is; the reference
-            is the truth, or the mean shape where there is no truth. NaN where unknown.
-    """
-
-    mean: np.ndarray
-    vectors: np.ndarray
+#: The figure is dark as the radiograph is, on any page.
+_GROUND, _INK, _FOUND, _MEAN = "#0b0e11", "#f2f5f8", "#6fc0ff", "#ff8fc8"
+_MAX_VECTORS = 3000
+_MAX_LABELS = 45
 
 
-def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[complex, complex] | None:
     """The turn, scale and shift that bring points nearest to others (least squares; Umeyama, PAMI 1991).
 
     Args:
-        source: (N, 2), ``(x, y)``; NaN where missing.
-        target: (N, 2), the same.
+        source: (N,), points as complex numbers ``x + iy``, in which a turn with scale is a factor; NaN where missing.
+        target: (N,), the same.
 
     Returns:
-        ``(matrix, shift)`` with ``matrix @ point + shift``, no mirroring; None for fewer than two common points.
+        ``(factor, shift)`` with ``factor * point + shift``, no mirroring; None for fewer than two common points.
     """
-    common = np.isfinite(source).all(axis=1) & np.isfinite(target).all(axis=1)
+    common = np.isfinite(source) & np.isfinite(target)
     a, b = source[common], target[common]
     if len(a) < 2:
         return None
-    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    # A plane turn with scale is a complex factor.
-    from_a, from_b = (a - mean_a) @ (1, 1j), (b - mean_b) @ (1, 1j)
-    length = float(np.vdot(from_a, from_a).real)
+    from_a, from_b = a - a.mean(), b - b.mean()
+    length = np.vdot(from_a, from_a).real
     if length <= 0:
         return None
     factor = np.vdot(from_a, from_b) / length
-    matrix = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    return matrix, mean_b - matrix @ mean_a
+    return factor, b.mean() - factor * a.mean()
 
 
-def align(cases: Sequence[ReportCase], reference: np.ndarray) -> AlignedShapes:
+def align(cases: Sequence[ReportCase], reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lay all images over the template by their true landmarks, or by those found where there is no truth.
 
     Args:
         cases: M images.
         reference: (N, 2), the template's landmarks ``(x, y)`` in its pixels.
+
+    Returns:
+        The mean shape, (N, 2), ``(x, y)`` in pixels of the template, NaN for a landmark that no image has; and vectors,
+        (M, N, 2), from the truth, or from the mean shape where there is no truth, to the landmark found, turned and
+        scaled as the image is; NaN where unknown.
     """
-    laid = np.full((len(cases), len(reference), 2), np.nan)
-    found = np.full_like(laid, np.nan)
+    laid = np.full((len(cases), len(reference)), complex(math.nan, math.nan))
+    found = laid.copy()
     for index, case in enumerate(cases):
         # Pixels that are not square are made so first, or a turn would not be one.
-        stretch = np.ones(2) if case.spacing is None else np.asarray(case.spacing) / case.mm_a_pixel
-        anchor = (case.points if case.truth is None else case.truth) * stretch
-        way = similarity(anchor, reference)
-        if way is None:
-            continue
-        matrix, shift = way
-        laid[index] = anchor @ matrix.T + shift
-        found[index] = (case.points * stretch) @ matrix.T + shift
-    known = np.isfinite(laid).all(axis=2)
-    counts = known.sum(axis=0)
-    sums = np.where(known[..., None], laid, 0.0).sum(axis=0)
-    mean = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
-    truths = np.array([case.truth is not None for case in cases], dtype=bool).reshape(-1, 1, 1)
-    return AlignedShapes(mean, found - np.where(truths, laid, mean))
+        plane = (1, 1j) if case.spacing is None else np.array(case.spacing) / case.mm_a_pixel * (1, 1j)
+        anchor = (case.points if case.truth is None else case.truth) @ plane
+        if (way := similarity(anchor, reference @ (1, 1j))) is not None:
+            laid[index], found[index] = way[0] * anchor + way[1], way[0] * (case.points @ plane) + way[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN
+        mean = np.nanmean(laid, axis=0)
+    truths = np.array([case.truth is not None for case in cases], dtype=bool).reshape(-1, 1)
+    vectors = found - np.where(truths, laid, mean)
+    return np.stack([mean.real, mean.imag], axis=-1), np.stack([vectors.real, vectors.imag], axis=-1)
+
+
+def shape_plot(
+    cases: Sequence[ReportCase], template: ReportTemplate, names: Sequence[str], against_truth: bool
+) -> ReportFigure | None:
+    """Draw the mean shape with the errors of all images around each landmark.
+
+    Args:
+        cases: M images.
+        template: the annotated image.
+        names: N landmark names.
+        against_truth: whether the vectors are errors; if not, they are differences from the mean shape.
+
+    Returns:
+        The figure; None where there is no shape.
+    """
+    mean, vectors = align(cases, template.points)
+    known = np.isfinite(vectors).all(axis=2)
+    drawn = np.flatnonzero(np.isfinite(mean).all(axis=1) & known.any(axis=0)).tolist()
+    if not drawn:
+        return None
+    left, top, width, height = _frame(mean[np.isfinite(mean).all(axis=1)])
+    unit = WIDTH / width
+    figure = Figure(figsize=(WIDTH / 72, height * unit / 72), dpi=72, facecolor=_GROUND)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(left, left + width), ylim=(top + height, top))
+    axes.set_axis_off()
+    _draw_backdrop(axes, template)
+    factor = _magnification(float(np.median(np.linalg.norm(vectors[known], axis=1))) * unit)
+    image, landmark = np.nonzero(known)
+    some = np.linspace(0, len(image) - 1, min(len(image), _MAX_VECTORS)).astype(int)
+    ends = mean[landmark[some]]
+    _draw_lines(axes, ends, ends + factor * vectors[image, landmark][some], color=_FOUND, linewidth=0.9, alpha=0.55)
+    rows, tips, ellipses = [], [], []
+    for index in drawn:
+        own = vectors[known[:, index], index]
+        shift = own.mean(axis=0)
+        spread = math.sqrt(((own - shift) ** 2).sum(axis=1).mean())
+        rows.append((names[index], f"{shift[0]:+.1f}", f"{shift[1]:+.1f}", f"{spread:.1f}", str(len(own))))
+        told = f": on average {_direction(shift, template)}" if against_truth else ""
+        x, y = (mean[index] - (left, top)) * unit
+        tips.append(Tip(x - 6, y - 6, 12, 12, f"{names[index]}{told}"))
+        if len(own) > 2:
+            values, axis = np.linalg.eigh(np.cov(own.T))
+            across, along = 2 * factor * np.sqrt(np.maximum(values, 0))
+            ellipses.append((along, across, math.degrees(math.atan2(*axis[::-1, 1])), *(mean[index] + factor * shift)))
+    if ellipses:
+        along, across, angles, *centre = np.transpose(ellipses)
+        axes.add_collection(
+            EllipseCollection(
+                along,
+                across,
+                angles,
+                units="xy",
+                offsets=np.transpose(centre),
+                offset_transform=axes.transData,
+                facecolor=(_MEAN, 0.22),
+                edgecolor=_MEAN,
+                linewidth=1.25,
+            )
+        )
+    places = mean[drawn]
+    if against_truth:
+        shifts = np.array([vectors[known[:, index], index].mean(axis=0) for index in drawn])
+        _draw_lines(axes, places, places + factor * shifts, color=_MEAN, linewidth=2.25)
+    axes.plot(*places.T, "o", color=_INK, markersize=6.4, markeredgecolor=_GROUND, markeredgewidth=1)
+    for index in drawn if len(names) <= _MAX_LABELS else ():
+        axes.annotate(
+            str(index + 1), mean[index], (6, 5), textcoords="offset points", color=_INK, size=10.5, weight="bold"
+        )
+    larger = f"drawn {factor:g} times as long as they are" if factor != 1 else "drawn to scale"
+    farthest = max(rows, key=lambda row: math.hypot(float(row[1]), float(row[2])))
+    if against_truth:
+        title, what, source = "Errors around the mean shape", "Errors", "truth"
+        further = f" The largest mean shift is that of {farthest[0]}."
+        key = "Thick line: mean error; ellipse: spread (one standard deviation)."
+    else:
+        title, what, source = "Variation around the mean shape", "Differences from the mean shape", "mean shape"
+        further, key = "", "Ellipse: spread."
+    return ReportFigure(
+        "shape",
+        figure,
+        title,
+        f"{what} of {len(vectors)} images, {larger}.{further}",
+        f"All images laid over the template by their {'true ' if against_truth else ''}landmarks: a thin line leads "
+        f"from the {source} to a landmark found, {larger}. {key}",
+        ("Landmark", "Mean x, px", "Mean y, px", "Spread, px", "Points"),
+        rows,
+        tips,
+    )
+
+
+def _draw_backdrop(axes: Axes, template: ReportTemplate) -> None:
+    """Put the template behind the shape, half as bright as it is."""
+    if template.pixels is None:
+        return
+    with Image.open(io.BytesIO(small_jpeg(template.pixels, max_side=640))) as picture:
+        extent = (-0.5, template.width - 0.5, template.height - 0.5, -0.5)
+        axes.imshow(np.asarray(picture), "gray", vmin=0, vmax=510, extent=extent, interpolation="none", aspect="auto")
+
+
+def _draw_lines(axes: Axes, starts: np.ndarray, ends: np.ndarray, **style: Any) -> None:
+    """Draw lines from (K, 2) to (K, 2) as one mark."""
+    gaps = np.full_like(starts, np.nan)
+    axes.plot(*np.stack([starts, ends, gaps], axis=1).reshape(-1, 2).T, scalex=False, scaley=False, zorder=1, **style)
+
+
+def _frame(points: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, top, width and height of what is shown: the landmarks with a margin, neither a strip nor a tower."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = 1.28 * float(max(high - low)) + 8
+    width, height = np.maximum(high - low + 0.28 * max(high - low) + 8, (side / 1.35, side / 2))
+    left, top = (low + high - (width, height)) / 2
+    return float(left), float(top), float(width), float(height)
+
+
+def _magnification(median: float) -> float:
+    """A round factor that makes the median vector about 12 units long."""
+    return next((factor for factor in (20.0, 10.0, 5.0, 4.0, 3.0, 2.0) if factor * median <= 12), 1.0)
+
+
+def _direction(shift: np.ndarray, template: ReportTemplate) -> str:
+    """A shift in words."""
+    if math.hypot(*shift) < 0.0005 * max(template.width, template.height):
+        return "where it should be"
+    across, down = "right" if shift[0] > 0 else "left", "down" if shift[1] > 0 else "up"
+    parts = [f"{abs(shift[0]):.1f} px to the {across}"] if abs(shift[0]) >= 0.05 else []
+    parts += [f"{abs(shift[1]):.1f} px {down}"] if abs(shift[1]) >= 0.05 else []
+    return ", ".join(parts) or "where it should be"

@@ -32,18 +32,18 @@ _MAX_NAME = 14
 _Rect = tuple[float, float, float, float]
 
 
-def confidence_colour(confidence: float) -> tuple[int, int, int]:
-    """The colour of a confidence.
+def confidence_colours(confidence: np.ndarray) -> np.ndarray:
+    """The colours of confidences.
 
     Args:
-        confidence: 0 to 1; a value outside counts as the nearer end, NaN as 0.
+        confidence: 0 to 1, of any shape; a value outside counts as the nearer end, NaN as 0.
 
     Returns:
-        Red, green and blue, 0 to 255.
+        (..., 3), red, green and blue, 0 to 255.
     """
-    value = float(np.clip(np.nan_to_num(confidence), 0.0, 1.0)) * (len(_SCALE) - 1)
-    red, green, blue = (round(float(np.interp(value, np.arange(len(_SCALE)), channel))) for channel in _SCALE.T)
-    return red, green, blue
+    value = np.clip(np.nan_to_num(confidence), 0.0, 1.0) * (len(_SCALE) - 1)
+    channels = [np.interp(value, np.arange(len(_SCALE)), channel) for channel in _SCALE.T]
+    return np.stack(channels, axis=-1).round().astype(int)
 
 
 class OverlayWriter:
@@ -176,7 +176,7 @@ class OverlayWriter:
                     field,
                     (points[i, 0], points[i, 1]),
                     radius,
-                    confidence_colour(sure),
+                    tuple(confidence_colours(np.array(sure)).tolist()),
                     not sure >= self.low_confidence,
                 )
         pen = ImageDraw.Draw(field)
@@ -477,4 +477,4 @@ def _gradient(picture: Image.Image, left: float, middle: float, length: float, r
     for i in range(count):
         sure = i / (count - 1)
         x = left + 1.2 * radius + (length - 2.4 * radius) * sure
-        _disc(picture, (x, middle), radius, confidence_colour(sure), sure < low)
+        _disc(picture, (x, middle), radius, tuple(confidence_colours(np.array(sure)).tolist()), sure < low)

@@ -3,103 +3,61 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pytest
-import torch
-from scipy import stats
 
-from bundle.metrics.bootstrap import (
-    draw_images,
-    failure_scores,
-    percentile_interval,
-    rate_scores,
-    resampled_means,
-    resampled_medians,
-)
+from bundle.metrics.bootstrap import LEVEL, bootstrap_mean, bootstrap_median
 from bundle.records.errors import ConfigError
 from tests.metrics.test_error_summary import random_errors
 
 NAN, INF = math.nan, math.inf
 
 
-def literal(errors: np.ndarray, weights: torch.Tensor) -> list[np.ndarray]:
-    """The rows of each resample, an image as often as it was drawn."""
-    return [np.repeat(errors, row.long().numpy(), axis=0) for row in weights]
+def literal(errors: np.ndarray, statistic, resamples: int = 4000) -> list[float]:
+    """Percentiles of a statistic over images with a point, drawn one after the other."""
+    errors = errors[~np.isnan(errors).all(axis=1)]
+    rng = np.random.default_rng(1)
+    drawn = [statistic(errors[rng.integers(0, len(errors), len(errors))]) for _ in range(resamples)]
+    return list(np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
 
 
-@pytest.mark.parametrize("shape", [(12, 5), (7, 1), (1, 4)])
-def test_resampled_statistics_equal_numpy(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(40, 5), (25, 1)])
+def test_intervals_are_about_those_of_numpy(shape: tuple[int, int]) -> None:
     errors = random_errors(*shape)
-    weights = draw_images(shape[0], 50, seed=3)
-    samples = literal(errors, weights)
-    tensor = torch.from_numpy(errors)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # resamples without any value
-        means = [np.nanmean(rows) for rows in samples]
-        by_landmark = [np.nanmean(rows, axis=0) for rows in samples]
-        medians = [np.nanmedian(rows) for rows in samples]
-    np.testing.assert_allclose(resampled_means(tensor, weights), means, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(resampled_means(tensor, weights, by_landmark=True), by_landmark, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(resampled_medians(tensor, weights), medians, rtol=0, atol=1e-9)
-    rates = [100 * (rows[~np.isnan(rows)] < 2).mean() if (~np.isnan(rows)).any() else NAN for rows in samples]
-    np.testing.assert_allclose(resampled_means(rate_scores(tensor, 2.0), weights), rates, rtol=0, atol=1e-9)
+    hits = np.where(np.isnan(errors), NAN, 100.0 * (errors < 2))
+    bounds, means = bootstrap_mean(np.stack([errors, hits]), 4000, seed=3)
+    assert bounds.shape == (2, 2) and means.shape == (2, 4000)
+    assert bounds[0] == pytest.approx(literal(errors, np.nanmean), abs=0.05)
+    assert bounds[1] == pytest.approx(literal(hits, np.nanmean), abs=3)
+    assert bootstrap_median(errors, 4000, seed=3) == pytest.approx(literal(errors, np.nanmedian), abs=0.1)
 
 
-def test_every_resample_has_as_many_images_and_the_seed_decides() -> None:
-    weights = draw_images(9, 200, seed=1)
-    assert (weights.sum(dim=1) == 9).all() and weights.std(dim=0).min() > 0
-    assert torch.equal(weights, draw_images(9, 200, seed=1))
-    assert not torch.equal(weights, draw_images(9, 200, seed=2))
-    assert draw_images(0, 3, seed=0).shape == (3, 0)
+def test_means_are_those_of_the_points_of_the_images_drawn() -> None:
+    """Of two images, one with three points and one with one, there are four equally probable samples."""
+    errors = np.array([[1.0, 2.0, 3.0], [8.0, NAN, NAN]])
+    _, (means,) = bootstrap_mean(errors[None], 4000)
+    values, counts = np.unique(means, return_counts=True)
+    assert values.tolist() == [2.0, 3.5, 8.0] and counts / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
 
 
-def test_interval_equals_scipys_bootstrap_quantiles() -> None:
-    values = torch.from_numpy(np.random.default_rng(0).normal(size=(997, 3)))
-    low, high = percentile_interval(values, 0.9)
-    np.testing.assert_allclose(low, np.quantile(values.numpy(), 0.05, axis=0), rtol=0, atol=1e-9)
-    np.testing.assert_allclose(high, np.quantile(values.numpy(), 0.95, axis=0), rtol=0, atol=1e-9)
-    values[::2] = NAN
-    np.testing.assert_allclose(
-        percentile_interval(values)[1], np.nanquantile(values.numpy(), 0.975, axis=0), rtol=0, atol=1e-9
-    )
+def test_the_seed_decides() -> None:
+    errors = random_errors(9, 3)[None]
+    assert np.array_equal(bootstrap_mean(errors, 50, 1)[1], bootstrap_mean(errors, 50, 1)[1])
+    assert not np.array_equal(bootstrap_mean(errors, 50, 1)[1], bootstrap_mean(errors, 50, 2)[1])
 
 
-def test_interval_is_about_that_of_scipy() -> None:
-    errors = np.random.default_rng(5).gamma(2.0, 1.0, 80)
-    low, high = percentile_interval(
-        resampled_means(torch.from_numpy(errors[:, None]), draw_images(80, 4000, seed=0)), 0.95
-    )
-    expected = stats.bootstrap(
-        (errors,), np.mean, n_resamples=4000, method="percentile", random_state=1
-    ).confidence_interval
-    assert (float(low), float(high)) == pytest.approx((expected.low, expected.high), abs=0.03)
+@pytest.mark.parametrize("errors", [np.zeros((0, 2)), np.ones((1, 2)), np.array([[1.0, 2.0], [NAN, NAN]])])
+def test_one_image_has_no_interval(errors: np.ndarray) -> None:
+    assert np.isnan(bootstrap_mean(errors[None])[0]).all() and np.isnan(bootstrap_median(errors)).all()
 
 
-def test_infinite_and_missing_values() -> None:
-    weights = torch.tensor([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]], dtype=torch.float64)
-    assert resampled_means(torch.tensor([[1.0], [INF]]), weights).tolist() == [1.0, INF, INF]
-    found = resampled_means(torch.tensor([[1.0], [NAN]]), weights)
-    assert found[0] == found[2] == 1.0 and found[1].isnan()
-    assert resampled_medians(torch.tensor([[1.0], [INF]]), weights).tolist() == [1.0, INF, INF]
-    assert resampled_medians(torch.tensor([[1.0], [NAN]]), weights)[1].isnan()
-    assert resampled_medians(torch.full((2, 3), NAN), weights).isnan().all()
-    low, high = percentile_interval(torch.tensor([1.0, INF, INF], dtype=torch.float64))
-    assert low == INF and high == INF
-    assert all(bound.isnan() for bound in percentile_interval(torch.tensor([NAN, NAN])))
+def test_a_landmark_that_was_not_found_is_infinite() -> None:
+    errors = np.array([[1.0], [INF], [1.0], [2.0]])
+    (low, high) = bootstrap_mean(errors[None])[0][0]
+    assert low == 1 and high == INF and bootstrap_median(errors)[1] == INF
 
 
-def test_scores_are_strict_and_keep_nan() -> None:
-    errors = torch.tensor([[2.0, 1.9, 2.1, NAN]])
-    assert rate_scores(errors, 2.0)[0, :3].tolist() == [0, 100, 0]
-    assert failure_scores(errors, 2.0)[0, :3].tolist() == [0, 0, 100]
-    assert rate_scores(errors, 2.0)[0, 3].isnan() and failure_scores(errors, 2.0)[0, 3].isnan()
-
-
-def test_refuses_senseless_settings() -> None:
+def test_refuses_no_draws() -> None:
     with pytest.raises(ConfigError, match="resamples is 0"):
-        draw_images(3, 0, seed=0)
-    for level in (0.0, 1.0, NAN):
-        with pytest.raises(ConfigError, match="level is"):
-            percentile_interval(torch.ones(3), level)
+        bootstrap_mean(np.ones((1, 3, 1)), 0)

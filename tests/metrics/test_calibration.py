@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bundle.metrics.calibration import cross_validated, interval_factor, risk_coverage
+from bundle.metrics.calibration import cross_validated, interval_factor
 from bundle.metrics.error_factors import error_factors
+from bundle.metrics.ranking import risk_coverage
 
 RNG = np.random.default_rng(0)
 #: How much harder each of six landmarks is than the evidence says.
@@ -62,8 +63,8 @@ def test_unseen_points_are_covered_as_promised_and_expected_rightly() -> None:
 
 def test_risk_falls_with_coverage_when_the_expectation_is_right() -> None:
     errors, expected = law(2000)
-    raw, right = risk_coverage(errors, expected), risk_coverage(errors, expected * TRUE_FACTORS)
-    assert right[0.5] < right[0.75] < right[0.9] < right[1.0] == pytest.approx(errors.mean())
-    assert right[0.75] < raw[0.75]
-    ordered = np.sort(np.array([5.0, 1.0, 3.0, 2.0]))
-    assert risk_coverage(ordered, ordered, [0.5])[0.5] == 1.5
+    raw, right = risk_coverage(errors, -expected), risk_coverage(errors, -expected * TRUE_FACTORS)
+    assert raw is not None and right is not None
+    half, most, everything = (right.risk[right.place(share)] for share in (0.5, 0.9, 1.0))
+    assert half < most < everything == pytest.approx(errors.mean())
+    assert right.area < raw.area

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 from bundle.metrics.comparison import (
@@ -33,7 +32,7 @@ def two_runs(images: int = 40, landmarks: int = 6, gain: float = 0.3) -> tuple[n
 
 def test_figures_equal_numpy_and_scipy() -> None:
     first, second = two_runs()
-    found = compare_errors(torch.from_numpy(first), torch.from_numpy(second))
+    found = compare_errors(first, second)
     both = ~np.isnan(first) & ~np.isnan(second)
     change = np.where(both, second - first, np.nan)
     by_image = np.nanmean(change[both.any(axis=1)], axis=1)
@@ -50,13 +49,13 @@ def test_figures_equal_numpy_and_scipy() -> None:
 
 def test_equal_runs_show_no_difference() -> None:
     first, _ = two_runs()
-    found = compare_errors(torch.from_numpy(first), torch.from_numpy(first))
+    found = compare_errors(first, first)
     assert found.difference == 0 and found.interval == (0, 0) and found.bootstrap_p == 1
     assert math.isnan(found.wilcoxon_p) and math.isnan(found.rank_biserial) and math.isnan(found.cohens_d)
 
 
 def test_the_other_way_round_is_the_negative() -> None:
-    first, second = (torch.from_numpy(errors) for errors in two_runs())
+    first, second = two_runs()
     one, other = compare_errors(first, second), compare_errors(second, first)
     assert one.difference == pytest.approx(-other.difference)
     assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]))
@@ -82,7 +81,7 @@ def test_holm_equals_its_definition() -> None:
 def test_each_landmark_is_tested_by_itself() -> None:
     first, second = two_runs()
     second[:, 2] = np.nan
-    found = compare_landmarks(torch.from_numpy(first), torch.from_numpy(second))
+    found = compare_landmarks(first, second)
     assert all(math.isnan(value) for value in found[2])
     change = second[:, 0] - first[:, 0]
     change = change[~np.isnan(change)]
@@ -92,14 +91,15 @@ def test_each_landmark_is_tested_by_itself() -> None:
 
 def test_small_samples() -> None:
     assert math.isnan(cohens_d(np.array([1.0])))
-    found = compare_errors(torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 3.0]]))
+    found = compare_errors(np.array([[1.0, 2.0]]), np.array([[2.0, 3.0]]))
     assert (found.images, found.points, found.difference) == (1, 2, 1.0)
+    assert math.isnan(found.interval[0]) and math.isnan(found.bootstrap_p)
 
 
 def test_refusals() -> None:
     with pytest.raises(ConfigError, match="no point in common"):
-        compare_errors(torch.tensor([[NAN, 1.0]]), torch.tensor([[1.0, NAN]]))
+        compare_errors(np.array([[NAN, 1.0]]), np.array([[1.0, NAN]]))
     with pytest.raises(ConfigError, match="not found"):
-        compare_errors(torch.tensor([[math.inf]]), torch.tensor([[1.0]]))
+        compare_errors(np.array([[math.inf]]), np.array([[1.0]]))
     with pytest.raises(ValueError, match="shape of first"):
-        compare_errors(torch.ones(2, 2), torch.ones(2, 3))
+        compare_errors(np.ones((2, 2)), np.ones((2, 3)))

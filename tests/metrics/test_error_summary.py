@@ -1,7 +1,8 @@
-"""Statistics of errors against numpy, with missing points."""
+"""What a run amounts to, against its definitions, with missing points and unknown spacings."""
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 
@@ -9,10 +10,22 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.metrics.error_summary import ErrorSummaryMetric, detection_curve, failure_rate, summarise
+from bundle.metrics.bootstrap import bootstrap_mean
+from bundle.metrics.detection_rate import SuccessfulDetectionRateMetric
+from bundle.metrics.error_summary import (
+    CURVE_RADII,
+    SCHEMA,
+    LandmarkErrors,
+    detection_rate,
+    detection_scores,
+    failure_scores,
+    summarise,
+    summarise_run,
+)
+from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.records.errors import ConfigError
 
-SHAPES = [(30, 19), (31, 4), (1, 6), (8, 1), (1, 1)]
+RADII = (2.0, 2.5, 3.0, 4.0)
 NAN, INF = math.nan, math.inf
 
 
@@ -25,103 +38,136 @@ def random_errors(images: int, landmarks: int, missing: float = 0.3) -> np.ndarr
     return errors
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_summary_equals_numpy(shape: tuple[int, int]) -> None:
-    errors = random_errors(*shape)
-    known = errors[~np.isnan(errors)]
-    found = summarise(torch.from_numpy(errors))
-    assert found.count.item() == known.size
-    for value, expected in (
-        (found.mean, known.mean()),
-        (found.deviation, known.std()),
-        (found.median, np.median(known)),
-        (found.largest, known.max()),
-    ):
-        assert value.shape == () and value.item() == pytest.approx(expected, rel=0, abs=1e-9)
+def random_run(images: int = 7, landmarks: int = 5, missing: float = 0.3) -> tuple[LandmarkErrors, np.ndarray]:
+    """Errors whose second image has no spacing; also the points behind them, in mm."""
+    rng = np.random.default_rng(images * 100 + landmarks)
+    offset = rng.normal(0, 20, (images, landmarks, 2))
+    offset[rng.random((images, landmarks)) < missing] = np.nan
+    spacing = rng.uniform(0.05, 0.3, (images, 1, 2))
+    spacing[1:2] = np.nan
+    offset_mm = offset * spacing
+    errors = LandmarkErrors(
+        tuple(f"image{i}" for i in range(images)),
+        tuple(f"L{i}" for i in range(landmarks)),
+        np.hypot(offset[..., 0], offset[..., 1]),
+        np.hypot(offset_mm[..., 0], offset_mm[..., 1]),
+    )
+    return errors, offset_mm
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_summary_of_each_landmark_equals_numpy(shape: tuple[int, int]) -> None:
-    errors = random_errors(*shape)
-    found = summarise(torch.from_numpy(errors), by_landmark=True)
+def check_literally(row: dict, px: np.ndarray, mm: np.ndarray) -> None:
+    px_known = [float(error) for error in px.ravel() if not math.isnan(error)]
+    known = [float(error) for error in mm.ravel() if not math.isnan(error)]
+    assert row["points"] == len(px_known)
+    assert row["points_mm"] == len(known)
+    assert row["mre_px"] == pytest.approx(math.fsum(px_known) / len(px_known) if px_known else NAN, nan_ok=True)
+    if not known:
+        assert all(math.isnan(row[key]) for key in ("mre_mm", "std_mm", "median_mm", "max_mm"))
+        assert all(math.isnan(rate) for rate in row["sdr"].values())
+        return
+    mean = math.fsum(known) / len(known)
+    assert row["mre_mm"] == pytest.approx(mean)
+    assert row["std_mm"] == pytest.approx(math.sqrt(math.fsum((e - mean) ** 2 for e in known) / len(known)))
+    middle = sorted(known)[(len(known) - 1) // 2 : len(known) // 2 + 1]
+    assert row["median_mm"] == pytest.approx(sum(middle) / len(middle))
+    assert row["max_mm"] == max(known)
+    for radius in RADII:
+        assert row["sdr"][str(radius)] == pytest.approx(100 * sum(e < radius for e in known) / len(known))
+
+
+@pytest.mark.parametrize(("images", "landmarks"), [(7, 5), (1, 5), (7, 1), (1, 1), (0, 3)])
+def test_a_run_equals_the_definitions(images: int, landmarks: int) -> None:
+    errors, _ = random_run(images, landmarks)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # columns without any value
-        expected = (np.nanmean(errors, 0), np.nanstd(errors, 0), np.nanmedian(errors, 0), np.nanmax(errors, 0))
-    for value, wanted in zip((found.mean, found.deviation, found.median, found.largest), expected):
-        np.testing.assert_allclose(value.numpy(), wanted, rtol=0, atol=1e-9)
-    np.testing.assert_array_equal(found.count.numpy(), (~np.isnan(errors)).sum(0))
+        warnings.simplefilter("error")
+        found = summarise_run(errors, RADII, resamples=20)
+    assert (found["schema"], found["images"], found["landmarks"]) == (SCHEMA, images, landmarks)
+    check_literally(found, errors.px, errors.mm)
+    assert [row["name"] for row in found["per_landmark"]] == list(errors.landmark_names)
+    for index, row in enumerate(found["per_landmark"]):
+        check_literally(row, errors.px[:, index], errors.mm[:, index])
 
 
-@pytest.mark.parametrize("errors", [torch.full((3, 2), NAN), torch.zeros(0, 2)])
-def test_nothing_to_measure_is_nan(errors: torch.Tensor) -> None:
-    for found in (summarise(errors), summarise(errors, by_landmark=True)):
-        assert found.count.sum() == 0
-        for value in (found.mean, found.deviation, found.median, found.largest):
-            assert value.isnan().all()
-    assert detection_curve(errors, [1.0, 2.0]).isnan().all()
-    assert failure_rate(errors, 1.0).isnan()
+def test_means_equal_the_metrics() -> None:
+    errors, offset_mm = random_run(9, 6)
+    found = summarise_run(errors, RADII, resamples=20)
+    mre, sdr = MeanRadialErrorMetric(), SuccessfulDetectionRateMetric(RADII)
+    for metric in (mre, sdr):
+        metric(torch.from_numpy(offset_mm), torch.where(torch.from_numpy(offset_mm).isnan(), math.nan, 0.0).double())
+    assert found["mre_mm"] == pytest.approx(mre.aggregate().item(), rel=1e-12)
+    per_landmark = [row["mre_mm"] for row in found["per_landmark"]]
+    assert per_landmark == pytest.approx(mre.aggregate("mean_batch").tolist(), rel=1e-12)
+    assert list(found["sdr"].values()) == pytest.approx(sdr.aggregate().tolist(), rel=1e-12)
 
 
-def test_a_landmark_that_was_not_found() -> None:
-    found = summarise(torch.tensor([[1.0, INF], [2.0, NAN]]))
-    assert found.mean.item() == found.largest.item() == INF
-    assert found.median.item() == 2.0
-    assert summarise(torch.tensor([[1.0], [INF]])).median.item() == INF
-    assert summarise(torch.tensor([[INF], [INF]])).median.item() == INF
-    assert failure_rate(torch.tensor([[1.0, INF]]), 5.0).item() == 50.0
-    assert detection_curve(torch.tensor([[1.0, INF]]), [2.0]).item() == 50.0
+def test_intervals_curve_and_failures_equal_their_definitions() -> None:
+    errors, _ = random_run(9, 4)
+    found = summarise_run(errors, RADII, failure_mm=3.0, resamples=60, seed=5)
+    known = errors.mm[~np.isnan(errors.mm)]
+    intervals = found["intervals"]
+    assert (intervals["level"], intervals["resamples"], intervals["seed"]) == (0.95, 60, 5)
+    assert intervals["mre_mm"] == pytest.approx(bootstrap_mean(errors.mm[None], 60, 5)[0][0])
+    assert intervals["mre_px"] == pytest.approx(bootstrap_mean(errors.px[None], 60, 5)[0][0])
+    hits = np.where(np.isnan(errors.mm), np.nan, 100.0 * (errors.mm < 2.5))
+    assert intervals["sdr"]["2.5"] == pytest.approx(bootstrap_mean(hits[None], 60, 5)[0][0])
+    assert intervals["median_mm"][0] <= np.median(known) <= intervals["median_mm"][1]
+    curve = found["sdr_curve"]
+    assert curve["percent"] == pytest.approx([100 * (known < r).mean() for r in CURVE_RADII], abs=1e-9)
+    failures = found["failures"]
+    assert failures["points"] == (known > 3).sum() == len(failures["worst"])
+    assert failures["percent"] == pytest.approx(100 * (known > 3).mean(), abs=1e-9)
+    assert [row["error_mm"] for row in failures["worst"]] == sorted(known[known > 3], reverse=True)
+    one = found["per_landmark"][2]
+    assert one["intervals"]["mre_mm"] == pytest.approx(bootstrap_mean(errors.mm[None, :, 2:3], 60, 5)[0][0])
+    column = errors.mm[~np.isnan(errors.mm[:, 2]), 2]
+    assert one["failures_percent"] == pytest.approx(100 * (column > 3).mean())
 
 
-def test_curve_equals_numpy_at_any_radius() -> None:
-    errors = random_errors(30, 5)
-    radii = [0.0, 0.5, float(np.nanmin(errors)), 2.0, 3.7, 100.0]
-    known = errors[~np.isnan(errors)]
-    found = detection_curve(torch.from_numpy(errors), radii)
-    np.testing.assert_allclose(found.numpy(), [100 * (known < r).mean() for r in radii], rtol=0, atol=1e-9)
-    assert found[0] == found[2] == 0 and found[-1] == 100
-    by_landmark = detection_curve(torch.from_numpy(errors), radii, by_landmark=True)
-    assert by_landmark.shape == (6, 5)
-    column = errors[~np.isnan(errors[:, 3]), 3]
-    np.testing.assert_allclose(by_landmark[:, 3], [100 * (column < r).mean() for r in radii], rtol=0, atol=1e-9)
+def test_borders_are_strict() -> None:
+    errors = np.array([2.0, np.nextafter(2.0, 0), 10.0, np.nextafter(10.0, 11), NAN, INF])
+    assert detection_rate(errors, [2.0, 10.0]).tolist() == [20.0, 40.0]
+    assert failure_scores(errors, 10.0).tolist()[:4] == [0, 0, 0, 100] and failure_scores(errors, 10.0)[5] == 100
+    assert np.isnan(detection_rate(np.array([NAN]), [1.0])).all()
 
 
-def test_failures_lie_beyond_the_threshold() -> None:
-    errors = torch.tensor([[10.0, 10.1, NAN, 3.0]], dtype=torch.float64)
-    assert failure_rate(errors, 10.0).item() == pytest.approx(100 / 3, abs=1e-9)
-    by_landmark = failure_rate(errors, 10.0, by_landmark=True)
-    assert by_landmark[:2].tolist() == [0.0, 100.0] and by_landmark[2].isnan()
+@pytest.mark.parametrize("make", [np.array, lambda rows: torch.tensor(rows, dtype=torch.float64)])
+def test_a_score_of_arrays_and_tensors(make) -> None:
+    scores = detection_scores(make([[1.0, 3.0], [INF, NAN]]), 2.0)
+    assert type(scores) is type(make([0.0])) and scores.dtype == make([0.0]).dtype
+    assert scores.tolist()[0] == [100, 0] and scores[1][0] == 0 and math.isnan(scores[1][1])
 
 
-@pytest.mark.parametrize("radii", [[-1.0], [NAN], [INF, 2.0]])
-def test_refuses_radii_that_are_no_distances(radii: list[float]) -> None:
-    with pytest.raises(ConfigError, match="radii is"):
-        detection_curve(torch.ones(2, 2), radii)
+def test_a_landmark_that_was_not_found_is_a_failure() -> None:
+    errors = np.array([[1.0], [INF]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = summarise_run(LandmarkErrors(("a", "b"), ("L",), errors, errors), [2.0], resamples=20)
+    assert found["sdr"] == {"2.0": 50.0} and found["failures_over_10mm_percent"] == 50.0
+    assert found["mre_mm"] == found["max_mm"] == INF and math.isnan(found["std_mm"])
+    assert found["failures"]["worst"] == [{"image": "b", "landmark": "L", "error_mm": INF}]
+    assert summarise(np.array([INF, INF]))["median"] == INF
 
 
-def test_refuses_other_shapes() -> None:
-    with pytest.raises(ValueError, match="images by landmarks"):
-        summarise(torch.ones(3))
+def test_entries_are_json() -> None:
+    errors, _ = random_run(9, 4, missing=0.0)
+    json.dumps(summarise_run(errors, RADII, resamples=20))
 
 
-@pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_stays_on_the_device(device: str) -> None:
-    errors = torch.ones(4, 3, device=device)
-    found = summarise(errors, by_landmark=True)
-    assert {value.device.type for value in (found.count, found.mean, found.median, found.largest)} == {device}
-    assert detection_curve(errors, [1.0, 2.0]).device.type == device
-    assert failure_rate(errors, 1.0).device.type == device
+@pytest.mark.parametrize(
+    "settings",
+    [{"failure_mm": 0.0}, {"failure_mm": NAN}, {"resamples": 0}, {"radii": [2.0, 0.0]}, {"radii": [INF]}],
+)
+def test_senseless_settings(settings: dict) -> None:
+    errors, _ = random_run(3, 2)
+    with pytest.raises(ConfigError, match=r"expected|no positive distance"):
+        summarise_run(errors, **{"radii": RADII, **settings})
 
 
-def test_the_metric_sums_up_all_images_it_has_seen() -> None:
-    rng = np.random.default_rng(4)
-    truth = rng.uniform(0, 200, (9, 6, 2))
-    found = truth + rng.normal(0, 3, truth.shape)
-    truth[rng.random((9, 6)) < 0.2] = np.nan
-    for counting in (False, True):
-        metric = ErrorSummaryMetric(get_not_nans=counting)
-        for part in (slice(0, 7), slice(7, 9)):
-            metric(torch.from_numpy(found[part]), torch.from_numpy(truth[part]))
-        errors = np.linalg.norm(found - truth, axis=-1)
-        np.testing.assert_allclose(metric.errors(), errors, rtol=0, atol=1e-9)
-        assert metric.summary().median.item() == pytest.approx(np.nanmedian(errors), abs=1e-9)
-        np.testing.assert_allclose(metric.summary(by_landmark=True).mean, np.nanmean(errors, 0), rtol=0, atol=1e-9)
+def test_refuses_shapes_that_differ() -> None:
+    ok = np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"px: expected shape \(1, 3\), images by landmarks, got \(2, 3\)"):
+        LandmarkErrors(("a",), ("1", "2", "3"), ok, ok)
+    with pytest.raises(ValueError, match=r"mm: expected shape \(2, 3\), images by landmarks, got \(3, 2\)"):
+        LandmarkErrors(("a", "b"), ("1", "2", "3"), ok, ok.T)
+    with pytest.raises(ValueError, match="mm: expected NaN wherever px is NaN"):
+        LandmarkErrors(("a", "b"), ("1", "2", "3"), ok * np.nan, ok)

@@ -15,7 +15,6 @@ import torch.multiprocessing
 from monai.data import MetaTensor
 
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
-from bundle.metrics.error_summary import ErrorSummaryMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import RadialErrorMetric
 from bundle.records.errors import ConfigError
@@ -230,7 +229,7 @@ def test_stays_on_the_device(metric_class: type[RadialErrorMetric], shape: tuple
 
 def several_metrics() -> tuple[RadialErrorMetric, ...]:
     rates = SuccessfulDetectionRateMetric(), SuccessfulDetectionRateMetric(2.0)
-    return MeanRadialErrorMetric(), *rates, ErrorSummaryMetric()
+    return MeanRadialErrorMetric(), *rates
 
 
 def measure_share(rank: int, folder: str) -> None:

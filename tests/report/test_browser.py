@@ -227,7 +227,7 @@ def test_switches_show_and_hide(show: Any) -> None:
 
 def test_what_a_pointer_rests_on_is_told(show: Any) -> None:
     page = show()
-    page.locator("#detection-curve .r-hit").nth(10).hover()
+    page.locator("#detection-curve .hit").nth(10).hover()
     assert "mm: " in page.inner_text("#tip") and page.locator("#tip").is_visible()
     page.locator("h1").hover()
     assert not page.locator("#tip").is_visible()

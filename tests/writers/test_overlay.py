@@ -8,7 +8,7 @@ from bundle.records.errors import BundleError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps
-from bundle.writers.overlay import OverlayWriter, confidence_colour
+from bundle.writers.overlay import OverlayWriter, confidence_colours
 
 
 def prediction(points, width=800, height=600, confidence=None, names=None, spacing=None, image_id="i"):
@@ -34,6 +34,10 @@ def prediction(points, width=800, height=600, confidence=None, names=None, spaci
 
 def grey(found, value=0.4):
     return np.full((found.height, found.width), value, np.float32)
+
+
+def confidence_colour(confidence):
+    return tuple(confidence_colours(np.array(confidence)).tolist())
 
 
 def place(writer, found, i=0):

@@ -4,33 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bundle.report.statistics import bins_of_equal_count, box_summary, detection_curve, rank_correlation, risk_coverage
+from bundle.metrics.ranking import bins_of_equal_count, rank_correlation, risk_coverage
 
 NAN, INF = float("nan"), float("inf")
-
-
-def test_the_curve_counts_points_strictly_within_the_radius() -> None:
-    errors = np.array([[1.0, 2.0, NAN], [3.0, INF, 0.5]])
-    np.testing.assert_allclose(detection_curve(errors, np.array([0.5, 1.0, 2.0, 2.1, 100.0])), [0, 20, 40, 60, 80])
-
-
-def test_the_curve_of_nothing() -> None:
-    assert np.isnan(detection_curve(np.array([NAN]), np.array([1.0, 2.0]))).all()
-
-
-def test_quartiles_whiskers_and_outliers() -> None:
-    values = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 100.0, NAN, INF])
-    box = box_summary(values)
-    assert box is not None
-    assert (box.first, box.median, box.third) == tuple(np.percentile(values[:6], [25, 50, 75]))
-    assert (box.low, box.high, box.outliers.tolist()) == (1.0, 5.0, [100.0])
-    assert (box.count, box.lost, box.mean) == (6, 1, pytest.approx(115 / 6))
-
-
-def test_a_box_of_nothing_and_of_one() -> None:
-    assert box_summary(np.array([NAN, INF])) is None
-    one = box_summary(np.array([2.0]))
-    assert one is not None and one.low == one.first == one.median == one.third == one.high == 2.0
 
 
 def test_risk_coverage_by_hand() -> None:
@@ -40,6 +16,7 @@ def test_risk_coverage_by_hand() -> None:
     np.testing.assert_allclose(curve.risk, [1, 2, 8 / 3])
     np.testing.assert_allclose(curve.ideal, curve.risk)
     assert curve.area == pytest.approx(np.mean([1, 2, 8 / 3]))
+    assert [curve.place(share) for share in (0.01, 0.34, 0.5, 0.9, 1.0)] == [0, 0, 1, 2, 2]
 
 
 def test_ties_do_not_depend_on_the_order() -> None:
@@ -74,4 +51,4 @@ def test_rank_correlation_is_that_of_scipy() -> None:
     assert rank_correlation(one, other) == pytest.approx(expected, abs=1e-12)
     tied, also = generator.integers(0, 4, 50).astype(float), generator.integers(0, 6, 50).astype(float)
     assert rank_correlation(tied, also) == pytest.approx(stats.spearmanr(tied, also).statistic, abs=1e-12)
-    assert rank_correlation(np.ones(5), np.arange(5.0)) is None
+    assert np.isnan(rank_correlation(np.ones(5), np.arange(5.0)))

@@ -1,0 +1,298 @@
+"""The figures of a report: arrays to charts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from matplotlib import cbook
+
+from bundle.metrics.error_summary import detection_rate
+from bundle.metrics.ranking import bins_of_equal_count, rank_correlation, risk_coverage
+from bundle.records.errors import one_line
+from bundle.report.chart import LIGHT, ReportFigure, chart, round_end, tip_bands
+
+#: A chart of more boxes would be taller than anyone scrolls; the table below it has them all.
+MAX_BOXES = 60
+_ROW = 21.0
+_NAME = 16  # letters of a name
+
+_IDEAL: dict[str, Any] = {"color": LIGHT["quiet"], "linewidth": 1.5, "linestyle": (0, (4, 4))}
+_VALUE: dict[str, Any] = {"color": LIGHT["accent"], "weight": "bold"}
+_BOX: dict[str, Any] = {"facecolor": LIGHT["accent-soft"], "edgecolor": LIGHT["accent"], "linewidth": 1}
+
+
+def detection_curve(errors: np.ndarray, unit: str, radii: Sequence[float]) -> ReportFigure | None:
+    """Draw which share of the points is nearer to the truth than any radius (paper, section 3: SDR).
+
+    Args:
+        errors: (M, N) errors in ``unit``; NaN where unknown.
+        unit: ``"mm"`` or ``"px"``.
+        radii: radii in mm that are marked; none is marked where the unit is pixels.
+
+    Returns:
+        The figure; None where there is no error.
+    """
+    finite = errors[np.isfinite(errors)]
+    if not finite.size:
+        return None
+    marked = sorted(radii) if unit == "mm" else []
+    end = round_end(max(np.percentile(finite, 97), 1.25 * max(marked, default=0.0)))
+    figure, axes = chart(f"radius, {unit}", "points within the radius, %")
+    axes.set(xlim=(0, end), ylim=(0, 100))
+    steps = np.linspace(0, end, 201)
+    rates = detection_rate(errors, steps)
+    axes.fill_between(steps, rates, alpha=0.1, linewidth=0)
+    axes.plot(steps, rates)
+    at_marked = detection_rate(errors, marked)
+    axes.vlines(marked, 0, at_marked, color=LIGHT["second"], linewidth=1.25, linestyle=(0, (3, 3)))
+    axes.plot(marked, at_marked, "o", clip_on=False)
+    # Below the curve, at the right, is room for the rates themselves.
+    for line, (radius, rate) in enumerate(reversed(list(zip(marked, at_marked))[:6])):
+        place: dict[str, Any] = {
+            "y": (16 + 19 * line) / 254,
+            "transform": axes.transAxes,
+            "ha": "right",
+            "va": "center",
+        }
+        axes.text(0.83, s=f"{radius:g} mm", **place)
+        axes.text(0.98, s=f"{rate:.1f} %", **place, **_VALUE)
+    middles = (np.arange(40) + 0.5) * end / 40
+    tips = [f"within {at:.2f} {unit}: {rate:.1f} %" for at, rate in zip(middles, detection_rate(errors, middles))]
+    listed = marked or np.linspace(end / 8, end, 8)
+    rows = [(f"{round(r, 3):g} {unit}", f"{rate:.1f} %") for r, rate in zip(listed, detection_rate(errors, listed))]
+    return ReportFigure(
+        "detection-curve",
+        figure,
+        "Successful detection rate by radius",
+        "Share of points within " + ", ".join(f"{radius}: {rate}" for radius, rate in rows) + ".",
+        "Share of all points that lie nearer to the truth than a radius. The dashed lines are the radii of the table.",
+        ("Radius", "Points within"),
+        rows,
+        tip_bands(axes, np.linspace(0, end, 41), tips),
+    )
+
+
+def risk_plot(errors: np.ndarray, confidence: np.ndarray, unit: str) -> ReportFigure | None:
+    """Draw the mean error of the surest points over how many are kept.
+
+    Args:
+        errors: (M, N) errors in ``unit``.
+        confidence: (M, N).
+        unit: ``"mm"`` or ``"px"``.
+
+    Returns:
+        The figure; None where there is no error.
+    """
+    curve = risk_coverage(errors, confidence)
+    if curve is None:
+        return None
+    count = len(curve.risk)
+    first = min(count - 1, max(4, count // 50))  # the mean of a handful of points says nothing
+    drawn = np.unique(np.linspace(first, count - 1, 300).round().astype(int))
+    covered, risk, ideal = 100 * curve.coverage[drawn], curve.risk[drawn], curve.ideal[drawn]
+    figure, axes = chart("points kept, the surest first, %", f"mean error of the points kept, {unit}")
+    axes.set(xlim=(0, 100), ylim=(0, round_end(1.08 * max(risk.max(), ideal.max()))))
+    axes.plot(covered, ideal, **_IDEAL)
+    axes.plot(covered, risk)
+    middle = len(drawn) // 2
+    near: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
+    axes.annotate("by confidence", (covered[middle], risk[middle]), (-8, 12), **near, ha="right", **_VALUE)
+    axes.annotate("best possible", (covered[middle], ideal[middle]), (8, -15), **near)
+    shares = [(curve.place((i + 0.5) / 40)) for i in range(40)]
+    tips = [
+        f"{100 * curve.coverage[i]:.0f} % kept: mean error {curve.risk[i]:.2f} {unit}" if i >= first else ""
+        for i in shares
+    ]
+    rows = [
+        (f"{share:.0%}".replace("%", " %"), f"{curve.risk[i]:.2f}", f"{curve.ideal[i]:.2f}")
+        for share in (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
+        for i in [curve.place(share)]
+    ]
+    return ReportFigure(
+        "risk-coverage",
+        figure,
+        "Mean error by share of points kept",
+        f"With all points the mean error is {curve.risk[-1]:.2f} {unit}; with the surest 90 % it is {rows[3][1]}, with "
+        f"the surest half {rows[0][1]} {unit}.",
+        "Mean error when only the points of highest confidence are kept. The nearer to the dashed line, which leaves "
+        f"out the truly worst, the better the confidence ranks. Mean of the curve (AURC): {curve.area:.2f} {unit}.",
+        ("Points kept", f"Mean error {unit}", f"Best possible {unit}"),
+        rows,
+        tip_bands(axes, np.linspace(0, 100, 41), tips),
+    )
+
+
+def calibration_plot(expected: np.ndarray, errors: np.ndarray, unit: str) -> ReportFigure | None:
+    """Draw the true error over the error that the model expected.
+
+    Args:
+        expected: (M, N) calibrated expectations in ``unit``; NaN where there is none.
+        errors: (M, N) true errors in ``unit``.
+        unit: ``"mm"`` or ``"px"``.
+
+    Returns:
+        The figure; None where no point has both.
+    """
+    groups = bins_of_equal_count(expected, errors)
+    if not groups:
+        return None
+    end = round_end(1.15 * max(max(group.predicted, group.mean) for group in groups))
+    figure, axes = chart(f"expected error, {unit}", f"true error, {unit}")
+    axes.set(xlim=(0, end), ylim=(0, end))
+    axes.plot([0, end], [0, end], **_IDEAL)
+    inside = np.flatnonzero((expected <= end) & (errors <= end))
+    inside = inside[np.unique(np.linspace(0, len(inside) - 1, 1500).astype(int))] if len(inside) else inside
+    axes.plot(expected.flat[inside], errors.flat[inside], "o", markersize=3.6, markeredgewidth=0, alpha=0.16)
+    predicted, mean = [group.predicted for group in groups], [group.mean for group in groups]
+    axes.plot(predicted, mean, "o-", clip_on=False)
+    axes.annotate("as expected", (0.7 * end, 0.7 * end), (0, 16), textcoords="offset points", ha="right", va="center")
+    gap = np.average([abs(g.mean - g.predicted) for g in groups], weights=[g.count for g in groups])
+    told = f"Mean gap between the two in {len(groups)} groups: {gap:.2f} {unit}."
+    correlation = rank_correlation(expected, errors)
+    if not math.isnan(correlation):
+        told += f" Rank correlation of single points: {correlation:.2f}."
+    tips = [
+        f"expected {g.predicted:.2f} {unit}, true {g.mean:.2f} {unit} on average ({g.count} points)" for g in groups
+    ]
+    return ReportFigure(
+        "calibration",
+        figure,
+        "True error by expected error",
+        told,
+        f"Points in groups of equal number by what the model expected; on the dashed line it is right. {told}",
+        (f"Expected {unit}", f"True mean {unit}", f"True median {unit}", "Points"),
+        [(f"{g.predicted:.2f}", f"{g.mean:.2f}", f"{g.median:.2f}", str(g.count)) for g in groups],
+        tip_bands(axes, [0, *((one + other) / 2 for one, other in pairwise(predicted)), end], tips),
+    )
+
+
+def confidence_bars(confidence: np.ndarray, errors: np.ndarray, unit: str) -> ReportFigure | None:
+    """Draw the mean true error in groups of points of about the same confidence.
+
+    Args:
+        confidence: (M, N), 0 to 1.
+        errors: (M, N) true errors in ``unit``.
+        unit: ``"mm"`` or ``"px"``.
+
+    Returns:
+        The figure; None where there is no error.
+    """
+    groups = bins_of_equal_count(confidence, errors, bins=8)
+    if not groups:
+        return None
+    figure, axes = chart("mean confidence of the group", f"mean error, {unit}")
+    places, means = np.arange(len(groups)), [group.mean for group in groups]
+    axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(0, round_end(1.12 * max(means))))
+    axes.set_xticks(places, [f"{group.predicted:.2f}" for group in groups])
+    axes.bar_label(axes.bar(places, means, 0.68, **_BOX), fmt="%.2f", padding=3)
+    axes.hlines([group.median for group in groups], places - 0.34, places + 0.34)
+    correlation = rank_correlation(confidence, errors)
+    told = "" if math.isnan(correlation) else f"Rank correlation of confidence and error: {correlation:.2f}. "
+    tips = [
+        f"confidence {g.low:.2f} to {g.high:.2f}: mean error {g.mean:.2f}, median {g.median:.2f} {unit} "
+        f"({g.count} points)"
+        for g in groups
+    ]
+    return ReportFigure(
+        "confidence",
+        figure,
+        "True error by confidence",
+        f"{told}Mean error {means[0]:.2f} {unit} in the least sure group, {means[-1]:.2f} {unit} in the surest.",
+        f"Points in groups of equal number by confidence; the thick line is the median. {told}This model has no "
+        "calibrated error, so the confidence only ranks.",
+        ("Confidence", f"Mean error {unit}", f"Median {unit}", "Points"),
+        [(f"{g.low:.2f} to {g.high:.2f}", f"{g.mean:.2f}", f"{g.median:.2f}", str(g.count)) for g in groups],
+        tip_bands(axes, np.arange(len(groups) + 1) - 0.5, tips),
+    )
+
+
+def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str = "") -> ReportFigure | None:
+    """Draw the distribution of a quantity for each landmark, the worst median first.
+
+    Args:
+        values: (M, N), in ``unit``; NaN where unknown, infinite where a landmark was not found.
+        names: N landmark names.
+        quantity: ``"error"``, of which much is bad, or ``"confidence"``, of which little is.
+        unit: their unit; empty for none.
+
+    Returns:
+        The figure; None where there is no value.
+    """
+    known = [column[np.isfinite(column)] for column in values.T]
+    boxes: list[dict[str, Any]] = [
+        {**cbook.boxplot_stats(column)[0], "label": name, "count": len(column), "lost": int(np.isinf(all_).sum())}
+        for name, column, all_ in zip(names, known, values.T)
+        if len(column)
+    ]
+    if not boxes:
+        return None
+    boxes.sort(key=lambda box: -box["med"] if quantity == "error" else box["med"])
+    shown = boxes[:MAX_BOXES]
+    # room for every box with its whiskers, and for outliers as much as half of that again; others stand at the end
+    reach = max(max(box["whishi"], box["mean"]) for box in shown)
+    farthest = max(box["fliers"].max(initial=box["whishi"]) for box in shown)
+    end = round_end(1.02 * max(min(farthest, 1.5 * reach), reach)) if quantity == "error" else 1.0
+    left = 24 + min(_NAME, max(len(box["label"]) for box in shown)) * 7.3
+    label = f"{quantity}, {unit}" if unit else quantity
+    figure, axes = chart(label, height=66 + _ROW * len(shown), left=left)
+    axes.bxp(
+        [{**box, "fliers": box["fliers"].clip(max=end), "label": _short(box["label"])} for box in shown],
+        orientation="horizontal",
+        positions=range(len(shown)),
+        widths=0.58,
+        patch_artist=True,
+        showmeans=True,
+        showcaps=False,
+        boxprops=_BOX,
+        whiskerprops={"color": LIGHT["axis"], "linewidth": 1.25},
+        medianprops={"color": LIGHT["accent"], "linewidth": 2.25},
+        meanprops={
+            "marker": "o",
+            "markersize": 6.4,
+            "markerfacecolor": LIGHT["card"],
+            "markeredgecolor": LIGHT["second"],
+        },
+        flierprops={
+            "markersize": 4,
+            "markeredgewidth": 0,
+            "markerfacecolor": LIGHT["quiet"],
+            "alpha": 0.55,
+            "clip_on": False,
+        },
+    )
+    axes.set(xlim=(0, end), ylim=(len(shown) - 0.5, -0.5))
+    axes.tick_params(axis="y", labelcolor=LIGHT["ink"])
+    tips = [
+        f"{box['label']}: median {box['med']:.2f}, mean {box['mean']:.2f}, middle half {box['q1']:.2f} to "
+        f"{box['q3']:.2f} {unit} ({box['count']} points" + (f", {box['lost']} not found)" if box["lost"] else ")")
+        for box in shown
+    ]
+    caption = (
+        "Box: middle half; line: median; ring: mean; whiskers reach at most 1.5 boxes; dots: single images beyond."
+    )
+    if len(boxes) > len(shown):
+        caption += f" Only the {len(shown)} worst of {len(boxes)} landmarks are drawn; the table has all."
+    suffix = f" {unit}" if unit else ""
+    return ReportFigure(
+        "landmarks",
+        figure,
+        f"{quantity.capitalize()} of each landmark",
+        f"Median {quantity} from {boxes[0]['med']:.2f}{suffix} for {boxes[0]['label']}, the worst, to "
+        f"{boxes[-1]['med']:.2f}{suffix} for {boxes[-1]['label']}, the best of {len(boxes)} landmarks.",
+        caption,
+        ("Landmark", "Points", f"Median{suffix}", f"Mean{suffix}", "Lower quartile", "Upper quartile"),
+        [
+            (box["label"], str(box["count"]), *(f"{box[key]:.2f}" for key in ("med", "mean", "q1", "q3")))
+            for box in boxes
+        ],
+        tip_bands(axes, np.arange(len(shown) + 1) - 0.5, tips, upright=False),
+    )
+
+
+def _short(name: str) -> str:
+    name = one_line(name)
+    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"

@@ -1,0 +1,30 @@
+"""What scripts/compare_runs.py and scripts/reader_agreement.py share: they find something, say it, and write it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bundle.records.errors import BundleError
+from bundle.writers.json_file import write_json
+
+
+def present(find: Callable[[], dict[str, Any]], summary: Callable[[dict[str, Any]], str], output: Path | None) -> int:
+    """Find, write and print; 1 with one sentence on standard error where a file cannot be used.
+
+    Args:
+        find: gives what was found, as values of JSON; NaN becomes null.
+        summary: the same as lines for the terminal.
+        output: JSON file to write; None for none.
+    """
+    try:
+        found = find()
+        if output is not None:
+            write_json(output, found)
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(summary(found))
+    return 0
