@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +6,10 @@ import pytest
 from PIL import Image
 
 from bundle.records.errors import BundleError
-from bundle.records.landmarks import LandmarkSet
+from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps
-from bundle.writers.overlay import OverlayWriter, confidence_colours
+from bundle.writers.overlay import OverlayWriter, confidence_colours, draw_overlay, overlay_scale, place_labels
 
 
 def prediction(points, width=800, height=600, confidence=None, names=None, spacing=None, image_id="i"):
@@ -40,10 +41,8 @@ def confidence_colour(confidence):
     return tuple(confidence_colours(np.array(confidence)).tolist())
 
 
-def place(writer, found, i=0):
-    fx, fy = writer.scale(found)
-    x, y = found.points[i]
-    return (x + 0.5) * fx - 0.5, (y + 0.5) * fy - 0.5
+def place(found, i=0):
+    return (found.points[i] + 0.5) * overlay_scale(found) - 0.5
 
 
 def at(picture, x, y):
@@ -60,97 +59,69 @@ def written(path):
 def test_points_are_drawn_at_the_scaled_place_in_their_colour(tmp_path, width, height, spacing):
     points = [[0.2 * width, 0.3 * height], [0.7 * width, 0.8 * height]]
     found = prediction(points, width, height, confidence=[1.0, 0.6], spacing=spacing)
-    writer = OverlayWriter(tmp_path)
-    path = writer(found, grey(found))
+    path = OverlayWriter(tmp_path)(found, grey(found))
     assert path == tmp_path / "i.png"
     picture = written(path)
     assert max(picture.size) <= 1200
     for i, confidence in enumerate((1.0, 0.6)):
-        assert at(picture, *place(writer, found, i)) == confidence_colour(confidence)
-    fx, fy = writer.scale(found)
+        assert at(picture, *place(found, i)) == confidence_colour(confidence)
+    fx, fy = overlay_scale(found)
     stretch = 1 if spacing is None else spacing[1] / spacing[0]
     assert fy / fx == pytest.approx(stretch, rel=0.03)
 
 
-def test_low_confidence_is_a_ring(tmp_path):
+def test_low_confidence_is_a_ring():
     found = prediction([[400, 300]], confidence=[0.2])
-    writer = OverlayWriter(tmp_path, labels="none")
-    picture = writer.draw(found, grey(found))
-    x, y = place(writer, found)
+    picture = draw_overlay(found, grey(found))
+    x, y = place(found)
     assert at(picture, x, y) == (102, 102, 102)
     ring = {at(picture, x + dx, y + dy) for dx in range(-8, 9) for dy in range(-8, 9)}
     assert confidence_colour(0.2) in ring
-    sure = OverlayWriter(tmp_path, labels="none", low_confidence=0.1)
-    assert at(sure.draw(found, grey(found)), x, y) == confidence_colour(0.2)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (1, 0), (0, 1), (1, 1)])
-def test_a_point_at_the_border_and_its_name_stay_in_the_picture(tmp_path, corner):
+def test_a_point_at_the_border_and_its_name_stay_in_the_picture(corner):
     found = prediction([[corner[0] * 799, corner[1] * 599]], names=["long enough"])
-    writer = OverlayWriter(tmp_path)
-    bare = OverlayWriter(tmp_path, labels="none").draw(found, grey(found))
-    picture = writer.draw(found, grey(found))
-    x, y = place(writer, found)
-    assert at(picture, x, y) == confidence_colour(1)
-    text = np.argwhere((np.asarray(picture) != np.asarray(bare)).any(axis=2))
-    fx, fy = writer.scale(found)
-    assert len(text) > 100
-    assert text[:, 0].max() < 600 * fy - 0.5 and text[:, 1].max() < 800 * fx - 0.5 and text.min() >= 0
-    assert (text[:, 1].min() > 0) and (text[:, 0].min() > 0)
+    picture = draw_overlay(found, grey(found))
+    assert at(picture, *place(found)) == confidence_colour(1)
+    ((text, rect, _, _),) = place_labels(found, place(found)[None], (800, 600))
+    assert text == "long enough" and (rect[:2] > 0).all() and (rect[2:] < (800, 600)).all()
 
 
-def test_names_hide_no_point(tmp_path):
+def test_names_hide_no_point():
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(np.arange(6), np.arange(7)), axis=-1).reshape(-1, 2)
     found = prediction(
         (90, 60) + grid * (112, 75) + rng.uniform(-12, 12, grid.shape),
         names=[f"landmark {i}" for i in range(len(grid))],
     )
-    writer = OverlayWriter(tmp_path, labels="names")
-    picture = writer.draw(found, grey(found))
+    picture = draw_overlay(found, grey(found))
     for i in range(len(grid)):
-        assert at(picture, *place(writer, found, i)) == confidence_colour(1)
-    places = [rect for _, rect, _, _ in writer._labels(found, found.points, found.points * np.nan, (800, 600))]
+        assert at(picture, *place(found, i)) == confidence_colour(1)
+    places = [rect for _, rect, _, _ in place_labels(found, found.points, (800, 600))]
+    assert len(places) == len(grid)
     for i, one in enumerate(places):
         for other in places[:i]:
             assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
 
 
-def test_true_points_are_joined_to_the_found_ones(tmp_path):
-    found = prediction([[200, 300], [600, 300]], names=["a", "b"])
-    truth = LandmarkSet(("b", "other", "a"), np.array([[np.nan] * 2, [400, 100], [300, 300]]))
-    writer = OverlayWriter(tmp_path, labels="none")
-    picture = writer.draw(found, grey(found), truth)
-    fx, fy = writer.scale(found)
-    pink = (255, 110, 200)
-    for x in (250, 300):
-        assert at(picture, (x + 0.5) * fx - 0.5, 300.5 * fy - 0.5) == pink
-    field = np.asarray(picture)[: round(600 * fy)]
-    columns = np.argwhere((field == pink).all(axis=2))[:, 1] / fx
-    assert columns.min() > 200 and columns.max() < 310
-    key = np.asarray(picture)[round(600 * fy) :]
-    assert (key == pink).all(axis=2).any()
-    assert not (np.asarray(writer.draw(found, grey(found))) == pink).all(axis=2).any()
-
-
 def test_scale_bar_has_the_length_that_it_says(tmp_path):
     found = prediction([[5, 5]], width=1000, height=500, spacing=(0.25, 0.25))
-    writer = OverlayWriter(tmp_path)
-    picture = np.asarray(writer.draw(found, grey(found)))
-    fx, fy = writer.scale(found)
+    picture = np.asarray(draw_overlay(found, grey(found)))
+    fx, fy = overlay_scale(found)
     middle = round(500 * fy) + (picture.shape[0] - round(500 * fy)) // 2
     rows = picture[middle - 2 : middle + 3, : picture.shape[1] // 3]
     bar = max((np.argwhere((row > 200).all(axis=1)).ravel() for row in rows), key=len)
     run = bar[: int(np.argmax(np.append(np.diff(bar), 99) > 1)) + 1]
     assert len(run) == pytest.approx(50 / 0.25 * fx, abs=3)
-    plain = np.asarray(writer.draw(prediction([[5, 5]], width=1000, height=500), grey(found)))
+    plain = np.asarray(draw_overlay(prediction([[5, 5]], width=1000, height=500), grey(found)))
     assert (plain[middle - 2 : middle + 3, : picture.shape[1] // 3] < 30).all()
 
 
 @pytest.mark.parametrize("width, height", [(1, 1), (1, 5000), (5000, 1), (15, 200), (2500, 10)])
 def test_strange_shapes(tmp_path, width, height):
     found = prediction([[0, 0], [width - 1, height - 1]], width, height, names=["first one", "second"], spacing=(1, 1))
-    path = OverlayWriter(tmp_path)(found, grey(found), LandmarkSet(("second",), np.zeros((1, 2))))
+    path = OverlayWriter(tmp_path)(found, grey(found))
     assert max(written(path).size) <= 1200
 
 
@@ -159,28 +130,39 @@ def test_missing_outside_and_uncertain_points(tmp_path):
     found = prediction(points, confidence=[np.nan, 1, 1, np.nan])
     pixels = grey(found)
     pixels[0, 0], pixels[1, 1] = np.nan, np.inf
-    picture = np.asarray(OverlayWriter(tmp_path).draw(found, pixels))
+    picture = np.asarray(draw_overlay(found, pixels))
     assert (picture == confidence_colour(0)).all(axis=2).any()
 
 
-def test_many_landmarks_and_names_in_other_letters(tmp_path):
+def test_many_landmarks_have_no_names():
     rng = np.random.default_rng(0)
     many = prediction(rng.uniform(0, 500, (2000, 2)), confidence=rng.uniform(0, 1, 2000))
-    OverlayWriter(tmp_path).draw(many, grey(many))
-    few = prediction([[100, 100], [200, 200]], names=["頭蓋", "a very long name indeed"])
-    numbers = prediction([[100, 100], [200, 200]])
-    auto = np.asarray(OverlayWriter(tmp_path).draw(few, grey(few)))
-    np.testing.assert_array_equal(auto, np.asarray(OverlayWriter(tmp_path).draw(numbers, grey(few))))
-    named = np.asarray(OverlayWriter(tmp_path, labels="names").draw(few, grey(few)))
-    assert (named != auto).any()
+    draw_overlay(many, grey(many))
+    assert place_labels(many, many.points, (800, 600)) == []
+
+
+@pytest.mark.parametrize("names", [["頭蓋", "b"], ["a", "a very long name indeed"], ["a", "b\n"]])
+def test_numbers_where_names_are_long_or_in_other_letters(names):
+    found = prediction([[100, 100], [200, 200]], names=names)
+    assert sorted(text for text, *_ in place_labels(found, found.points, (800, 600))) == ["1", "2"]
+
+
+def test_what_was_measured_is_drawn_and_told():
+    value = MeasuredValue("AB", "t", "mm", 4.2, segments=((0, 1),))
+    found = replace(prediction([[100, 300], [700, 300]]), measurements=(value,))
+    plain, picture = (draw_overlay(one, grey(one)) for one in (replace(found, measurements=()), found))
+    fx, fy = overlay_scale(found)
+    assert picture.width > plain.width and picture.crop((round(800 * fx) + 5, 0, *picture.size)).getbbox()
+    assert at(picture, 400 * fx, 300.5 * fy - 0.5)[0] > 150 > at(plain, 400 * fx, 300.5 * fy - 0.5)[0]
+    many = replace(found, measurements=tuple(replace(value, name=f"m{i}") for i in range(300)))
+    assert max(draw_overlay(many, grey(many)).size) <= 1200
 
 
 def test_picture_shows_the_pixels(tmp_path):
     found = prediction([[10, 10]], width=2000, height=1001)
     pixels = np.tile(np.linspace(0, 1, 2000, dtype=np.float32), (1001, 1))
-    writer = OverlayWriter(tmp_path, labels="none")
-    picture = np.asarray(writer.draw(found, pixels))
-    fx, fy = writer.scale(found)
+    picture = np.asarray(draw_overlay(found, pixels))
+    fx, fy = overlay_scale(found)
     row = picture[round(900 * fy), :, 0].astype(float)
     expected = 255 * np.clip(((np.arange(len(row)) + 0.5) / fx - 0.5) / 1999, 0, 1)
     assert np.abs(row - expected).max() < 1.5
@@ -200,8 +182,4 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         OverlayWriter(tmp_path)(found, np.zeros((800, 600), np.float32))
     with pytest.raises(BundleError, match="cannot be a file name"):
         OverlayWriter(tmp_path)(prediction([[1, 1]], image_id="../x"), grey(found))
-    with pytest.raises(BundleError, match="labels is 'all'"):
-        OverlayWriter(tmp_path, labels="all")
-    with pytest.raises(BundleError, match="min_side"):
-        OverlayWriter(tmp_path, min_side=900, max_side=800)
     assert not list(tmp_path.iterdir())
