@@ -15,7 +15,7 @@ from typing import Any
 
 import monai.bundle
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ConfigWorkflow, update_kwargs
-from monai.bundle.utils import ID_SEP_KEY, MERGE_KEY
+from monai.bundle.utils import EXPR_KEY, ID_REF_KEY, ID_SEP_KEY, MACRO_KEY, MERGE_KEY
 
 from bundle.records.console import report_errors_plainly
 from bundle.records.errors import ConfigError
@@ -52,6 +52,11 @@ def refuse_mistakes(words: Sequence[str]) -> None:
         ConfigError: in one sentence, with the nearest known name.
     """
     command, given = _as_fire_reads(words)
+    if command.endswith("_export"):
+        raise ConfigError(
+            f"{command} cannot turn this bundle's model into one graph: write it as ONNX files with `python "
+            "scripts/export_onnx.py --model_path models/model.pt --image_size HEIGHT WIDTH --output_dir export`."
+        )
     files = _listed(given.get("config_file"))
     own = {name for step in (getattr(monai.bundle, command), ConfigWorkflow) for name in _parameters(step)}
     settings = {name: value for name, value in given.items() if name not in own | {"workflow_name"}}
@@ -121,8 +126,8 @@ def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
 def _check_setting(name: str, value: Any, config: Mapping[str, Any], files: Sequence[str]) -> None:
     """Whether a setting is one that the configuration has, or an argument that a component takes."""
     parts = _parts(name)
-    if value is True and not isinstance(config.get(name, True), bool):
-        raise ConfigError(f"--{name} has no value: write it after the option, as in --{name} VALUE.")
+    if name in config and (expected := _expected(config[name], value)):
+        raise ConfigError(f"--{name} is {value!r}, expected {expected}: write it after the option.")
     node: Any = config
     for depth, part in enumerate(parts):
         if parts[0] == ConfigParser.meta_key or (depth and parts[0] in _OPEN):
@@ -135,6 +140,17 @@ def _check_setting(name: str, value: Any, config: Mapping[str, Any], files: Sequ
                 where = " of ".join([*reversed(parts[:depth]), _named(files)])
                 raise ConfigError(f"--{name}: {part} is no setting of {where}{_nearest(part, {*node, *arguments})}")
             node = node.get(part)
+
+
+def _expected(default: Any, value: Any) -> str | None:
+    """What a value should be where it is of another kind than the default; None where it is not, or cannot be told."""
+    if isinstance(value, str) and value.startswith((EXPR_KEY, ID_REF_KEY, MACRO_KEY)):
+        return None
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "True or False"
+    if isinstance(default, int | float):
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    return "a value" if isinstance(value, bool) else None
 
 
 def _arguments_of(component: Mapping[str, Any]) -> frozenset[str]:

@@ -72,9 +72,11 @@ def read_landmark_codes(path: str | Path, names: Sequence[str]) -> dict[str, Lan
     return codes
 
 
-def codes_fingerprint(codes: dict[str, LandmarkCode]) -> str:
+def codes_fingerprint(codes: dict[str, LandmarkCode] | None) -> str:
     """The codes as text, by which a run that goes on knows them again."""
-    return json.dumps({name: [code.value, code.scheme, code.meaning] for name, code in codes.items()}, sort_keys=True)
+    return json.dumps(
+        {name: [code.value, code.scheme, code.meaning] for name, code in (codes or {}).items()}, sort_keys=True
+    )
 
 
 def _code(where: str, entry: object) -> LandmarkCode:

@@ -27,7 +27,13 @@ from tests.workflows.running import (
 #: Files of definitions, which are no configurations.
 DEFINITIONS = {"measurements_cephalometry", "measurements_hand"}
 WORKFLOWS = ("train", "train_decoders", "inference", "evaluate")
-OVERLAYS = ("head", "hand", "paper", *sorted({f.stem for f in CONFIGS.glob("*_*.json")} - DEFINITIONS - {*WORKFLOWS}))
+OVERLAYS = (
+    "head",
+    "hand",
+    "paper",
+    "sample",
+    *sorted({f.stem for f in CONFIGS.glob("*_*.json")} - DEFINITIONS - {*WORKFLOWS}),
+)
 REQUIRED = (
     "schema",
     "version",
@@ -159,6 +165,21 @@ class TestFiles:
             *(f"configs/{n}.json" for n in WORKFLOWS),
         ):
             assert (ROOT / name).is_file(), name
+
+
+def test_no_configuration_needs_another_file_than_those_it_is_given_with() -> None:
+    """MONAI looks for such a file in the working directory, which may be any."""
+    for path in CONFIGS.glob("*.json"):
+        assert not re.search(r'"%[^"]*\.json', path.read_text(encoding="utf-8")), path.name
+
+
+def test_an_evaluation_finds_landmarks_as_an_inference_does() -> None:
+    inference, evaluation = read_config("inference"), read_config("evaluate")
+    own = {"output_dir", "cases", "journal", "postprocessing", "report_settings", "tracker", "reporter", "saver"}
+    own |= {"handlers", "plan", "evaluator", "run"}
+    shared = (inference.keys() & evaluation.keys()) - own
+    assert {"template", "model", "preprocessing", "inferer"} <= shared
+    assert {name: inference[name] for name in shared} == {name: evaluation[name] for name in shared}
 
 
 class TestOverlays:
