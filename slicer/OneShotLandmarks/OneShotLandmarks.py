@@ -16,13 +16,14 @@ from typing import Any
 import qt
 import vtk
 from OneShotLandmarksLib.coordinates import ImagePlane, image_plane
-from OneShotLandmarksLib.errors import ClientError, ConnectionFailed, PointsError
+from OneShotLandmarksLib.errors import ClientError, ConnectionFailed, PointsError, Refused
 from OneShotLandmarksLib.panel import Panel
 from OneShotLandmarksLib.points import Point, Result, check_label
 from OneShotLandmarksLib.rest import Connection
 from OneShotLandmarksLib.scene import (
     IMAGE_ATTRIBUTE,
     SERVER_ATTRIBUTE,
+    VERSION_ATTRIBUTE,
     changed_names,
     empty_result,
     fill_node,
@@ -177,7 +178,10 @@ class OneShotLandmarksLogic(ScriptedLoadableModuleLogic):
     def load_annotation(self, image_id: str) -> Any:
         """Fetch the saved annotation of a loaded image; returns the markups node."""
         volume = self._loaded(image_id)
-        return self._fill(image_id, volume, Result(self.server.saved_points(image_id), None, None, {}))
+        points, version = self.server.saved_points(image_id)
+        node = self._fill(image_id, volume, Result(points, None, None, {}))
+        node.SetAttribute(VERSION_ATTRIBUTE, version)
+        return node
 
     def place_by_hand(self, image_id: str) -> Any:
         """Begin a loaded image with landmarks that are all still to be placed.
@@ -218,8 +222,13 @@ class OneShotLandmarksLogic(ScriptedLoadableModuleLogic):
         if node.GetNthControlPointPositionStatus(row) == slicer.vtkMRMLMarkupsNode.PositionDefined:
             slicer.modules.markups.logic().JumpSlicesToNthPointInMarkup(node.GetID(), row, True)
 
-    def submit(self, image_id: str) -> tuple[int, int]:
+    def submit(self, image_id: str, replaces: str | None = None) -> tuple[int, int]:
         """Send the points of an image as its annotation.
+
+        Args:
+            image_id: its id.
+            replaces: the version of the annotation that they shall replace, empty for none; None for the one that was
+                loaded or sent last.
 
         Returns:
             How many landmarks are placed, and how many of them all the user changed.
@@ -230,7 +239,8 @@ class OneShotLandmarksLogic(ScriptedLoadableModuleLogic):
         node = self.points_node(image_id)
         expected = [point.name for point in found_points(node)] or (self.info.labels if self.info else ())
         check_label(points, expected)
-        self.server.save_points(image_id, points)
+        seen = (node.GetAttribute(VERSION_ATTRIBUTE) or "") if replaces is None else replaces
+        node.SetAttribute(VERSION_ATTRIBUTE, self.server.save_points(image_id, points, replaces=seen))
         return sum(point.lps is not None for point in points), len(changed)
 
     def train(self, model: str) -> Task:
@@ -259,7 +269,7 @@ class OneShotLandmarksLogic(ScriptedLoadableModuleLogic):
 
     @property
     def _url(self) -> str:
-        return self.server.connection.address.url
+        return self.server.connection.url
 
     def _loaded(self, image_id: str) -> Any:
         volume = self.volume(image_id)
@@ -473,7 +483,18 @@ class OneShotLandmarksWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def on_submit(self, _: Any = None) -> None:
         """Send the points as the annotation of the chosen image."""
         with self._told():
-            placed, changed = self.logic.submit(self.image_id)
+            try:
+                placed, changed = self.logic.submit(self.image_id)
+            except Refused as error:
+                if error.status not in (412, 428):
+                    raise
+                if not slicer.util.confirmOkCancelDisplay(
+                    f"{self.image_id} has an annotation that you have not loaded. Replace it? The server keeps a copy.",
+                    windowTitle="One-Shot Landmarks",
+                ):
+                    self._say("Nothing was saved.")
+                    return
+                placed, changed = self.logic.submit(self.image_id, error.version)
             self._say(f"Saved {placed} landmarks of {self.image_id}, {changed} of them changed by you.")
             self._list_images()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.label_server.client import MODEL, Answer, Client, Server, resident_bytes
+from tests.label_server.client import MODEL, ROOT, Answer, Client, Server, resident_bytes
 from tests.label_server.conftest import Study
 
 pytestmark = pytest.mark.timeout(1800)
@@ -276,6 +278,34 @@ def test_an_annotation_is_replaced_only_with_its_version(client: Client, study: 
     assert client.save("hand_0", json.loads(before.content), replaces=saved.headers["ETag"]).status == 200
     kept = sorted((study.folder / "labels" / "final" / "replaced").iterdir())
     assert [json.loads(path.read_bytes()) for path in kept] == [before.json, moved]
+
+
+def test_the_shells_client(client: Client, study: Study, tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, str(ROOT / "scripts" / "label_client.py"), "--server", client.url, *arguments]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+
+    assert "hand_0\tannotated" in run("images").stdout
+    found = run("infer", "hand_1", "--output_dir", "points")
+    assert found.returncode == 0 and (tmp_path / "points" / "hand_1.mrk.json").is_file(), found.stderr
+    before = final(client, "hand_0")
+    saved = run("label", "hand_0", "--output", "hand_0.mrk.json")
+    assert saved.stderr == f"version {before.headers['ETag'].strip(chr(34))}\n"
+    refused = run("submit", "hand_0", "hand_0.mrk.json")
+    assert refused.returncode == 1 and "names no version" in refused.stderr
+    version = saved.stderr.split()[1]
+    assert run("submit", "hand_0", "hand_0.mrk.json", "--replaces", version).returncode == 0
+    assert final(client, "hand_0").headers["ETag"] != before.headers["ETag"]
+    for command, words in (
+        (("infer", "hand_9"), "there is no image 'hand_9'"),
+        (("submit", "hand_1", "points/hand_1.json", "--tag", "A"), "tag is 'A'"),
+        (("train", "--set", "learning=1"), "no parameter learning"),
+        (("label", "hand_1"), "Label NOT Found"),
+    ):
+        done = run(*command)
+        assert done.returncode == 1 and words in done.stderr, done.stderr
+    last = final(client, "hand_0").headers["ETag"]
+    assert client.save("hand_0", before.json, replaces=last).status == 200
 
 
 def test_of_many_clients_one_saves(client: Client, study: Study) -> None:

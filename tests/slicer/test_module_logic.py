@@ -188,6 +188,21 @@ def test_saved_points_can_be_fetched_and_corrected(application: Application, log
     assert logic.submit("flat") == (3, 1)
 
 
+def test_what_somebody_else_saved_meanwhile_is_not_replaced(logic: Any, stub: StubServer) -> None:
+    logic.load("flat")
+    logic.find("flat", "oneshot_landmarks")
+    logic.submit("flat")
+    logic.load_annotation("flat")
+    stub.labels["flat"] = json.loads(json.dumps(stub.labels["flat"]).replace("sella", "turcica"))
+    kept = stub.labels["flat"]
+    with pytest.raises(Refused) as caught:
+        logic.submit("flat")
+    assert stub.labels["flat"] == kept and caught.value.version == stub.version("flat").strip('"')
+    logic.submit("flat", caught.value.version)
+    assert stub.labels["flat"] != kept
+    assert logic.submit("flat") == (3, 0)
+
+
 def test_placing_by_hand(application: Application, logic: Any, stub: StubServer) -> None:
     volume = logic.load("flat")
     node = logic.place_by_hand("flat")

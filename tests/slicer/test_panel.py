@@ -66,7 +66,7 @@ def test_connecting_fills_the_lists(connected: Any, stub: StubServer) -> None:
 def test_a_wrong_address_is_told_and_empties_the_lists(application: Application, connected: Any) -> None:
     connected.panel.url.text = "ftp://127.0.0.1"
     connected.panel.connect.click()
-    assert "must begin with http:// or https://" in message(connected)
+    assert "must be one such as http://127.0.0.1:8000" in message(connected)
     assert application.errors == [message(connected)]
     assert connected.panel.images.items == []
     assert "load" in grey(connected)
@@ -224,6 +224,29 @@ def test_stopping(connected: Any, stub: StubServer) -> None:
     assert not connected.timer.isActive()
 
 
+def test_an_annotation_that_was_not_loaded_is_replaced_only_on_demand(
+    application: Application, connected: Any, stub: StubServer
+) -> None:
+    panel, others = connected.panel, {"markups": ["of somebody else"]}
+    panel.load.click()
+    panel.find.click()
+    stub.labels["flat"] = others
+    application.consent = False
+    panel.submit.click()
+    assert "flat has an annotation that you have not loaded" in application.questions[-1]
+    assert stub.labels["flat"] == others and message(connected) == "Nothing was saved."
+    application.consent = True
+    panel.submit.click()
+    assert message(connected).startswith("Saved 3 landmarks of flat")
+    assert stub.labels["flat"] != others
+    asked = len(application.questions)
+    panel.submit.click()
+    assert len(application.questions) == asked, "one's own annotation has been seen"
+    del stub.labels["flat"]
+    panel.submit.click()
+    assert stub.labels["flat"]["markups"], "it was removed meanwhile, and is there again"
+
+
 def test_a_training_that_runs_is_found_again(widget: Any, stub: StubServer) -> None:
     stub.answer("POST", "/train/oneshot_landmarks", {}, b"", {})
     widget.panel.url.text = stub.url
@@ -235,15 +258,13 @@ def test_a_server_that_is_gone_is_asked_a_few_times(application: Application, co
     panel = connected.panel
     for button in (panel.load, panel.find, panel.submit, panel.train):
         button.click()
-    connected.logic._watcher.connection.address = connected.logic._watcher.connection.address.__class__(
-        "http", "127.0.0.1", 1, ""
-    )
+    connected.logic._watcher.connection.url = "http://127.0.0.1:1"
     for _ in range(4):
         connected.timer.tick()
     assert connected.timer.isActive()
     connected.timer.tick()
     assert not connected.timer.isActive()
-    assert "No server answers" in message(connected)
+    assert "failed (Connection refused)" in message(connected)
     assert application.errors == [], "no window for each question"
 
 

@@ -21,11 +21,13 @@ class Refused(ClientError):
     Args:
         message: the sentence.
         status: the HTTP status.
+        version: the present version of what was to be replaced; empty for none.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, version: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.version = version
 
 
 class PointsError(ClientError):

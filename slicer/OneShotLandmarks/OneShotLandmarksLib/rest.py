@@ -1,27 +1,26 @@
-"""Requests to a server: JSON, forms and downloads, with limits of time and size."""
+"""Requests to a server by the package ``requests``, with limits of time and size, and sentences for what goes wrong."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
+import ipaddress
 import json
-import socket
+import re
 import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-from urllib.parse import quote, urlencode, urljoin
+from typing import Any
+from urllib.parse import urlsplit
 
-from .address import Address, check_token, parse_address
+import requests
+from requests.adapters import HTTPAdapter
+
 from .errors import AddressError, ConnectionFailed, Refused
-from .form import FormFile, encode_form
 
 #: The largest answer that is kept in memory, and the largest file that is downloaded, in bytes.
-MAX_ANSWER = 64 * 2**20
-MAX_DOWNLOAD = 2 * 2**30
+MAX_ANSWER, MAX_DOWNLOAD = 64 * 2**20, 2 * 2**30
 
 #: The longest sentence of a server that is shown.
 _MAX_SENTENCE = 500
@@ -29,325 +28,235 @@ _MAX_SENTENCE = 500
 _PIECE = 2**16
 
 
-class _SameServerOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a server only to itself: another one must see neither the token nor what is asked."""
+@dataclass(frozen=True)
+class Answer:
+    """What a server said.
 
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
+    Attributes:
+        content: the body.
+        version: that of what the body is, by the header ``ETag``; empty for none.
+        url: what was asked.
+    """
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """The request to follow, for the library; refuses another scheme, host or port."""
+    content: bytes
+    version: str
+    url: str
+
+    def json(self) -> Any:
+        """The body as a JSON document.
+
+        Raises:
+            ConnectionFailed: when it is none.
+        """
         try:
-            same = parse_address(newurl.split("?")[0].split("#")[0]).origin == self.origin
-        except AddressError:
-            same = False
-        if not same:
-            raise _sent_on(self.origin)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+            return json.loads(self.content.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ConnectionFailed(
+                f"The answer of {self.url} is not JSON: check that the address is that of a MONAI Label server."
+            ) from error
 
 
 class Connection:
     """Speaks to one server.
 
-    Every request has its own connection, so that a server that was started again is found.
+    Every request has its own connection, so that a server that was started again is found. Redirects are not followed:
+    another server must see neither the token nor what is asked.
 
     Args:
         url: the server's URL, such as ``http://127.0.0.1:8000``.
         token: the token of MONAI Label's authentication; empty for none. It is sent over a network only encrypted.
-        timeout: seconds that a request may take, from its start to the last byte of its answer.
+        timeout: seconds that the server may be silent, and after which an answer that goes on is given up.
 
     Raises:
         AddressError: when URL or token cannot be used.
     """
 
     def __init__(self, url: str, token: str = "", timeout: float = 30.0) -> None:
-        self.address = parse_address(url)
+        self.url, self._is_safe = _read_address(url)
         self.timeout = timeout
-        self._token = check_token(token, self.address)
-        self._opener = _opener(self.address)
+        self._token = token.strip()
+        if self._token:
+            self.require_safe("The token")
+            if not re.fullmatch(r"[\x21-\x7e]+", self._token):
+                raise AddressError("The token holds a blank or a letter that no token has: copy it again.")
 
-    def get(self, path: str, query: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
-        """Ask for JSON.
+    def require_safe(self, what: str) -> None:
+        """Make sure that a secret is not sent over a network unencrypted.
+
+        Raises:
+            AddressError: when it would be.
+        """
+        if not self._is_safe:
+            raise AddressError(f"{what} would be sent to {self.url} unencrypted: use an address with https://.")
+
+    def ask(self, method: str, path: str, timeout: float | None = None, **sent: Any) -> Answer:
+        """Send a request.
 
         Args:
+            method: such as ``GET``.
             path: the path, such as ``/info/``.
-            query: what follows the path's question mark; None values are left out.
             timeout: seconds; None for those of the connection.
-
-        Returns:
-            The document.
+            sent: what :func:`requests.request` takes: ``params``, ``json``, ``data``, ``files``, ``headers``.
 
         Raises:
             ConnectionFailed: when no sound answer comes.
             Refused: when the server answers with an error.
         """
-        return self._json("GET", path, query, None, None, timeout)
+        content = bytearray()
+        headers = self._request(method, path, timeout, content.extend, MAX_ANSWER, sent)
+        return Answer(bytes(content), headers.get("ETag", "").strip('"'), self.url + path)
 
-    def delete(self, path: str) -> Any:
-        """Ask to remove or stop something; see :meth:`get`."""
-        return self._json("DELETE", path, None, None, None, None)
-
-    def post(
-        self,
-        path: str,
-        document: Mapping[str, Any],
-        query: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """Send JSON and take JSON; see :meth:`get`."""
-        return self._json("POST", path, query, json.dumps(document).encode(), "application/json", timeout)
-
-    def post_fields(self, path: str, fields: Mapping[str, str]) -> Any:
-        """Send fields as a web page would, and take JSON; see :meth:`get`."""
-        return self._json("POST", path, None, urlencode(fields).encode(), "application/x-www-form-urlencoded", None)
-
-    def send_form(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any],
-        fields: Mapping[str, str],
-        files: Mapping[str, FormFile],
-        timeout: float | None = None,
-    ) -> Any:
-        """Send a form with files by ``PUT`` or ``POST``, and take JSON; see :meth:`get`."""
-        body, content_type = encode_form(fields, files)
-        return self._json(method, path, query, body, content_type, timeout)
-
-    def text(self, path: str, query: Mapping[str, Any]) -> str:
-        """Ask for text; see :meth:`get`."""
-        content, _ = self._bytes("GET", path, query, None, None, None)
-        return content.decode("utf-8", "replace")
-
-    def download(self, path: str, query: Mapping[str, Any], target: Path, timeout: float | None = None) -> None:
-        """Save what the server sends as a file, which appears whole or not at all.
-
-        Args:
-            path: the path.
-            query: what follows the path's question mark.
-            target: the file.
-            timeout: seconds; None for those of the connection.
-
-        Raises:
-            ConnectionFailed: when no sound answer comes, or the file cannot be written.
-            Refused: when the server answers with an error.
-        """
+    def download(self, path: str, params: Mapping[str, Any], target: Path, timeout: float | None = None) -> None:
+        """Save what the server sends as a file, which appears whole or not at all; errors as in :meth:`ask`."""
         part = target.with_name(target.name + ".part")
         try:
             with part.open("wb") as file:
-                self._request("GET", path, query, None, None, timeout, _writer(file, target), MAX_DOWNLOAD)
+                self._request("GET", path, timeout, file.write, MAX_DOWNLOAD, {"params": params})
             part.replace(target)
         except OSError as error:
-            raise _unwritten(target, error) from error
+            raise ConnectionFailed(f"The download cannot be written to {target}: {error.strerror or error}.") from error
         finally:
             with contextlib.suppress(OSError):
                 part.unlink()
-
-    def _json(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any] | None,
-        body: bytes | None,
-        content_type: str | None,
-        timeout: float | None,
-    ) -> Any:
-        content, kind = self._bytes(method, path, query, body, content_type, timeout)
-        try:
-            return json.loads(content.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ConnectionFailed(
-                f"{self.address.url}{path} answers with {kind or 'something'} that is not JSON: check that the address "
-                "is that of a MONAI Label server."
-            ) from error
-
-    def _bytes(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, Any] | None,
-        body: bytes | None,
-        content_type: str | None,
-        timeout: float | None,
-    ) -> tuple[bytes, str]:
-        content = bytearray()
-        kind = self._request(method, path, query, body, content_type, timeout, content.extend, MAX_ANSWER)
-        return bytes(content), kind
 
     def _request(
         self,
         method: str,
         path: str,
-        query: Mapping[str, Any] | None,
-        body: bytes | None,
-        content_type: str | None,
         timeout: float | None,
         take: Callable[[bytes], Any],
         limit: int,
-    ) -> str:
-        """Send one request and hand the answer on piece by piece; returns its media type."""
+        sent: Mapping[str, Any],
+    ) -> Mapping[str, str]:
+        """Send one request and hand the body of its answer on piece by piece; returns the headers."""
         seconds = self.timeout if timeout is None else timeout
-        deadline = time.monotonic() + seconds
-        request = urllib.request.Request(self._url(path, query), data=body, method=method)
-        request.add_header("Accept", "*/*")
-        if content_type:
-            request.add_header("Content-Type", content_type)
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token}")
+        end = time.monotonic() + seconds
         try:
-            with self._opener.open(request, timeout=seconds) as answer:
-                self._read(answer, take, limit, deadline, seconds)
-                return str(answer.headers.get("Content-Type", "")).split(";")[0].strip()
-        except urllib.error.HTTPError as error:
-            raise self._refusal(error, deadline, seconds) from error
-        except urllib.error.URLError as error:
-            raise self._failure(error.reason, seconds) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise self._failure(error, seconds) from error
-
-    def _url(self, path: str, query: Mapping[str, Any] | None) -> str:
-        known = {key: _text(value) for key, value in (query or {}).items() if value is not None}
-        return urljoin(self.address.origin, self.address.path + path) + (
-            f"?{urlencode(known, quote_via=quote, safe='')}" if known else ""
-        )
-
-    def _read(self, answer: Any, take: Callable[[bytes], Any], limit: int, deadline: float, seconds: float) -> None:
-        length = answer.headers.get("Content-Length", "")
-        expected = int(length) if length.isdigit() else None
-        total = 0
-        if expected is not None and expected > limit:
-            raise self._too_large(limit)
-        while True:
-            # read1 returns what is there, so that a server that sends drop by drop meets the deadline.
-            piece = answer.read1(_PIECE)
-            if not piece:
-                break
-            total += len(piece)
-            if total > limit:
-                raise self._too_large(limit)
-            if time.monotonic() > deadline:
-                raise self._too_slow(seconds)
-            take(piece)
-        if expected is not None and total < expected:
+            with (
+                _session(self.url) as session,
+                session.request(
+                    method,
+                    self.url + path,
+                    auth=self._sign,
+                    timeout=seconds,
+                    stream=True,
+                    allow_redirects=False,
+                    **sent,
+                ) as answer,
+            ):
+                total = 0
+                said = bytearray()
+                for piece in answer.iter_content(_PIECE):
+                    total += len(piece)
+                    if total > limit:
+                        raise ConnectionFailed(
+                            f"The server at {self.url} sends more than {limit // 2**20} MB, which is not read: check "
+                            "that the address is that of a MONAI Label server."
+                        )
+                    if time.monotonic() > end:
+                        raise requests.Timeout
+                    (take if answer.ok and not answer.is_redirect else said.extend)(piece)
+                if answer.raw.length_remaining:
+                    raise requests.ConnectionError(f"it broke off after {total} bytes")
+                if answer.status_code >= 300:
+                    raise self._refusal(answer, bytes(said))
+                return answer.headers
+        except requests.Timeout as error:
             raise ConnectionFailed(
-                f"The server at {self.address.url} broke off after {total} of {expected} bytes: try again."
-            )
+                f"The server at {self.url} did not answer within {seconds:g} seconds: check that it runs, or wait "
+                "longer."
+            ) from error
+        except requests.exceptions.SSLError as error:
+            raise ConnectionFailed(
+                f"No safe connection to {self.url} ({_reason(error)}): check that it speaks TLS and that its "
+                "certificate is trusted on this computer."
+            ) from error
+        except requests.RequestException as error:
+            raise ConnectionFailed(
+                f"The connection to {self.url} failed ({_reason(error)}): check the address and that the server runs."
+            ) from error
 
-    def _refusal(self, error: urllib.error.HTTPError, deadline: float, seconds: float) -> Exception:
+    def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token; without one, too, ``requests`` then looks for no password of its own."""
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def _refusal(self, answer: requests.Response, content: bytes) -> Exception:
         """The sentence for an HTTP error, with the server's own words where it has some."""
-        content = bytearray()
-        with contextlib.suppress(OSError, http.client.HTTPException, ConnectionFailed):
-            self._read(error, content.extend, MAX_ANSWER, deadline, seconds)
-        words = _server_words(bytes(content))
-        if 300 <= error.code < 400:
-            return _sent_on(self.address.origin)
-        if error.code == 401:
-            return Refused(f"The server at {self.address.url} wants a token: give one that is valid.", 401)
-        if error.code == 403:
-            return Refused(
-                f"The server at {self.address.url} does not allow this to the owner of the token{_after(words)}", 403
-            )
-        if error.code >= 500 and not words:
-            return Refused(f"The server failed (HTTP {error.code}): its log says why.", error.code)
-        return Refused(words or f"The server answered with HTTP {error.code} ({error.reason}).", error.code)
-
-    def _failure(self, reason: Any, seconds: float) -> Exception:
-        url = self.address.url
-        if isinstance(reason, (socket.timeout, TimeoutError)):  # one class from Python 3.10 on
-            return self._too_slow(seconds)
-        if isinstance(reason, ssl.SSLError):
+        status, words = answer.status_code, _server_words(content)
+        if status < 400:
             return ConnectionFailed(
-                f"No safe connection to {url} ({getattr(reason, 'verify_message', '') or reason.reason or reason}): "
-                "check that it speaks TLS and that its certificate is trusted on this computer."
+                f"The server at {self.url} sends the client on to another address, which is not followed: give the "
+                "address of the server itself."
             )
-        if isinstance(reason, ConnectionRefusedError):
-            return ConnectionFailed(f"No server answers at {url}: check the address and that the server runs.")
-        if isinstance(reason, socket.gaierror):
-            return ConnectionFailed(f"The host {self.address.host} is not known: check the address.")
-        detail = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        return ConnectionFailed(f"The connection to {url} failed ({detail}): check that the server runs and try again.")
+        if status == 401:
+            words = f"The server at {self.url} wants a token: give one that is valid."
+        elif status == 403:
+            words = f"The server at {self.url} does not allow this ({words.rstrip('.') or answer.reason})."
+        elif status >= 500 and not words:
+            words = f"The server failed (HTTP {status}): its log says why."
+        version = answer.headers.get("ETag", "").strip('"')
+        return Refused(words or f"The server answered with HTTP {status} ({answer.reason}).", status, version)
 
-    def _too_slow(self, seconds: float) -> ConnectionFailed:
-        return ConnectionFailed(
-            f"The server at {self.address.url} did not answer within {seconds:g} seconds: check that it runs, or wait "
-            "longer."
+
+class _SystemTrust(HTTPAdapter):
+    """Trusts the authorities that this computer trusts, beside those that ``requests`` brings."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """See :class:`requests.adapters.HTTPAdapter`."""
+        super().init_poolmanager(*args, ssl_context=ssl.create_default_context(), **kwargs)
+
+
+def _session(url: str) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = not _is_loopback(urlsplit(url).hostname or "")  # no proxy on the way to this computer
+    session.mount("https://", _SystemTrust())
+    return session
+
+
+def _read_address(text: str) -> tuple[str, bool]:
+    """A server's URL without a slash at its end, and whether what is sent there cannot be read on the way.
+
+    Raises:
+        AddressError: when it is not the plain URL of an HTTP server.
+    """
+    text = text.strip()
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        plain = parts.username is None and not (
+            parts.query or parts.fragment or re.search(r"[\s\\\x00-\x1f\x7f]", text)
         )
-
-    def _too_large(self, limit: int) -> ConnectionFailed:
-        return ConnectionFailed(
-            f"The server at {self.address.url} sends more than {limit // 2**20} MB, which is not read: check that the "
-            "address is that of a MONAI Label server."
-        )
-
-
-def _sent_on(origin: str) -> ConnectionFailed:
-    return ConnectionFailed(
-        f"The server at {origin} sends the client on to another address, which is not followed: give the address of "
-        "the server itself."
+        if parts.scheme in ("http", "https") and parts.hostname and plain and (parts.port is None or parts.port > 0):
+            url = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+            return url, parts.scheme == "https" or _is_loopback(parts.hostname)
+    raise AddressError(
+        "The server's address must be one such as http://127.0.0.1:8000, with http:// or https://, a host, and no user "
+        "name, blank, ? or #."
     )
 
 
-def _writer(file: BinaryIO, target: Path) -> Callable[[bytes], None]:
-    """Writes to a file; a full disk is not taken for a broken connection."""
-
-    def write(piece: bytes) -> None:
-        try:
-            file.write(piece)
-        except OSError as error:
-            raise _unwritten(target, error) from error
-
-    return write
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this computer, so that nothing goes over a network."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
-def _unwritten(target: Path, error: OSError) -> ConnectionFailed:
-    return ConnectionFailed(f"The download cannot be written to {target}: {error.strerror or error}.")
-
-
-def segment(text: str) -> str:
-    """One part of a path, with all that would end it escaped."""
-    return quote(text, safe="")
-
-
-def _opener(address: Address) -> urllib.request.OpenerDirector:
-    """What opens URLs of one scheme: certificates are checked, and no proxy stands on the way to this computer."""
-    if address.scheme == "https":
-        handler: urllib.request.BaseHandler = urllib.request.HTTPSHandler(context=ssl.create_default_context())
-    else:
-        handler = urllib.request.HTTPHandler()
-    opener = urllib.request.OpenerDirector()
-    for part in (
-        urllib.request.ProxyHandler({} if address.is_loopback else None),
-        urllib.request.UnknownHandler(),
-        handler,
-        urllib.request.HTTPDefaultErrorHandler(),
-        _SameServerOnly(address.origin),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(part)
-    return opener
-
-
-def _text(value: Any) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+def _reason(error: BaseException) -> str:
+    """What went wrong at the bottom of an error."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return str(getattr(error, "verify_message", "") or getattr(error, "strerror", "") or error or type(error).__name__)
 
 
 def _server_words(content: bytes) -> str:
     """What a server says about an error: FastAPI's ``detail``, made one short line."""
     try:
-        document = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
+        words = json.loads(content.decode("utf-8"))["detail"]
+    except (ValueError, RecursionError, KeyError, TypeError):
         return ""
-    words = document.get("detail", "") if isinstance(document, dict) else ""
-    if isinstance(words, list):  # FastAPI's list of wrong arguments
-        words = "; ".join(
-            f"{'.'.join(str(part) for part in item.get('loc', []))}: {item.get('msg', '')}"
-            for item in words
-            if isinstance(item, dict)
-        )
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(words)).split())
     line = line if len(line) <= _MAX_SENTENCE else f"{line[:_MAX_SENTENCE]} …"
     return line if not line or line[-1] in ".!?…" else f"{line}."
-
-
-def _after(words: str) -> str:
-    return f" ({words.rstrip('.')})." if words else "."

@@ -15,10 +15,12 @@ from .coordinates import ImagePlane, lps_to_ras, ras_to_lps
 from .errors import PointsError
 from .points import Point, Result
 
-#: What nodes remember: the image that they show, the server that it came from, and what was found on it.
+#: What nodes remember: the image that they show, the server that it came from, what was found on it, and the version of
+#: the saved annotation that the user has seen.
 IMAGE_ATTRIBUTE = "OneShotLandmarks.Image"
 SERVER_ATTRIBUTE = "OneShotLandmarks.Server"
 FOUND_ATTRIBUTE = "OneShotLandmarks.Found"
+VERSION_ATTRIBUTE = "OneShotLandmarks.Version"
 
 #: ``vtkMRMLMarkupsNode::PositionDefined``.
 _DEFINED = 2

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from .address import check_secret
 from .errors import ClientError, ConnectionFailed, Refused
-from .form import FormFile
 from .points import Point, Result, dump, markups_document, read_markups, read_result
-from .rest import Connection, segment
+from .rest import Connection
 from .training import Task, read_task
 
 #: The model, the strategy and the scoring method that are taken where a server has several.
@@ -102,7 +101,7 @@ class LabelServer:
 
     def info(self) -> ServerInfo:
         """What the server has."""
-        document = self._mapping(self.connection.get("/info/"), "/info/")
+        document = self._mapping("GET", "/info/")
         if not isinstance(document.get("models"), (dict, list)):
             raise self._strange("/info/")
         store = document.get("datastore")
@@ -120,10 +119,9 @@ class LabelServer:
 
     def images(self) -> tuple[StoredImage, ...]:
         """All images of the data store, in the order of their ids."""
-        path = "/datastore/"
-        objects = self._mapping(self.connection.get(path, {"output": "all"}), path).get("objects")
+        objects = self._mapping("GET", "/datastore/", params={"output": "all"}).get("objects")
         if not isinstance(objects, dict):
-            raise self._strange(path)
+            raise self._strange("/datastore/")
         images = []
         for image_id, entry in objects.items():
             entry = entry if isinstance(entry, dict) else {}
@@ -166,8 +164,8 @@ class LabelServer:
 
     def suggest(self, strategy: str) -> Suggestion | None:
         """The image that should be annotated next, by a strategy; None where all are annotated."""
-        path = f"/activelearning/{segment(strategy)}"
-        document = self._mapping(self.connection.post(path, {}, timeout=INFER_SECONDS), path)
+        path = f"/activelearning/{quote(strategy, safe='')}"
+        document = self._mapping("POST", path, INFER_SECONDS, json={})
         image_id = document.get("id")
         return Suggestion(str(image_id), str(document.get("reason") or "")) if image_id else None
 
@@ -177,38 +175,51 @@ class LabelServer:
         Raises:
             PointsError: when the answer holds no landmarks.
         """
-        query = {"image": image_id, "output": "json"}
-        return read_result(
-            self.connection.send_form("POST", f"/infer/{segment(model)}", query, {"params": "{}"}, {}, timeout)
-        )
+        path, params = f"/infer/{quote(model, safe='')}", {"image": image_id, "output": "json"}
+        return read_result(self.connection.ask("POST", path, timeout, params=params, data={"params": "{}"}).json())
 
-    def save_points(self, image_id: str, points: Sequence[Point], tag: str = FINAL) -> None:
-        """Save points as the annotation of an image.
+    def save_points(self, image_id: str, points: Sequence[Point], tag: str = FINAL, replaces: str = "") -> str:
+        """Save points as the annotation of an image; see :meth:`save_file`.
 
         Raises:
             PointsError: when they are none.
         """
         content = dump(markups_document(image_id, points)).encode()
-        self.save_file(image_id, FormFile("label.mrk.json", content, "application/json"), tag)
+        return self.save_file(image_id, "label.mrk.json", content, tag, replaces)
 
-    def save_file(self, image_id: str, file: FormFile, tag: str = FINAL) -> None:
-        """Save a landmark file as the annotation of an image."""
-        self.connection.send_form(
-            "PUT", "/datastore/label", {"image": image_id, "tag": tag}, {"params": "{}"}, {"label": file}
-        )
+    def save_file(self, image_id: str, name: str, content: bytes, tag: str = FINAL, replaces: str = "") -> str:
+        """Save a landmark file as the annotation of an image.
 
-    def saved_points(self, image_id: str, tag: str = FINAL) -> tuple[Point, ...]:
-        """The saved annotation of an image.
+        Args:
+            image_id: the image.
+            name: the file's name, of which the ending counts.
+            content: what it holds.
+            tag: the tag.
+            replaces: the version of the annotation that it shall replace; empty where there is none yet.
+
+        Returns:
+            The version of what was saved.
+
+        Raises:
+            Refused: when another annotation is there; the error has its ``version``.
+        """
+        headers = {"If-Match": f'"{replaces}"'} if replaces else {}
+        params, files = {"image": image_id, "tag": tag}, {"label": (name, content)}
+        return self.connection.ask("PUT", "/datastore/label", params=params, files=files, headers=headers).version
+
+    def saved_points(self, image_id: str, tag: str = FINAL) -> tuple[tuple[Point, ...], str]:
+        """The saved annotation of an image, and its version.
 
         Raises:
             PointsError: when it is not a point list of 3D Slicer.
         """
-        return read_markups(self.connection.get("/datastore/label", {"label": image_id, "tag": tag}))
+        answer = self.connection.ask("GET", "/datastore/label", params={"label": image_id, "tag": tag})
+        return read_markups(answer.json()), answer.version
 
     def train(self, model: str, settings: Mapping[str, Any]) -> Task:
         """Start a training with the saved annotations; it goes on when the client is gone."""
-        path = f"/train/{segment(model)}"
-        task = read_task(self.connection.post(path, settings))
+        path = f"/train/{quote(model, safe='')}"
+        task = read_task(self.connection.ask("POST", path, json=settings).json())
         if task is None:
             raise self._strange(path)
         return task
@@ -223,7 +234,7 @@ class LabelServer:
             The training; None where there was none since the server started.
         """
         try:
-            document = self.connection.get("/train/", {"all": True})
+            document = self.connection.ask("GET", "/train/", params={"all": "true"}).json()
         except Refused as error:
             if error.status == 404:
                 return None
@@ -235,16 +246,17 @@ class LabelServer:
 
     def stop_training(self) -> Task | None:
         """Stop the training that runs; None where none does."""
-        return read_task(self.connection.delete("/train/"))
+        return read_task(self.connection.ask("DELETE", "/train/").json())
 
     def scores(self, method: str, settings: Mapping[str, Any]) -> Any:
         """Compare the saved annotations with predictions; the figures as the server gives them."""
-        path = f"/scoring/{segment(method)}"
-        return self.connection.post(path, settings, {"run_sync": True}, SCORING_SECONDS)
+        path, params = f"/scoring/{quote(method, safe='')}", {"run_sync": "true"}
+        return self.connection.ask("POST", path, SCORING_SECONDS, params=params, json=settings).json()
 
     def log(self, lines: int) -> str:
         """The last lines of the server's log."""
-        return self.connection.text("/logs/", {"lines": lines, "html": False, "text": True})
+        params = {"lines": lines, "html": "false", "text": "true"}
+        return self.connection.ask("GET", "/logs/", params=params).content.decode("utf-8", "replace")
 
     def token(self, user: str, password: str) -> str:
         """A token of MONAI Label's authentication; empty where the server asks for none.
@@ -252,9 +264,9 @@ class LabelServer:
         Raises:
             AddressError: when the password would travel over a network unencrypted.
         """
-        check_secret(self.connection.address, "The password")
+        self.connection.require_safe("The password")
         try:
-            enabled = self._mapping(self.connection.get("/auth/"), "/auth/").get("enabled") is True
+            enabled = self._mapping("GET", "/auth/").get("enabled") is True
         except Refused as error:
             if error.status == 404:
                 return ""
@@ -262,17 +274,17 @@ class LabelServer:
         if not enabled:
             return ""
         fields = {"username": user, "password": password, "grant_type": "password"}
-        document = self._mapping(self.connection.post_fields("/auth/token", fields), "/auth/token")
-        return str(document.get("access_token") or "")
+        return str(self._mapping("POST", "/auth/token", data=fields).get("access_token") or "")
 
-    def _mapping(self, document: Any, path: str) -> Mapping[str, Any]:
+    def _mapping(self, method: str, path: str, timeout: float | None = None, **sent: Any) -> Mapping[str, Any]:
+        document = self.connection.ask(method, path, timeout, **sent).json()
         if not isinstance(document, dict):
             raise self._strange(path)
         return document
 
     def _strange(self, path: str) -> ClientError:
         return ConnectionFailed(
-            f"The answer of {self.connection.address.url}{path} is not that of MONAI Label: check the address."
+            f"The answer of {self.connection.url}{path} is not that of MONAI Label: check the address."
         )
 
 

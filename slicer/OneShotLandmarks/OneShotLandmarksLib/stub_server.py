@@ -5,6 +5,7 @@ It runs in a thread on a free port of this computer and computes nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -96,6 +97,11 @@ class StubServer:
         route = routes.get(f"{method} {path}")
         return route() if route else _refusal(404, "Not Found")
 
+    def version(self, image: str) -> str:
+        """The version of a saved point list, as the headers If-Match and ETag have it; empty where there is none."""
+        content = json.dumps(self.labels[image]).encode() if image in self.labels else b""
+        return f'"{hashlib.sha256(content).hexdigest()[:16]}"' if content else ""
+
     def _info(self) -> _Answer:
         return _json(
             {
@@ -127,6 +133,8 @@ class StubServer:
     def _save(self, query: dict[str, str], body: bytes, headers: Any) -> _Answer:
         if query.get("image") not in GEOMETRIES:
             return _refusal(404, f"There is no image {query.get('image')}.")
+        if headers.get("If-Match", "") != self.version(query["image"]):
+            return _refusal(412, "Another annotation is there.")
         boundary = headers["Content-Type"].split("boundary=")[1].encode()
         part = next(part for part in body.split(b"--" + boundary) if b'name="label"' in part)
         self.labels[query["image"]] = json.loads(part.split(b"\r\n\r\n", 1)[1])
@@ -227,6 +235,8 @@ def _handler(stub: StubServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
+            if parts.path == "/datastore/label":
+                self.send_header("ETag", stub.version(query.get("label", query.get("image", ""))))
             self.end_headers()
             self.wfile.write(content)
 
