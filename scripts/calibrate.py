@@ -24,7 +24,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from bundle.data import collect_labelled_cases  # noqa: E402
+from bundle.data import collect_cases, with_truth  # noqa: E402
+from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
 from bundle.metrics.calibration import cross_validated, interval_factor  # noqa: E402
@@ -75,6 +76,9 @@ def calibrate(options: argparse.Namespace) -> None:
     Raises:
         BundleError: when model, images or landmarks cannot be used, or there are too few.
     """
+    cases = collect_cases(options.dataset_dir)
+    inputs = [options.template_image, options.template_landmarks, options.landmarks, options.model_path, options.config]
+    refuse_to_overwrite([options.output], [*inputs, *cases.inputs])
     device = torch.device(options.device)
     overlay = json.loads(options.config.read_text()) if options.config else {}
     template = read_template(options.template_image, options.template_landmarks) if options.template_image else None
@@ -86,9 +90,7 @@ def calibrate(options: argparse.Namespace) -> None:
         matching={**overlay.get("matching", {}), "error_factors": None, "missing_above": None},
         device=device,
     )
-    errors, expected = measure(
-        model, collect_labelled_cases(options.dataset_dir, options.landmarks, model.template).items, device
-    )
+    errors, expected = measure(model, with_truth(cases, options.landmarks, model.template).items, device)
     if len(errors) < FEWEST_IMAGES:
         raise ConfigError(f"{options.dataset_dir} gave {len(errors)} image(s) with truth, expected {FEWEST_IMAGES}.")
     if not np.isfinite(expected).all():

@@ -20,7 +20,8 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from bundle.data import collect_cases  # noqa: E402
+from bundle.data import Cases, collect_cases  # noqa: E402
+from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
@@ -34,11 +35,11 @@ from bundle.writers.naming import printable  # noqa: E402
 FEWEST_IMAGES = 3
 
 
-def rank(dataset_dir: Path, encoder: str, compared: int, seed: int) -> list[tuple[str, float]]:
+def rank(cases: Cases, encoder: str, compared: int, seed: int) -> list[tuple[str, float]]:
     """All readable images with their deformation in percent of the long side, the most typical first.
 
     Args:
-        dataset_dir: the folder of images, or a data list.
+        cases: the images.
         encoder: name of the encoder.
         compared: with how many others each image is compared at most.
         seed: chooses the others where there are more.
@@ -50,10 +51,9 @@ def rank(dataset_dir: Path, encoder: str, compared: int, seed: int) -> list[tupl
         encoder={"name": encoder}, working_sides=(WORKING_SIDE,), negative=False, whitening=False, local_channels=0
     )
     names: list[str] = []
-    cases = collect_cases(dataset_dir).items
 
     def images() -> Iterator[Tensor]:
-        for item in tqdm(cases, desc="reading", unit="image", dynamic_ncols=True):
+        for item in tqdm(cases.items, desc="reading", unit="image", dynamic_ncols=True):
             try:
                 pixels = read_radiograph(str(item["image"])).pixels
             except ImageError as error:
@@ -64,7 +64,7 @@ def rank(dataset_dir: Path, encoder: str, compared: int, seed: int) -> list[tupl
 
     features = list(describe_images(images(), build_network(settings)))
     if len(features) < FEWEST_IMAGES:
-        raise ConfigError(f"{dataset_dir} has {len(features)} readable image(s), expected at least {FEWEST_IMAGES}.")
+        raise ConfigError(f"{cases.root} has {len(features)} readable image(s), expected at least {FEWEST_IMAGES}.")
     values = deformation_of_each(whiten_together(features), compared, seed)
     progress = tqdm(zip(names, values), total=len(names), desc="comparing", unit="image", dynamic_ncols=True)
     return sorted(((name, 100 * value) for name, value in progress), key=lambda row: row[1])
@@ -82,7 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.compared < 1:
             raise ConfigError(f"--compared is {options.compared}, expected at least one image.")
-        ranking = rank(options.dataset_dir, options.encoder, options.compared, options.seed)
+        cases = collect_cases(options.dataset_dir)
+        if options.output is not None:
+            refuse_to_overwrite([options.output], cases.inputs)
+        ranking = rank(cases, options.encoder, options.compared, options.seed)
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

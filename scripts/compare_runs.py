@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 import numpy as np  # noqa: E402
 from findings import present  # noqa: E402
 
-from bundle.io.error_files import ErrorFile, read_errors  # noqa: E402
+from bundle.io.error_files import ErrorFile, error_file, read_errors  # noqa: E402
 from bundle.metrics.comparison import compare_errors, compare_landmarks  # noqa: E402
 from bundle.records.errors import BundleError, one_line  # noqa: E402
 
@@ -115,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: compare(read_errors(args.first), read_errors(args.second), args.unit, args.resamples, args.seed),
         summary,
         args.output,
+        [error_file(args.first), error_file(args.second)],
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the bundle is no installed package
 
+from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
 from bundle.model import import_fmosd, read_preset  # noqa: E402
@@ -63,8 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         spacing = parse_spacing(spacing)
     except ConfigError as error:
         parser.error(f"--pixel_spacing: {error}")
-    if args.output.resolve() in {path.resolve() for path in (args.global_file, args.local_file, args.template_image)}:
-        parser.error(f"--output is {args.output}: expected another file than those that are read")
+    try:
+        inputs = (args.global_file, args.local_file, args.template_image, args.template_landmarks, args.config_file)
+        refuse_to_overwrite([args.output], inputs)
+    except ConfigError as error:
+        parser.error(f"--output is {args.output}: {error}")
     try:
         network, matching = read_preset(args.config_file)
         template = read_template(

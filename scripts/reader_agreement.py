@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 import numpy as np  # noqa: E402
 from findings import present  # noqa: E402
 
-from bundle.io.error_files import read_errors  # noqa: E402
+from bundle.io.error_files import error_file, read_errors  # noqa: E402
 from bundle.io.landmark_files import RowIndex, read_landmark_table  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII  # noqa: E402
@@ -232,7 +232,9 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; see :func:`findings.present`."""
     args = build_parser().parse_args(argv)
-    return present(lambda: find(args), summary, args.output)
+    tables = [] if args.dataset is None else list(args.dataset.parent.glob("*.csv"))
+    run = None if args.run is None else error_file(args.run)
+    return present(lambda: find(args), summary, args.output, [args.dataset, tables, args.readers, run])
 
 
 if __name__ == "__main__":

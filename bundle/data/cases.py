@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import reprlib
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bundle.data.result_folder import ResultFolder
 from bundle.io.digest import file_digest
-from bundle.io.folders import find_images, image_ids
+from bundle.io.folders import image_ids, search_folder
 from bundle.io.landmark_files import RowIndex, read_landmark_table
-from bundle.records.errors import ConfigError, ImageError, LandmarkError
+from bundle.ranks import is_first
+from bundle.records.errors import ConfigError, ImageError, LandmarkError, one_line
 from bundle.records.template import Template
 
 #: The largest data list that is read, in bytes: some million images.
@@ -28,59 +32,93 @@ class Cases:
         without_truth: ids of images that the table of true landmarks does not have.
         without_image: names in the table of true landmarks that no image has.
         template_copies: ids of images left out because they are a template themselves.
+        left_out: by the reason, the files of the folder that are no images of the run.
+        source: the folder, the data list or the image that they come from.
     """
 
     items: list[dict[str, Any]]
     without_truth: list[str] = field(default_factory=list)
     without_image: list[str] = field(default_factory=list)
     template_copies: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    source: Path = Path()
+
+    @property
+    def root(self) -> Path:
+        """The folder that names of images start from."""
+        return self.source if self.source.is_dir() else self.source.parent
+
+    @property
+    def inputs(self) -> list[str | Path]:
+        """All files that the run reads for its images: a data list, and the images."""
+        return [*([self.source] if self.source.is_file() else []), *(item["image"] for item in self.items)]
+
+    def name_of(self, image: str | Path) -> str:
+        """The path of an image from the root on, as it is written on every system: no two images have the same."""
+        try:
+            return Path(os.path.relpath(image, self.root)).as_posix()
+        except ValueError:  # another drive
+            return Path(image).as_posix()
 
 
-def collect_cases(source: str | Path | None, template: Template | None = None) -> Cases:
-    """Find the images of a run.
+def collect_cases(source: str | Path | None, results: ResultFolder | None = None) -> Cases:
+    """Find the images of a run; the first process says which files of a folder are left out.
 
     Args:
         source: a folder, searched with its subfolders; a DICOMDIR; one image file; or a data list, a ``.json`` file
             with a list of paths or of ``{"image": path}``, relative to the file's own folder; such an entry may have
             the ``pixel_spacing`` of its image, one number or ``(x, y)`` in mm, and ``flip``, whether to mirror it.
-        template: the annotated image, where a source that holds nothing else is to be refused.
+        results: where the run writes to: what is there is no image of the run, and no image may be written over.
 
     Raises:
-        ImageError: when there is no image, or none but the template.
-        ConfigError: when there is no source, or the data list is none.
+        ImageError: when there is no image.
+        ConfigError: when there is no source, the data list is none, or results would be written over what is read.
     """
     if source is None:
         raise ConfigError(
             "there are no images: name their folder, as in `python -m monai.bundle run inference --config_file "
             "configs/inference.json --model_path models/model.pt --dataset_dir my_images`."
         )
-    source = Path(str(source))  # a folder such as 2024 comes from the command line as a number
-    if source.suffix.lower() == ".json":
-        entries, root = _read_data_list(source), source.parent
+    cases = Cases([], source=Path(str(source)))  # a folder such as 2024 comes from the command line as a number
+    if cases.source.suffix.lower() == ".json":
+        entries = _read_data_list(cases.source)
     else:
-        entries, root = [{"image": path} for path in find_images(source)], source if source.is_dir() else source.parent
-    ids = image_ids([entry["image"] for entry in entries], root)
-    digests = _digests(template) if template is not None else set()
-    if len(entries) <= len(digests) and all(_is_one_of(entry["image"], digests) for entry in entries):
-        raise ImageError(f"{source} holds nothing but the template: put other images there, or name their folder.")
-    return Cases([{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)])
+        content = search_folder(cases.source, None if results is None else results.path)
+        entries, cases.left_out = [{"image": path} for path in content.images], content.left_out
+    ids = image_ids([entry["image"] for entry in entries], cases.root)
+    cases.items = [{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)]
+    if results is not None:
+        results.refuse_inputs(ids, cases.inputs)
+    for reason, names in cases.left_out.items() if is_first() else ():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        print(one_line(f"left out of {source}, {reason}: {', '.join(names[:3])}{more}"), file=sys.stderr)
+    return cases
 
 
-def collect_labelled_cases(
-    source: str | Path | None,
-    landmarks: str | Path | None,
-    template: Template,
-) -> Cases:
-    """Find the images of a run that have true landmarks, leaving the templates themselves out.
+def beside_template(cases: Cases, template: Template) -> Cases:
+    """The same images.
+
+    Raises:
+        ImageError: when they are nothing but the template.
+    """
+    digests = _digests(template)
+    if len(cases.items) <= len(digests) and all(_is_one_of(item["image"], digests) for item in cases.items):
+        raise ImageError(
+            f"{cases.source} holds nothing but the template: put other images there, or name their folder."
+        )
+    return cases
+
+
+def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -> Cases:
+    """The images of a run that have true landmarks, without the templates themselves.
 
     Args:
-        source: as in :func:`collect_cases`.
+        cases: all images.
         landmarks: table of the true landmarks.
         template: the annotated image, whose landmarks give names and order; files equal to its own are left out, for
             they would be too easy.
 
     Raises:
-        ImageError: when there is no image.
         LandmarkError: when there is no table, it cannot be read, has other landmarks than the template, or fits no
             image.
     """
@@ -89,31 +127,29 @@ def collect_labelled_cases(
             "there are no true landmarks: name their table, as in `python -m monai.bundle run evaluation --config_file "
             "configs/evaluate.json --model_path models/model.pt --dataset_dir my_images --landmarks truth.csv`."
         )
-    cases = collect_cases(source, template)
     table = read_landmark_table(landmarks)
     index, used = RowIndex(table), set()
     digests = _digests(template)
-    labelled = []
+    found = replace(beside_template(cases, template), items=[], without_truth=[], template_copies=[])
     for item in cases.items:
         path, name = Path(item["image"]), item["image_id"]
         key = index.find(path, name)
         if key is None:
-            cases.without_truth.append(name)
+            found.without_truth.append(name)
             continue
         used.add(key)
         if digests and _is_one_of(path, digests):
-            cases.template_copies.append(name)
+            found.template_copies.append(name)
             continue
         truth = table[key].in_order_of(template.landmarks.names, f"{landmarks}: image {key}")
-        labelled.append({**item, "label": truth.points})
-    cases.without_image = [key for key in table if key not in used]
-    if not labelled:
+        found.items.append({**item, "label": truth.points})
+    found.without_image = [key for key in table if key not in used]
+    if not found.items:
         raise LandmarkError(
-            f"{landmarks} has the landmarks of {len(table)} images, but of none in {source} (other than the template "
-            f"{template.name}): the first column must hold the images' file names, with or without ending."
+            f"{landmarks} has the landmarks of {len(table)} images, but of none in {cases.root} (other than the "
+            f"template {template.name}): the first column must hold the images' file names, with or without ending."
         )
-    cases.items = labelled
-    return cases
+    return found
 
 
 def _digests(template: Template) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.journal import Journal
+from bundle.data.result_folder import ResultFolder
 from bundle.io.formats import sniff_kind
 from bundle.ranks import barrier, is_first
 from bundle.records.errors import ConfigError, one_line
@@ -24,8 +25,8 @@ class DryRun:
     Args:
         wanted: whether the user asks for this instead of the run.
         journal: the images of the run, and what an earlier run has done of them.
-        tables: the files that the run writes at its end.
-        left_out: images that the run leaves out, by the reason.
+        results: where the run writes to.
+        left_out: images that the run leaves out, by the reason, beside the files that are none.
 
     Raises:
         ConfigError: when ``wanted`` is not true or false.
@@ -35,15 +36,15 @@ class DryRun:
         self,
         wanted: bool,
         journal: Journal,
-        tables: Sequence[str],
+        results: ResultFolder,
         left_out: dict[str, Sequence[str]] | None = None,
     ) -> None:
         if not isinstance(wanted, bool):
             raise ConfigError(f"dry_run is {wanted!r}, expected True or False: give --dry_run, or leave it out.")
         self.wanted = wanted
         self.journal = journal
-        self.tables = tuple(tables)
-        self.left_out = left_out or {}
+        self.results = results
+        self.left_out = {**journal.cases.left_out, **(left_out or {})}
 
     def show(self) -> None:
         """Print one line an image and a summary; rank 0 speaks for all."""
@@ -53,29 +54,28 @@ class DryRun:
         barrier()
 
     def _lines(self) -> Iterator[str]:
-        folder = self.journal.folder
-        present = _names_in(folder)
+        folder = self.results.path
         count: Counter[str] = Counter()
         for item in self.journal.cases.items:
-            action = self._action(item, present)
+            action = self._action(item)
             count[action.partition(":")[0]] += 1
             yield f"{item['image']} -> {item['image_id']}: {action}"
         for reason, names in self.left_out.items():
-            for name in names:
-                count[reason] += 1
-                yield f"{name}: {reason}"
-        for table in self.tables:
-            yield f"{folder / table}: would be {'replaced' if table in present else 'new'}"
+            count[reason] += len(names)
+            yield from (f"{name}: {reason}" for name in names)
+        for table in self.results.tables:
+            yield f"{folder / table}: would be {'replaced' if (folder / table).exists() else 'new'}"
         parts = ", ".join(f"{number} {action}" for action, number in count.items())
         yield f"dry run of {len(self.journal.cases.items)} image(s): {parts}; nothing was written to {folder}"
 
-    def _action(self, item: dict[str, Any], present: set[str]) -> str:
+    def _action(self, item: dict[str, Any]) -> str:
         if self.journal.is_done(item["image_id"]):
             return _DONE
         problem = _problem(Path(item["image"]))
         if problem is not None:
             return f"could not be used: {problem}"
-        return "would be done anew, replacing its files" if item["image_id"] in present else "would be done"
+        present = any(file.exists() for file in self.results.files_of(item["image_id"]))
+        return "would be done anew, replacing its files" if present else "would be done"
 
 
 def _problem(path: Path) -> str | None:
@@ -90,11 +90,3 @@ def _problem(path: Path) -> str | None:
         return None if sniff_kind(path) else "it holds no image that can be read"
     except OSError as error:
         return error.strerror or "it cannot be opened"
-
-
-def _names_in(folder: Path) -> set[str]:
-    """Names of the files in a folder, and what stands before each dot of them, which may be an image id."""
-    if not folder.is_dir():
-        return set()
-    names = {path.name for path in folder.iterdir()}
-    return names | {name[:place] for name in names for place, letter in enumerate(name) if letter == "."}

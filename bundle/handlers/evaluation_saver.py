@@ -109,7 +109,7 @@ class EvaluationSaver:
                     "seconds_per_image": mean_seconds(rows),
                     "images_without_truth": self.cases.without_truth,
                     "truth_without_image": self.cases.without_image,
-                    "failed_images": [Path(file).name for file, _ in failures.rows],
+                    "failed_images": [self.cases.name_of(file) for file, _ in failures.rows],
                     "template_left_out": self.cases.template_copies,
                 }
             )

@@ -162,7 +162,7 @@ class PredictionSaver:
                 "points": prediction.points.tolist(),
                 "confidence": float(np.mean(prediction.confidence)),
                 "seconds": self.stopwatch.last,
-                "file": printable(prediction.path.name),
+                "file": printable(self.journal.cases.name_of(prediction.path)),
                 "size": [prediction.width, prediction.height],
                 "measurements": [measurement_cells(value) for value in prediction.measurements],
                 "notes": self._write(prediction, item["image"].detach().cpu().numpy()[0]),

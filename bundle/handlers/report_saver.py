@@ -147,6 +147,7 @@ class ReportSaver:
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             failures=failures.rows,
             remarks=(
+                *((f"Left out of the folder: {reason}", names) for reason, names in self.cases.left_out.items()),
                 ("Left out, for it is the template itself", self.cases.template_copies),
                 ("Images without a truth", self.cases.without_truth),
                 ("Truth without an image", self.cases.without_image),

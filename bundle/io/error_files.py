@@ -42,6 +42,11 @@ class ErrorFile:
         return errors[np.ix_(rows, columns)]
 
 
+def error_file(path: str | Path) -> Path:
+    """The file of the errors of an evaluation: ``metrics.csv`` of a folder, or the file itself."""
+    return Path(path) / "metrics.csv" if Path(path).is_dir() else Path(path)
+
+
 def read_errors(path: str | Path) -> ErrorFile:
     """Read the errors of an evaluation.
 
@@ -51,7 +56,7 @@ def read_errors(path: str | Path) -> ErrorFile:
     Raises:
         BundleError: when the file is missing or is no such table.
     """
-    path = Path(path) / "metrics.csv" if Path(path).is_dir() else Path(path)
+    path = error_file(path)
     if not path.is_file():
         raise BundleError(f"there is no {path}: give the folder of an evaluation, or its metrics.csv.")
     reader = csv.DictReader(read_text(path).splitlines())

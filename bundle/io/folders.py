@@ -3,78 +3,101 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.io.dicomdir import dicomdir_images, is_dicomdir
-from bundle.io.formats import READABLE_KINDS, announces_dicom, image_suffix
+from bundle.io.formats import READABLE_KINDS, announces_image, image_suffix, is_own_result
 from bundle.io.names import marked_image_id, safe_image_id
+from bundle.io.overwriting import Identity, identity
 from bundle.records.errors import ImageError
 from bundle.records.names import folded
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """Every file in a folder and its subfolders that may be an image.
+@dataclass(frozen=True)
+class FolderContent:
+    """What a folder holds, with its subfolders: every file is among the images or left out with a reason.
 
-    A file counts by its ending (.dcm, .png, .nii.gz and so on, in any case) or, with any other name, by its content
-    where that is DICOM. Hidden files and folders and DICOMDIR are left out. Symbolic links are followed, but each
-    folder is visited once, so loops end. What cannot be looked at is listed as if it were an image, so that its loss is
-    noticed when it is read and all others are found: a link with an image ending that leads nowhere, and a subfolder
-    that may not be opened.
+    Attributes:
+        images: the images, sorted, each starting with the folder as given.
+        left_out: by the reason, the paths below the folder of all else; a hidden folder, and that of the results, stand
+            for what they hold.
+    """
+
+    images: list[Path]
+    left_out: dict[str, list[str]]
+
+
+def search_folder(folder: str | Path, results: str | Path | None = None) -> FolderContent:
+    """Look through a folder and its subfolders.
+
+    A file counts as an image by its ending (.dcm, .png, .nii.gz and so on, in any case) or, with any other name, by its
+    content. Hidden files and folders, DICOMDIR, and what this product wrote are left out. Symbolic links are followed,
+    but each folder is visited once, so loops end. What cannot be looked at is listed as if it were an image, so that
+    its loss is noticed when it is read and all others are found: a link with an image ending that leads nowhere, and a
+    subfolder that may not be opened.
 
     Args:
         folder: a folder, a DICOMDIR, or a single image file.
+        results: the folder that results are written to, whose content is no image of the run; None for none.
 
     Returns:
-        The paths, sorted, each starting with ``folder`` as given; for a DICOMDIR those that it names; for another file,
-        that one path.
+        The content; for a DICOMDIR the images that it names; for another file, that one.
 
     Raises:
         ImageError: when the folder or the DICOMDIR does not exist, cannot be opened or has no image.
     """
     folder = Path(folder)
+    content = FolderContent([], {})
     try:
         if folder.is_file():
-            return dicomdir_images(folder) if is_dicomdir(folder) else [folder]
+            return FolderContent(dicomdir_images(folder) if is_dicomdir(folder) else [folder], {})
         if not folder.is_dir():
             raise ImageError(f"{folder} does not exist: check the path of the images.")
-        first = _entries(folder)
+        entries = list(folder.iterdir())
     except OSError as error:
         raise ImageError(f"{folder} cannot be opened ({error.strerror}): check the permissions.") from error
-    images = sorted(_walk(first, {folder.resolve()}))
-    if not images:
-        raise ImageError(f"{folder} has no image in it: put {READABLE_KINDS} files there or give another folder.")
-    return images
-
-
-def _entries(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-
-
-def _walk(entries: list[Path], visited: set[Path]) -> Iterator[Path]:
-    """The images among some entries and below them; without recursion, for folders may be nested a thousand deep."""
-    waiting = sorted(entries, reverse=True)
-    while waiting:
-        entry = waiting.pop()
+    visited = {folder.resolve()}
+    own = {identity(results)} - {identity(folder)} if results else set()
+    while entries:  # without recursion, for folders may be nested a thousand deep
+        entry = entries.pop()
         try:
-            if not entry.is_dir():
-                if _may_be_image(entry):
-                    yield entry
-                continue
-            real = entry.resolve()
-            if real not in visited:
+            reason = _why_left_out(entry, own)
+            if reason:
+                content.left_out.setdefault(reason, []).append(entry.relative_to(folder).as_posix())
+            elif not entry.is_dir():
+                content.images.append(entry)
+            elif (real := entry.resolve()) not in visited:
                 visited.add(real)
-                waiting += sorted(_entries(entry), reverse=True)
+                entries += entry.iterdir()
         except OSError:  # the reader will say what is wrong with it
-            yield entry
+            content.images.append(entry)
+    if not content.images:
+        raise ImageError(f"{folder} has no image in it: put {READABLE_KINDS} files there or give another folder.")
+    content.images.sort()
+    return FolderContent(content.images, {reason: sorted(paths) for reason, paths in content.left_out.items()})
 
 
-def _may_be_image(path: Path) -> bool:
-    if is_dicomdir(path):
-        return False
-    if image_suffix(path.name):
-        return path.is_file() or (path.is_symlink() and not path.exists())
-    return path.is_file() and announces_dicom(path)
+def find_images(folder: str | Path) -> list[Path]:
+    """The images in a folder and its subfolders, see :func:`search_folder`."""
+    return search_folder(folder).images
+
+
+def _why_left_out(entry: Path, results: set[Identity]) -> str | None:
+    """Why an entry of a folder is no image of a run; None for images, and for folders that may hold some."""
+    if entry.name.startswith("."):
+        return "hidden"
+    if entry.is_dir():
+        return "results of this program" if identity(entry) in results else None
+    if is_dicomdir(entry):
+        return "index of a DICOM disc"
+    suffix = image_suffix(entry.name)
+    if not entry.is_file():  # a pipe would never end
+        return None if suffix and entry.is_symlink() and not entry.exists() else "no image"
+    if is_own_result(entry):
+        return "results of this program"
+    return None if suffix or announces_image(entry) else "no image"
 
 
 def image_ids(paths: Sequence[str | Path], root: str | Path) -> list[str]:

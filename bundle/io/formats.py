@@ -8,14 +8,20 @@ import struct
 import zlib
 from pathlib import Path
 
+from bundle import PRODUCT
+
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
-RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".tif", ".tiff", ".bmp", ".dib")
 IMAGE_SUFFIXES = DICOM_SUFFIXES + NIFTI_SUFFIXES + ITK_SUFFIXES + RASTER_SUFFIXES
 READABLE_KINDS = "DICOM, PNG, JPEG, TIFF, BMP, NIfTI, MetaImage (.mha, .mhd) or NRRD"
 
 _HEAD_BYTES = 352  # up to the end of the NIfTI-1 header and its magic number at byte 344
+_RESULT_BYTES = 4096  # text of a PNG file and the header of a report stand at the beginning
+_PNG = b"\x89PNG\r\n\x1a\n"
+_COMPREHENSIVE_SR = b"1.2.840.10008.5.1.4.1.1.88.33\0"
+_BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
 _META_IMAGE = re.compile(rb"\s*(ObjectType|NDims|Comment|DimSize)\s*=")
 
 
@@ -31,19 +37,33 @@ def image_suffix(name: str) -> str:
     return ""
 
 
-def announces_dicom(path: Path) -> bool:
-    """Whether a file with no image ending is DICOM; False where it cannot be opened.
+def announces_image(path: Path) -> bool:
+    """Whether a file with no image ending is an image all the same; False where it cannot be opened.
 
-    It starts with 128 bytes and ``DICM``, or, where its name has no ending or a number for one (``IM0001``,
-    ``1.2.840.10008``), with an element of a DICOM data set.
+    MetaImage, which begins like any text, and NIfTI have to have their ending; DICOM without preamble counts where the
+    name has no ending or a number for one (``IM0001``, ``1.2.840.10008``).
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(132)
+        head = _head(path)
     except OSError:
         return False
-    ending = path.suffix[1:]
-    return head[128:] == b"DICM" or ((not ending or ending.isdigit()) and _starts_like_a_dicom_data_set(head))
+    kind = _kind(head, path)
+    if kind == "DICOM":
+        return head[128:132] == b"DICM" or not path.suffix or path.suffix[1:].isdigit()
+    return kind not in (None, "MetaImage", "NIfTI")
+
+
+def is_own_result(path: Path) -> bool:
+    """Whether a file is a picture or a structured report that this product wrote; False where it cannot be opened."""
+    if not path.name.lower().endswith((".png", ".sr.dcm")):
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_RESULT_BYTES)
+    except OSError:
+        return False
+    picture = head.startswith(_PNG) and b"Software\0" + PRODUCT.encode() in head
+    return picture or (_COMPREHENSIVE_SR in head and PRODUCT.encode() in head)
 
 
 def sniff_kind(path: Path) -> str | None:
@@ -59,24 +79,32 @@ def sniff_kind(path: Path) -> str | None:
     Raises:
         OSError: when the file cannot be opened.
     """
+    return _kind(_head(path), path)
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+        return file.read(_HEAD_BYTES)
+
+
+def _kind(head: bytes, path: Path) -> str | None:
     if head[128:132] == b"DICM":
         return "DICOM"
     if head.startswith(b"\x1f\x8b"):
         return "NIfTI" if _is_nifti(_gunzipped_head(path)) else None
     for magic, kind in (
-        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (_PNG, "PNG"),
         (b"\xff\xd8\xff", "JPEG"),
         (b"II*\0", "TIFF"),
         (b"MM\0*", "TIFF"),
         (b"II+\0", "TIFF"),
         (b"MM\0+", "TIFF"),
         (b"NRRD0", "NRRD"),
-        (b"BM", "BMP"),
     ):
         if head.startswith(magic):
             return kind
+    if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
+        return "BMP"
     if _is_nifti(head):
         return "NIfTI"
     if _META_IMAGE.match(head):

@@ -13,7 +13,10 @@ from bundle.records.names import composed
 MAX_ID_BYTES = 200
 
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE | re.DOTALL)
+#: Names that some system keeps for itself, and those of the JSON files of a run, which stand beside its images' files.
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?|keypoints|metrics", re.IGNORECASE | re.DOTALL)
+#: ``<id>.json`` of such an id would be the point list of another image.
+_LIKE_A_POINT_LIST = re.compile(r"\.(mrk)$", re.IGNORECASE)
 
 
 def name_parts(name: str) -> tuple[str, ...]:
@@ -30,8 +33,9 @@ def file_stem(name: str) -> str:
 def safe_image_id(text: str) -> str:
     """A string that can serve as image id, hence as file name on every system, as close to ``text`` as can be.
 
-    Separators of folders, control characters and what some system forbids become ``_``, and accents are composed. Two
-    texts can give the same id: who makes ids has to tell them apart.
+    Separators of folders, control characters and what some system forbids become ``_``, and accents are composed. No
+    two ids give files of one name, nor does an id and the run. Two texts can give the same id: who makes ids has to
+    tell them apart.
 
     Args:
         text: any text, such as a file name without its ending.
@@ -41,6 +45,7 @@ def safe_image_id(text: str) -> str:
     """
     cleaned = _UNSAFE.sub("_", composed(text)).strip(" ")
     cleaned = cleaned.encode("utf-8")[:MAX_ID_BYTES].decode("utf-8", "ignore").rstrip(" .")
+    cleaned = _LIKE_A_POINT_LIST.sub(r"_\1", cleaned)
     if not cleaned or _RESERVED.fullmatch(cleaned):
         cleaned = f"_{cleaned}"
     return cleaned

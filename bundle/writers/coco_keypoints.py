@@ -46,7 +46,7 @@ class CocoKeypointsWriter:
 
         Args:
             image_id: its id within the run.
-            file_name: the name of its file, without the folder.
+            file_name: the path of its file from the folder of the images on, which no other image has.
             size: (width, height) in pixels.
             points: (N, 2), pixels ``(x, y)``; a point that is not finite is a keypoint that is absent.
             confidence: the score of the annotation, 0 to 1; None where not known.

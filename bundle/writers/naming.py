@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL.PngImagePlugin import PngInfo
+
+from bundle import PRODUCT
 from bundle.io.names import safe_image_id
 from bundle.records.errors import BundleError
+
+#: The ending of each writer's file of an image; :func:`bundle.io.names.safe_image_id` keeps the names apart.
+ENDINGS = {"json": ".json", "markups": ".mrk.json", "overlay": ".png", "sr": ".sr.dcm"}
 
 #: What starts a formula in a spreadsheet: the ASCII signs, a tab or line end before them, and their full-width forms.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -31,6 +37,13 @@ def output_path(folder: Path | str, image_id: str, suffix: str) -> Path:
             f"{safe_image_id(image_id)!r}."
         )
     return Path(folder) / f"{image_id}{suffix}"
+
+
+def made_here() -> PngInfo:
+    """What a picture with landmarks in it says of itself, so that it is not taken for a radiograph later."""
+    text = PngInfo()
+    text.add_text("Software", PRODUCT)
+    return text
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,7 @@ from bundle.records.errors import BundleError
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.measurement_panel import FAINT, INK, Colour, panel_lines
-from bundle.writers.naming import output_path
+from bundle.writers.naming import made_here, output_path
 
 #: The scale of confidence, from 0 to 1 in equal steps: blue to yellow by way of green, brighter step by step, so that
 #: it can be told apart without seeing red or green, and on black, grey and white.
@@ -82,7 +82,7 @@ class OverlayWriter:
         path = output_path(self.folder, prediction.image_id, ".png")
         picture = draw_overlay(prediction, pixels)
         with atomic_file(path, binary=True) as file:
-            picture.save(file, format="PNG", compress_level=1)
+            picture.save(file, format="PNG", compress_level=1, pnginfo=made_here())
         return path
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from bundle import __version__
+from bundle import PRODUCT, __version__
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE
 from bundle.records.errors import BundleError, ConfigError, NothingToWrite
@@ -21,8 +21,6 @@ from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.dicom_source import new_uid, read_source, steady_uid
 from bundle.writers.naming import output_path, printable
-
-PRODUCT = "One-Shot Landmarks"
 
 _SERIES_NUMBER = 9001  # far from the numbers that scanners give
 _UNITS = {"mm": ("mm", "millimeter"), "deg": ("deg", "degree"), "1": ("1", "no units"), "px": ("{pixels}", "pixels")}

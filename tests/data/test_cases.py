@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.data import LoadRadiographd, collect_cases, collect_labelled_cases
+from bundle.data import LoadRadiographd, collect_cases, with_truth
 from bundle.io.digest import file_digest
 from bundle.records.errors import ConfigError, ImageError, LandmarkError
 from bundle.records.landmarks import LandmarkSet
@@ -94,7 +94,7 @@ class TestDataList:
 class TestLabelledCases:
     def test_truth_without_image_and_images_without_truth_are_named(self, folder: Path, tmp_path: Path) -> None:
         truth = table(tmp_path / "truth.csv", "gone,1,2,3,4", "b.png,5,6,7,8", "left/c.png,1,1,2,2")
-        cases = collect_labelled_cases(folder, truth, template())
+        cases = with_truth(collect_cases(folder), truth, template())
         assert [item["image_id"] for item in cases.items] == ["b", "left__c"]
         np.testing.assert_array_equal(cases.items[0]["label"], [[5, 6], [7, 8]])
         assert cases.without_truth == ["a", "right__c"]
@@ -114,13 +114,13 @@ class TestLabelledCases:
         self, file: str, row: str, folder: Path, tmp_path: Path
     ) -> None:
         png(folder / file)
-        cases = collect_labelled_cases(folder, table(tmp_path / "truth.csv", f"{row},1,2,3,4"), template())
+        cases = with_truth(collect_cases(folder), table(tmp_path / "truth.csv", f"{row},1,2,3,4"), template())
         assert [item["image"] for item in cases.items] == [str(folder / file)] and cases.without_image == []
 
     def test_copies_of_the_template_are_left_out_and_named(self, folder: Path, tmp_path: Path) -> None:
         (folder / "copy.png").write_bytes((folder / "a.png").read_bytes())
         truth = table(tmp_path / "truth.csv", "a,1,2,3,4", "b,5,6,7,8", "copy,1,2,3,4")
-        cases = collect_labelled_cases(folder, truth, template(digest=file_digest(folder / "a.png")))
+        cases = with_truth(collect_cases(folder), truth, template(digest=file_digest(folder / "a.png")))
         assert [item["image_id"] for item in cases.items] == ["b"]
         assert cases.template_copies == ["a", "copy"]
         assert cases.without_image == []
@@ -128,7 +128,7 @@ class TestLabelledCases:
     def test_landmarks_are_put_in_the_templates_order_by_name(self, folder: Path, tmp_path: Path) -> None:
         header = "image,nasion_x,nasion_y,sella_x,sella_y"
         truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
-        (item,) = collect_labelled_cases(folder, truth, template(("sella", "nasion"))).items
+        (item,) = with_truth(collect_cases(folder), truth, template(("sella", "nasion"))).items
         np.testing.assert_array_equal(item["label"], [[3, 4], [1, 2]])
 
     @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ class TestLabelledCases:
         self, header: str, names: tuple[str, str], folder: Path, tmp_path: Path
     ) -> None:
         truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
-        (item,) = collect_labelled_cases(folder, truth, template(names)).items
+        (item,) = with_truth(collect_cases(folder), truth, template(names)).items
         expected = [[1, 2], [3, 4]] if names[0] != "nasion" else [[3, 4], [1, 2]]
         np.testing.assert_array_equal(item["label"], expected)
 
@@ -160,7 +160,7 @@ class TestLabelledCases:
         self, header: str, names: tuple[str, str], folder: Path, tmp_path: Path
     ) -> None:
         truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
-        (item,) = collect_labelled_cases(folder, truth, template(names)).items
+        (item,) = with_truth(collect_cases(folder), truth, template(names)).items
         np.testing.assert_array_equal(item["label"], [[3, 4], [1, 2]])
 
     @pytest.mark.parametrize(
@@ -176,24 +176,24 @@ class TestLabelledCases:
     ) -> None:
         truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
         with pytest.raises(LandmarkError, match=told):
-            collect_labelled_cases(folder, truth, template(("sella", "nasion")))
+            with_truth(collect_cases(folder), truth, template(("sella", "nasion")))
 
     def test_a_missing_landmark_is_nan(self, folder: Path, tmp_path: Path) -> None:
         truth = table(tmp_path / "truth.csv", "a,1,2,,")
-        (item,) = collect_labelled_cases(folder, truth, template()).items
+        (item,) = with_truth(collect_cases(folder), truth, template()).items
         np.testing.assert_array_equal(item["label"], [[1, 2], [np.nan, np.nan]])
 
     def test_another_number_of_landmarks(self, folder: Path, tmp_path: Path) -> None:
         truth = table(tmp_path / "truth.csv", "a,1,2,3,4")
         with pytest.raises(LandmarkError, match="image a has 2 landmarks, but the template has 3"):
-            collect_labelled_cases(folder, truth, template(("1", "2", "3")))
+            with_truth(collect_cases(folder), truth, template(("1", "2", "3")))
 
     @pytest.mark.parametrize("row", ["gone,1,2,3,4", "a,1,2,3,4"])
     def test_nothing_left_to_measure(self, row: str, folder: Path, tmp_path: Path) -> None:
         truth = table(tmp_path / "truth.csv", row)
         with pytest.raises(LandmarkError, match="of none in"):
-            collect_labelled_cases(folder, truth, template(digest=file_digest(folder / "a.png")))
+            with_truth(collect_cases(folder), truth, template(digest=file_digest(folder / "a.png")))
 
     def test_no_table(self, folder: Path) -> None:
         with pytest.raises(LandmarkError, match="--landmarks"):
-            collect_labelled_cases(folder, None, template())
+            with_truth(collect_cases(folder), None, template())

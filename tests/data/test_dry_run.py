@@ -4,20 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from bundle.data import Cases, DryRun, Journal
+from bundle.data import Cases, DryRun, Journal, ResultFolder
 from bundle.records.errors import ConfigError
 
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Cases:
     items = []
-    for name, data in (("done", b"II*\0"), ("old", b"BM"), ("new", b"\xff\xd8\xff"), ("text", b"text"), ("lost", None)):
+    for name, data in (
+        ("done", b"II*\0"),
+        ("old", b"\x89PNG\r\n\x1a\n"),
+        ("new", b"\xff\xd8\xff"),
+        ("text", b"text"),
+        ("lost", None),
+    ):
         path = tmp_path / f"{name}.png"
         if data is not None:
             path.write_bytes(data)
         items.append({"image": str(path), "image_id": name})
     items.append({"image": str(tmp_path), "image_id": "folder"})
-    return Cases(items)
+    return Cases(items, left_out={"hidden": [".x"]})
 
 
 def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,7 +34,8 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
     (out / "old.mrk.json").touch()
     (out / "errors.csv").touch()
     before = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
-    DryRun(True, Journal(out, cases, {}), ["landmarks.csv", "errors.csv"], {"left out": ["x", "y"]}).show()
+    results = ResultFolder(out, tables=["landmarks.csv", "errors.csv"], writers=["json", "markups"])
+    DryRun(True, Journal(out, cases, {}), results, {"left out": ["x", "y"]}).show()
     assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]} == before
     told = capsys.readouterr().out.splitlines()
     assert told[1:] == [
@@ -38,16 +45,17 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
         f"{tmp_path}/text.png -> text: could not be used: it holds no image that can be read",
         f"{tmp_path}/lost.png -> lost: could not be used: it does not exist",
         f"{tmp_path} -> folder: could not be used: it is no file",
+        ".x: hidden",
         "x: left out",
         "y: left out",
         f"{out}/landmarks.csv: would be new",
         f"{out}/errors.csv: would be replaced",
         "dry run of 6 image(s): 1 done already, 1 would be done anew, replacing its files, 1 would be done, "
-        f"3 could not be used, 2 left out; nothing was written to {out}",
+        f"3 could not be used, 1 hidden, 2 left out; nothing was written to {out}",
     ]
 
 
 @pytest.mark.parametrize("wanted", ["false", 0, None])
 def test_it_is_wanted_or_not(wanted: object, tmp_path: Path, cases: Cases) -> None:
     with pytest.raises(ConfigError, match="dry_run is"):
-        DryRun(wanted, Journal(tmp_path, cases, {}), [])  # type: ignore[arg-type]
+        DryRun(wanted, Journal(tmp_path, cases, {}), ResultFolder(tmp_path))  # type: ignore[arg-type]

@@ -97,7 +97,7 @@ def test_some_unknown_spacings(tmp_path: Path) -> None:
 
 
 def test_what_was_left_out_is_named(tmp_path: Path) -> None:
-    cases = Cases([], without_truth=["x"], without_image=["y"], template_copies=["z"])
+    cases = Cases([], without_truth=["x"], without_image=["y"], template_copies=["z"], source=Path("/images/list.json"))
     failures = Failures([("/images/broken.png", "/images/broken.png is broken.")])
     with pytest.raises(SystemExit) as status:
         evaluate(tmp_path, [outputs(0, (0.5, 0.5))], cases, failures)

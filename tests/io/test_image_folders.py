@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import unicodedata
 
+import numpy as np
 import pydicom
 import pytest
 from image_files import dicom_dataset, picture, write_dicom
+from PIL import Image
 
-from bundle.io.folders import find_images, image_ids
+from bundle.io.folders import find_images, image_ids, search_folder
 from bundle.io.radiographs import read_radiograph
 from bundle.records.errors import ImageError
-from bundle.writers.naming import output_path
+from bundle.writers.naming import ENDINGS, made_here, output_path
 from tests.conftest import as_nobody
 
 
@@ -48,6 +51,53 @@ def test_dicom_without_preamble_and_ending(tmp_path):
     touch(tmp_path, "empty")
     (tmp_path / "README").write_text("hello")
     assert names_of(tmp_path) == ["1.2.840.7", "IM0001"]
+
+
+def test_files_of_any_name_are_images_by_their_content(tmp_path):
+    """Cameras, browsers and archives name files as they like; text is no image whatever it begins with."""
+    grey = Image.fromarray(picture().astype(np.uint8))
+    for name, form in (
+        *(("a.jpg", "JPEG"), ("b.jfif", "JPEG"), ("c.jpe", "JPEG"), ("d", "JPEG"), ("e.pjpeg", "JPEG")),
+        *(("f.bak", "PNG"), ("g.png~", "PNG"), ("h.TIF_", "TIFF"), ("i.dib", "BMP"), ("j.1", "BMP")),
+    ):
+        grey.save(tmp_path / name, format=form)
+    write_dicom(tmp_path / "k.img", picture())
+    for name, text in (("m.txt", "BM is a word"), ("n.ini", "Comment = none"), ("o", "hello"), ("p.csv", "")):
+        (tmp_path / name).write_text(text)
+    found = search_folder(tmp_path)
+    assert [path.name[0] for path in found.images] == list("abcdefghijk")
+    assert found.left_out == {"no image": ["m.txt", "n.ini", "o", "p.csv"]}
+    assert all(read_radiograph(path).width == grey.width for path in found.images)
+    assert image_ids(found.images, tmp_path)[:6] == ["a", "b", "c", "d", "e.pjpeg", "f.bak"]
+
+
+def test_every_file_is_accounted_for(tmp_path):
+    touch(tmp_path, "a.png", "sub/b.dcm", "t.csv", "sub/t.txt", ".hidden.png", ".cache/a.png", "DICOMDIR", "out/c.png")
+    (tmp_path / "lost.txt").symlink_to(tmp_path / "nowhere")
+    Image.new("L", (40, 40)).save(tmp_path / "drawn.png", pnginfo=made_here())
+    os.mkfifo(tmp_path / "pipe.png")
+    found = search_folder(tmp_path, results=tmp_path / "sub" / ".." / "out")
+    assert [path.relative_to(tmp_path).as_posix() for path in found.images] == ["a.png", "sub/b.dcm"]
+    assert found.left_out == {
+        "hidden": [".cache", ".hidden.png"],
+        "index of a DICOM disc": ["DICOMDIR"],
+        "no image": ["lost.txt", "pipe.png", "sub/t.txt", "t.csv"],
+        "results of this program": ["drawn.png", "out"],
+    }
+
+
+@pytest.mark.parametrize("results", ["out", "link", "deep/../out", "OUT"])
+def test_the_folder_of_the_results_is_not_searched(tmp_path, results):
+    touch(tmp_path, "a.png", "deep/b.png", "out/a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    same = results != "OUT" or (tmp_path / "OUT").exists()  # does the file system know upper from lower case?
+    found = [path.name for path in search_folder(tmp_path, tmp_path / results).images]
+    assert found == (["a.png", "b.png"] if same else ["a.png", "b.png", "a.png"])
+
+
+def test_a_folder_that_is_its_own_folder_of_results_is_searched(tmp_path):
+    touch(tmp_path, "a.png")
+    assert len(search_folder(tmp_path, tmp_path / ".").images) == 1
 
 
 def test_links(tmp_path):
@@ -125,6 +175,25 @@ def test_nothing_found(tmp_path):
 )
 def test_ids(tmp_path, paths, ids):
     assert image_ids([tmp_path / path for path in paths], tmp_path) == ids
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "a.mrk", "A.MRK", "a_mrk"],
+        ["keypoints", "KeyPoints", "metrics", "_metrics", "landmarks", "errors", "report", "journal-0"],
+        ["s1/x", "s2/x", "s1__x", "x.mrk", "s1/x.mrk"],
+        ["a.sr", "a", "a.sr.dcm", "a.png.png", "a.json", "a.mrk.json"],
+        ["Mu\u00f1oz", "Mun\u0303oz", "MU\u00d1OZ", "con", "CON", "con.mrk"],
+        [f"{'x' * 199}.mrk", f"{'x' * 199}_mrk", f"{'x' * 300}"],
+    ],
+)
+def test_no_two_results_have_one_name(tmp_path, names):
+    ids = image_ids([tmp_path / f"{name}.dcm" for name in names], tmp_path)
+    tables = ("landmarks.csv", "measurements.csv", "keypoints.json", "errors.csv", "notes.csv", "report.html")
+    files = [*tables, "metrics.json", "metrics.csv", "journal-0.jsonl"]
+    files += [output_path("", name, ending).name for name in ids for ending in ENDINGS.values()]
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in files}) == len(files)
 
 
 def test_ids_that_the_paths_do_not_tell_apart(tmp_path):

@@ -176,7 +176,7 @@ def test_no_configuration_needs_another_file_than_those_it_is_given_with() -> No
 def test_an_evaluation_finds_landmarks_as_an_inference_does() -> None:
     inference, evaluation = read_config("inference"), read_config("evaluate")
     own = {"output_dir", "cases", "journal", "postprocessing", "report_settings", "tracker", "reporter", "saver"}
-    own |= {"handlers", "plan", "evaluator", "run"}
+    own |= {"handlers", "plan", "evaluator", "results", "run"}
     shared = (inference.keys() & evaluation.keys()) - own
     assert {"template", "model", "preprocessing", "inferer"} <= shared
     assert {name: inference[name] for name in shared} == {name: evaluation[name] for name in shared}
