@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bundle.networks.convolution import convolve
+from bundle.networks.winograd import convolve
 
 _WINDOW = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 _RING = [offset for offset in _WINDOW if offset != (0, 0)]

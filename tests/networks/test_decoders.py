@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.networks import convolution
+from bundle.networks import winograd
 from bundle.networks.decoders import GlobalDecoder, LocalDecoder
 from bundle.networks.log_binning import LogBinning
 from tests.reference.decoders import convolution_by_hand, global_features, local_features
@@ -78,11 +78,11 @@ def test_local_decoder_equals_the_literal_one(old: tuple[int, int], new: tuple[i
 
 @pytest.mark.parametrize(("old", "new"), [((7, 5), (23, 17)), ((6, 6), (6, 6)), ((9, 8), (7, 31))])
 @torch.no_grad()
-def test_winograds_way_leads_to_the_same_maps(
+def test_winograds_filtering_gives_the_same_maps(
     old: tuple[int, int], new: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wide and large maps go that way, in single precision too."""
-    monkeypatch.setattr(convolution, "WINOGRAD_CELLS", 1)
+    """Wide and large maps take it, in single precision too."""
+    monkeypatch.setattr(winograd, "LEAST_CELLS", 1)
     torch.manual_seed(0)
     whole, local = GlobalDecoder(64, 64, LogBinning()), LocalDecoder(64, 64, LogBinning()).eval()
     features = random_map(64, *old, dtype=torch.float32)
@@ -97,7 +97,7 @@ def test_winograds_way_leads_to_the_same_maps(
 
 
 def test_local_decoder_has_the_gradients_of_the_plain_operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolution, "WINOGRAD_CELLS", 1)
+    monkeypatch.setattr(winograd, "LEAST_CELLS", 1)
     torch.manual_seed(0)
     decoder = LocalDecoder(64, 64).double().train()
     features, pull = random_map(2, 64, 4, 3), random_map(2, 64, 15, 12)

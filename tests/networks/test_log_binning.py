@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.networks import convolution
+from bundle.networks import winograd
 from bundle.networks.log_binning import LOG_BINS, LogBinning, NoBinning
 from tests.reference.log_binning import log_binned
 
@@ -38,7 +38,7 @@ def test_a_matrix_on_the_bins_without_the_bins(size: tuple[int, int], binning: L
 
 @pytest.mark.parametrize("channels", [3, 64])
 def test_the_matrix_has_the_gradients_of_the_bins(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolution, "WINOGRAD_CELLS", 1)
+    monkeypatch.setattr(winograd, "LEAST_CELLS", 1)
     features = torch.randn(2, channels, 11, 8, dtype=torch.float64)
     weight = torch.randn(channels, 17 * channels, dtype=torch.float64, requires_grad=True)
     pull = torch.randn(2, channels, 11, 8, dtype=torch.float64)

@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.networks import winograd
-from bundle.networks.convolution import WINOGRAD_CELLS, WINOGRAD_CHANNELS, convolve
-from bundle.networks.winograd import ROUGH_TILES, TILES, winograd_conv2d
+from bundle.networks.winograd import LEAST_CELLS, LEAST_CHANNELS, ROUGH_TILES, TILES, convolve, winograd_conv2d
 from tests.reference.decoders import convolution_by_hand
 
 #: Whole tiles, tiles with a rest, one tile, one row, and images smaller than the kernel's reach.
@@ -140,13 +139,13 @@ def test_images_in_several_strips_and_several_images_in_one(
 
 
 class TestChoice:
-    """Which way :func:`convolve` goes; the result is the same but for rounding."""
+    """By which algorithm :func:`convolve` works; the result is the same but for rounding."""
 
     @pytest.fixture
     def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made: list[int] = []
         monkeypatch.setattr(
-            "bundle.networks.convolution.winograd_conv2d",
+            "bundle.networks.winograd.winograd_conv2d",
             lambda *arguments: made.append(1) or winograd_conv2d(*arguments),
         )
         return made
@@ -154,17 +153,17 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("channels", "kernel", "columns", "expected"),
         [
-            (WINOGRAD_CHANNELS, 5, 100, 1),
-            (WINOGRAD_CHANNELS, 3, 100, 1),
-            (WINOGRAD_CHANNELS, 3, 99, 0),
-            (WINOGRAD_CHANNELS - 1, 5, 100, 0),
-            (WINOGRAD_CHANNELS, 1, 100, 0),
+            (LEAST_CHANNELS, 5, 100, 1),
+            (LEAST_CHANNELS, 3, 100, 1),
+            (LEAST_CHANNELS, 3, 99, 0),
+            (LEAST_CHANNELS - 1, 5, 100, 0),
+            (LEAST_CHANNELS, 1, 100, 0),
         ],
     )
     def test_by_size(self, calls: list[int], channels: int, kernel: int, columns: int, expected: int) -> None:
-        inputs = torch.randn(2, channels, WINOGRAD_CELLS // 200, columns, dtype=torch.float64)
-        weight = torch.randn(WINOGRAD_CHANNELS, channels, kernel, kernel, dtype=torch.float64)
-        bias = torch.randn(WINOGRAD_CHANNELS, dtype=torch.float64)
+        inputs = torch.randn(2, channels, LEAST_CELLS // 200, columns, dtype=torch.float64)
+        weight = torch.randn(LEAST_CHANNELS, channels, kernel, kernel, dtype=torch.float64)
+        bias = torch.randn(LEAST_CHANNELS, dtype=torch.float64)
         found = convolve(inputs, weight, bias, padding=kernel // 2)
         torch.testing.assert_close(found, F.conv2d(inputs, weight, bias, padding=kernel // 2))
         assert len(calls) == expected
@@ -173,7 +172,7 @@ class TestChoice:
     def test_large_tiles_only_where_the_kernel_learns(self, learns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[bool] = []
         monkeypatch.setattr(
-            "bundle.networks.convolution.winograd_conv2d",
+            "bundle.networks.winograd.winograd_conv2d",
             lambda *arguments: asked.append(arguments[-1]) or winograd_conv2d(*arguments),
         )
         inputs, weight = torch.randn(1, 64, 100, 100), torch.randn(64, 64, 5, 5, requires_grad=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bundle.networks.convolution import convolve
 from bundle.networks.log_binning import LogBinning, NoBinning
+from bundle.networks.winograd import convolve
 
 
 class LocalDecoder(nn.Module):
