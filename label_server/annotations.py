@@ -125,6 +125,7 @@ def point_list(found: LandmarkSet, image: Radiograph, image_id: str) -> dict[str
             spacing=image.spacing,
             spacing_source=image.spacing_source,
             pixel_to_lps=image.pixel_to_lps,
+            aspect=image.aspect,
         )
     )
 

@@ -50,6 +50,7 @@ class LoadRadiograph(Transform):
     - ``filename_or_obj``: the path, str.
     - ``spatial_shape``: array (H, W).
     - ``pixel_spacing``: tuple ``(x, y)`` of float in mm, NaN where unknown, so that items collate.
+    - ``pixel_size``: the spacing, or where it is unknown, the proportion of a pixel's sides alone, ``(x, y)``.
     - ``spacing_source``: the rule that gave the spacing, ``""`` where unknown.
     - ``pixel_to_lps``: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
     - ``laterality`` and ``rows_towards``: as in :class:`bundle.records.radiograph.Radiograph`, ``""`` where unknown.
@@ -114,6 +115,7 @@ class LoadRadiograph(Transform):
             MetaKeys.ORIGINAL_AFFINE: affine.copy(),
             "filename_or_obj": str(radiograph.path),
             "pixel_spacing": radiograph.spacing or (float("nan"), float("nan")),
+            "pixel_size": radiograph.pixel_size,
             "spacing_source": radiograph.spacing_source or "",
             "pixel_to_lps": radiograph.pixel_to_lps,
             "laterality": radiograph.laterality or "",

@@ -36,13 +36,12 @@ class ReferenceLength:
         self.landmarks = (int(landmarks[0]), int(landmarks[1]))
         self.millimetres = float(millimetres)
 
-    def spacing(self, points: Tensor, shape: Tensor | None = None) -> Tensor:
+    def spacing(self, points: Tensor, size: Tensor) -> Tensor:
         """Millimetres a pixel ``(x, y)``, from landmarks.
 
         Args:
             points: (N, 2), ``(x, y)`` in pixels.
-            shape: (2,), width and height of a pixel in any unit, of which only the proportion counts; None for square
-                pixels.
+            size: (2,), width and height of a pixel in any unit, of which only the proportion counts.
 
         Returns:
             tensor of shape (2,); NaN where a landmark is missing.
@@ -56,7 +55,7 @@ class ReferenceLength:
                 f"reference_length.landmarks is {list(self.landmarks)}, but there are {len(points)} landmarks, counted "
                 "from 0."
             )
-        sides = torch.ones_like(points[first]) if shape is None else shape / shape[0]
+        sides = size / size[0]
         length = ((points[first] - points[second]) * sides).norm()
         return self.millimetres / length.where(length > 0, torch.nan) * sides
 
@@ -96,8 +95,8 @@ class PointsInMillimetresd(MapTransform):
     Args:
         keys: the keys of points, whose first two columns are pixels ``(x, y)``.
         reference_length: a length that is known in every image, which then decides instead of the image's own spacing;
-            where that is known, its proportion between rows and columns stays.
-        image_key: key of the image, a MetaTensor with ``pixel_spacing`` in its meta data.
+            the proportion of a pixel's sides stays.
+        image_key: key of the image, a MetaTensor with ``pixel_spacing`` and ``pixel_size`` in its meta data.
 
     The points that the reference length is measured on are those of the first key that is present: name the truth
     first, so that an evaluation does not depend on the prediction.
@@ -117,13 +116,16 @@ class PointsInMillimetresd(MapTransform):
         points = {key: torch.as_tensor(result[key])[:, :2] for key in present}
         like = points[present[0]]
         meta = getattr(result.get(self.image_key), "meta", {})
-        spacing = torch.as_tensor(meta.get("pixel_spacing", [math.nan] * 2), dtype=like.dtype, device=like.device)
-        spacing, source = spacing.reshape(2), meta.get("spacing_source", "")
+        spacing, source = _pair(meta.get("pixel_spacing", [math.nan] * 2), like), meta.get("spacing_source", "")
         if self.reference_length is not None:
-            spacing = self.reference_length.spacing(like, spacing if bool(torch.isfinite(spacing).all()) else None)
+            spacing = self.reference_length.spacing(like, _pair(meta.get("pixel_size", [1.0] * 2), like))
             source = "reference length"
         result["spacing"] = spacing
         result["spacing_source"] = source if bool(torch.isfinite(spacing).all()) else ""
         for key, value in points.items():
             result[f"{key}_mm"] = value * spacing.to(value.device, value.dtype)
         return result
+
+
+def _pair(values: Any, like: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(2)

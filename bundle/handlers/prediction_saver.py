@@ -78,6 +78,7 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
     columns = dict(zip(PREDICTION_COLUMNS, item["pred"].detach().cpu().double().numpy().T))
     spacing = item["spacing"].detach().cpu().double().numpy().reshape(2)
     known = bool(np.isfinite(spacing).all())
+    size_x, size_y = meta.get("pixel_size", (1.0, 1.0))
     return LandmarkPrediction(
         image_id=str(item["image_id"]),
         path=Path(meta["filename_or_obj"]),
@@ -93,6 +94,7 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
         spacing=(float(spacing[0]), float(spacing[1])) if known else None,
         spacing_source=str(item["spacing_source"]) if known else None,
         pixel_to_lps=np.asarray(meta["pixel_to_lps"], dtype=np.float64).reshape(3, 3),
+        aspect=float(size_y) / float(size_x),
     )
 
 

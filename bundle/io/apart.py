@@ -7,6 +7,7 @@ damaged NRRD files. Here it is the reading process that ends; the run notes the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pickle
 import signal
@@ -24,8 +25,6 @@ from bundle.records.errors import BundleError, ImageError
 SECONDS = 60
 
 _lock = threading.Lock()
-_process: subprocess.Popen[bytes] | None = None
-_owner = 0
 
 
 def read_apart(read: Callable[..., Any], path: Path, *options: Any, prepare: Callable[[], object] | None = None) -> Any:
@@ -42,55 +41,45 @@ def read_apart(read: Callable[..., Any], path: Path, *options: Any, prepare: Cal
 
     Raises:
         ImageError: when the other process ended, or took more than a minute of processor time.
-        BundleError: what ``read`` raises.
+        BundleError, MemoryError, OSError: what ``read`` raises.
         RuntimeError: when ``read`` raises anything else.
     """
     with _lock:
-        process = _running()
+        process = _reader(os.getpid())
+        if process.poll() is not None:  # between two files, by whoever it was
+            _reader.cache_clear()
+            process = _reader(os.getpid())
         assert process.stdin is not None and process.stdout is not None
         try:
             pickle.dump((prepare, read, path, options, SECONDS), process.stdin)
             process.stdin.flush()
-            outcome, value = pickle.load(process.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            _stop(process)
+            value, error = pickle.load(process.stdout)
+        except BaseException as failure:  # also Ctrl-C: an answer that nobody took would be taken for the next one
+            _reader.cache_clear()
+            with contextlib.suppress(OSError), process:
+                process.kill()
+            if not isinstance(failure, (OSError, EOFError, pickle.UnpicklingError)):
+                raise
             raise ImageError(
                 f"{path} brings its decoder to an end, it is damaged or made to do so: copy it again or export it anew."
             ) from None
-        except BaseException:  # such as Ctrl-C: an answer that nobody took would be taken for the next one
-            _stop(process)
-            raise
-    if outcome == "refused":
-        raise value
-    if outcome == "defect":
-        raise RuntimeError(value)
+    if error is not None:
+        raise error
     return value
 
 
-def _running() -> subprocess.Popen[bytes]:
-    """The reading process; a new one where there is none, or only that of the process that this one was forked from."""
-    global _process, _owner
-    if _process is None or _owner != os.getpid() or _process.poll() is not None:
-        root = str(Path(bundle.__file__).resolve().parents[1])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        _process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "bundle.io.apart"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what decoders say of damaged files; the sentence is ours
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-        _owner = os.getpid()
-    return _process
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
+@functools.cache
+def _reader(owner: int) -> subprocess.Popen[bytes]:
+    """The reading process of a process; one that was forked from another has its own."""
+    root = str(Path(bundle.__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "bundle.io.apart"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what decoders say of damaged files; the sentence is ours
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
 
 
 def serve() -> None:
@@ -98,27 +87,23 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which then closes the input
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a decoder that prints must not speak in between
-    while True:
-        try:
+    with contextlib.suppress(EOFError):
+        while True:
             prepare, read, path, options, seconds = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        if prepare is not None:
-            prepare()
-        _limit(seconds)
-        try:
-            answer: tuple[str, Any] = ("read", read(path, *options))
-        except MemoryError:
-            answer = ("refused", ImageError(f"{path} needs more memory than there is: make the image smaller."))
-        except BundleError as error:
-            answer = ("refused", error)
-        except OSError as error:
-            answer = ("refused", ImageError(f"{path} cannot be opened ({error.strerror}): check its path and rights."))
-        except Exception as error:
-            answer = ("defect", f"{type(error).__name__} while reading {path}: {error}")
-        _limit(0)
-        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+            if prepare is not None:
+                prepare()
+            value: Any = None
+            problem: Exception | None = None
+            _limit(seconds)
+            try:
+                value = read(path, *options)
+            except (BundleError, MemoryError, OSError) as error:
+                problem = error
+            except Exception as error:  # a defect; not every exception can be pickled
+                problem = RuntimeError(f"{type(error).__name__} while reading {path}: {error}")
+            _limit(0)
+            pickle.dump((value, problem), answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answers.flush()
 
 
 def _limit(seconds: float) -> None:

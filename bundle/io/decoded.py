@@ -20,6 +20,7 @@ class DecodedImage:
         dark_bone: whether the file says that low values are shown bright (``MONOCHROME1`` or "white is zero").
         spacing: millimetres a pixel as ``(x, y)``, or None where the file does not say.
         spacing_source: the rule that gave the spacing, or None.
+        aspect: height of a pixel over its width where the spacing is unknown.
         pixel_to_lps: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
         laterality: see :class:`bundle.records.radiograph.Radiograph`.
         rows_towards: see :class:`bundle.records.radiograph.Radiograph`.
@@ -30,6 +31,7 @@ class DecodedImage:
     dark_bone: bool = False
     spacing: tuple[float, float] | None = None
     spacing_source: str | None = None
+    aspect: float = 1.0
     pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
     laterality: str | None = None
     rows_towards: str | None = None

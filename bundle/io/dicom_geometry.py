@@ -1,30 +1,32 @@
-"""Pixel spacing and position of a DICOM image, from its header alone."""
+"""What a DICOM header says of size, place and side of an image."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
-from bundle.io.spacing import positive_pair
+from bundle.io.spacing import positive_pair, stated_spacing
 from bundle.records.radiograph import identity_pixel_to_lps
 
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-# Projection radiography, for which GDCM, and so ITK and 3D Slicer, look at ImagerPixelSpacing alone.
-_PROJECTION = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.1",  # computed radiography
-        "1.2.840.10008.5.1.4.1.1.1.1",  # digital X-ray, for presentation and for processing
-        "1.2.840.10008.5.1.4.1.1.1.1.1",
-        "1.2.840.10008.5.1.4.1.1.1.2",  # mammography
-        "1.2.840.10008.5.1.4.1.1.1.2.1",
-        "1.2.840.10008.5.1.4.1.1.1.3",  # intra-oral
-        "1.2.840.10008.5.1.4.1.1.1.3.1",
-        "1.2.840.10008.5.1.4.1.1.12.1",  # X-ray angiography
-        "1.2.840.10008.5.1.4.1.1.12.2",  # X-ray radiofluoroscopy
-    }
-)
+#: From which element GDCM, and so ITK and 3D Slicer, takes the step between pixels; it is 1 mm in all other classes.
+#: The SOP classes begin with 1.2.840.10008.5.1.4.1.1, printed film with 1.2.840.10008.5.1.
+_STEP = {
+    # Projection radiography: computed, digital, mammography, intra-oral, angiography, fluoroscopy.
+    "ImagerPixelSpacing": re.compile(r"1|1\.[123](\.1)?|12\.[123]"),
+    # CT, ultrasound, MR, nuclear medicine, endoscopy, microscopy, photography, PET, dose, print.
+    "PixelSpacing": re.compile(r"2|[36](\.1)?|4|7|20|77\.1\.(1\.1|2|4)|128|481\.2|1\.29"),
+    "ImagePlanePixelSpacing": re.compile(r"481\.1"),
+    "NominalScannedPixelSpacing": re.compile(r"1\.30"),
+}
+_SECONDARY_CAPTURE = "7"
+#: The classes in which they look into the functional groups, and nowhere else, for step and origin.
+_IN_GROUPS = re.compile(r"2\.[12]|4\.[134]|7\.[1234]|13\.1\.[12345]|14\.[12]|66\.4|77\.1\.5\.4|128\.1|130")
 _SAME_SPACING = 1e-4  # relative; decimal strings of one spacing may be rounded differently
 _MAX_MAGNIFICATION = 10.0
 
@@ -38,7 +40,27 @@ def element(dataset: Dataset, keyword: str) -> Any:
     return None if value is None or value == "" else value
 
 
-def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float], str] | tuple[None, None]:
+def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
+    """The first item of a sequence, or None where there is none."""
+    items = element(dataset, keyword)
+    return items[0] if isinstance(items, Sequence) and items else None
+
+
+def functional_groups(dataset: Dataset) -> dict[str, Dataset]:
+    """The functional groups of an image of one frame by their keywords (DICOM PS3.3 C.7.6.16).
+
+    A group of the frame goes before the same group of all frames.
+    """
+    groups = {}
+    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        frame = first_item(dataset, keyword) or Dataset()
+        groups.update({name: group for name in frame.dir() if (group := first_item(frame, name))})
+    return groups
+
+
+def pixel_spacing(
+    dataset: Dataset, groups: Mapping[str, Dataset]
+) -> tuple[tuple[float, float], str] | tuple[None, None]:
     """The pixel spacing that a DICOM header states, by the first of these rules that holds.
 
     1. ``PixelSpacing`` (0028,0030) with ``PixelSpacingCalibrationType`` (0028,0A02) ``GEOMETRY`` or ``FIDUCIAL``: the
@@ -48,76 +70,128 @@ def pixel_spacing(dataset: Dataset) -> tuple[tuple[float, float], str] | tuple[N
     3. ``ImagerPixelSpacing`` divided by ``EstimatedRadiographicMagnificationFactor`` (0018,1114), where that is from 1
        to 10: a projection cannot be smaller than what it shows.
     4. ``ImagerPixelSpacing``.
-    5. ``NominalScannedPixelSpacing`` (0018,2010), of digitised film.
+    5. ``ImagePlanePixelSpacing`` (3002,0011), of RT images, divided likewise by ``RTImageSID`` (3002,0026) over
+       ``RadiationMachineSAD`` (3002,0022): the spacing at the isocentre.
+    6. ``ImagePlanePixelSpacing``.
+    7. ``NominalScannedPixelSpacing`` (0018,2010), of digitised film.
 
     All of them hold the row spacing (y) before the column spacing (x). A spacing that is absent, zero, negative,
-    malformed or not finite is unknown and the next rule is tried.
+    malformed, not finite, or 1 x 1 without a calibration (see :func:`bundle.io.spacing.stated_spacing`) is unknown and
+    the next rule is tried.
 
     Args:
-        dataset: the DICOM header.
+        dataset: the DICOM header, with the elements of its functional groups.
+        groups: the functional groups, for the name of the rule.
 
     Returns:
         ``(x, y)`` in mm and the name of the rule, or ``(None, None)``.
     """
-    stated = _spacing_pair(dataset, "PixelSpacing")
-    detector = _spacing_pair(dataset, "ImagerPixelSpacing")
+
+    def named(keyword: str, more: str = "") -> str:
+        return keyword + "".join(f" ({name})" for name, group in groups.items() if keyword in group) + more
+
     calibration = str(element(dataset, "PixelSpacingCalibrationType")).strip().upper()
-    if stated and calibration in ("GEOMETRY", "FIDUCIAL"):
-        return stated, f"PixelSpacing ({calibration})"
+    if calibration in ("GEOMETRY", "FIDUCIAL") and (calibrated := _spacing_pair(dataset, "PixelSpacing")):
+        return calibrated, named("PixelSpacing", f" ({calibration})")
+    stated, detector = (stated_spacing(_spacing_pair(dataset, f"{kind}PixelSpacing")) for kind in ("", "Imager"))
     if stated and not (detector and np.allclose(stated, detector, rtol=_SAME_SPACING, atol=0)):
-        return stated, "PixelSpacing"
-    if detector:
-        magnification = _magnification(dataset)
-        if magnification is None:
-            return detector, "ImagerPixelSpacing"
-        at_patient = (detector[0] / magnification, detector[1] / magnification)
-        return at_patient, "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
-    scanned = _spacing_pair(dataset, "NominalScannedPixelSpacing")
-    if scanned:
-        return scanned, "NominalScannedPixelSpacing"
+        return stated, named("PixelSpacing")
+    for keyword, far, near in (
+        ("ImagerPixelSpacing", "EstimatedRadiographicMagnificationFactor", None),
+        ("ImagePlanePixelSpacing", "RTImageSID", "RadiationMachineSAD"),
+        ("NominalScannedPixelSpacing", None, None),
+    ):
+        if pair := stated_spacing(_spacing_pair(dataset, keyword)):
+            lengths = positive_pair([far and element(dataset, far), element(dataset, near) if near else 1.0])
+            magnification = lengths[0] / lengths[1] if lengths else 0.0
+            if not 1.0 <= magnification <= _MAX_MAGNIFICATION:
+                return pair, named(keyword)
+            shrunk = f" x {near} / {far}" if near else f" / {far}"
+            return (pair[0] / magnification, pair[1] / magnification), named(keyword, shrunk)
     return None, None
 
 
-def slicer_pixel_to_lps(dataset: Dataset) -> np.ndarray:
+def pixel_aspect(dataset: Dataset) -> float:
+    """Height of a pixel over its width by ``PixelAspectRatio`` (0028,0034), 1 where the header does not say."""
+    pair = positive_pair(element(dataset, "PixelAspectRatio"))
+    return pair[0] / pair[1] if pair else 1.0
+
+
+def slicer_pixel_to_lps(dataset: Dataset, groups: Mapping[str, Dataset]) -> np.ndarray:
     """Where 3D Slicer shows the pixels of a DICOM image.
 
-    Slicer reads through ITK and GDCM, whose rule for the spacing is by SOP class (0008,0016) and differs from
-    :func:`pixel_spacing`: ``ImagerPixelSpacing`` (0018,1164) for projection radiography, ``PixelSpacing``
-    (0028,0030) or else ``NominalScannedPixelSpacing`` (0018,2010) for secondary capture, ``PixelSpacing`` for others,
-    and 1 mm where that element is missing. ``ImageOrientationPatient`` (0020,0037) and ``ImagePositionPatient``
-    (0020,0032) hold where present; without them, as usual for radiographs, x is left, y is posterior, the origin 0.
+    Slicer reads through ITK and GDCM, whose rule for the step is by SOP class (0008,0016) and differs from
+    :func:`pixel_spacing`. ``ImageOrientationPatient`` (0020,0037) and ``ImagePositionPatient`` (0020,0032) hold where
+    present; without them, as usual for radiographs, x is left, y is posterior, the origin 0.
 
     Args:
-        dataset: the DICOM header.
+        dataset: the DICOM header as it is in the file.
+        groups: its functional groups.
 
     Returns:
         Array of shape (3, 3): ``(x, y, 1)`` in pixels to LPS in mm.
     """
-    sop_class = str(element(dataset, "SOPClassUID"))
-    keyword = "ImagerPixelSpacing" if sop_class in _PROJECTION else "PixelSpacing"
+    sop_class = str(element(dataset, "SOPClassUID")).removeprefix("1.2.840.10008.5.1.").removeprefix("4.1.1.")
+    place = dataset
+    keyword = next((keyword for keyword, classes in _STEP.items() if classes.fullmatch(sop_class)), "")
     if sop_class == _SECONDARY_CAPTURE and element(dataset, "PixelSpacing") is None:
         keyword = "NominalScannedPixelSpacing"
-    spacing_x, spacing_y = _spacing_pair(dataset, keyword) or (1.0, 1.0)
+    if _IN_GROUPS.fullmatch(sop_class):
+        place, keyword = Dataset(), "PixelSpacing"
+        for group in groups.values():
+            place.update(group)
+    spacing_x, spacing_y = _spacing_pair(place, keyword) or (1.0, 1.0)
     matrix = identity_pixel_to_lps()
-    orientation = _finite_numbers(dataset, "ImageOrientationPatient", 6)
-    if orientation is not None and _is_orthonormal(orientation.reshape(2, 3)):
-        matrix[:, 0], matrix[:, 1] = orientation[:3], orientation[3:]
-    position = _finite_numbers(dataset, "ImagePositionPatient", 3)
+    for orientation in (_finite_numbers(held, "ImageOrientationPatient", 6) for held in (dataset, place)):
+        if orientation is not None and _is_orthonormal(orientation.reshape(2, 3)):
+            matrix[:, 0], matrix[:, 1] = orientation[:3], orientation[3:]
+    position = _finite_numbers(place, "ImagePositionPatient", 3)
     if position is not None:
         matrix[:, 2] = position
     return matrix * [spacing_x, spacing_y, 1.0]
 
 
+def laterality(dataset: Dataset) -> str | None:
+    """The side of the body part.
+
+    ``ImageLaterality`` (0020,0062), or else ``FrameLaterality`` (0020,9072) of a functional group, or else
+    ``Laterality`` (0020,0060).
+
+    Args:
+        dataset: the DICOM header, with the elements of its functional groups.
+
+    Returns:
+        ``"L"``, ``"R"``, ``"B"`` (both) or ``"U"`` (unpaired); None where the header does not say.
+    """
+    for keyword in ("ImageLaterality", "FrameLaterality", "Laterality"):
+        value = str(element(dataset, keyword) or "").strip().upper()
+        if value in ("L", "R", "B", "U"):
+            return value
+    return None
+
+
+def rows_towards(dataset: Dataset) -> str | None:
+    """The direction of the patient in which the columns of the image are counted.
+
+    The first value of ``PatientOrientation`` (0020,0020), such as ``"A"`` where a row runs towards the anterior, or
+    ``"AR"`` where it runs mainly towards the anterior and a little to the right.
+
+    Args:
+        dataset: the DICOM header, with the elements of its functional groups.
+
+    Returns:
+        Letters out of A, P, R, L, H and F, or None where the header does not say.
+    """
+    value = element(dataset, "PatientOrientation")
+    first = value[0] if isinstance(value, MultiValue | list | tuple) and len(value) == 2 else None
+    letters = str(first or "").strip().upper()
+    return letters if letters and set(letters) <= set("APRLHF") else None
+
+
 def _spacing_pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
-    value = element(dataset, keyword)
-    pair = positive_pair(value) if value is not None else None
+    """A spacing as ``(x, y)``; the elements hold y before x."""
+    pair = positive_pair(element(dataset, keyword))
     return (pair[1], pair[0]) if pair else None
-
-
-def _magnification(dataset: Dataset) -> float | None:
-    factor = element(dataset, "EstimatedRadiographicMagnificationFactor")
-    pair = positive_pair([factor, factor])
-    return pair[0] if pair and 1.0 <= pair[0] <= _MAX_MAGNIFICATION else None
 
 
 def _finite_numbers(dataset: Dataset, keyword: str, count: int) -> np.ndarray | None:

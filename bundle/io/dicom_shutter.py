@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 
-from bundle.io.dicom_geometry import element, pixel_spacing
+from bundle.io.dicom_geometry import element
 
 _MAX_VERTICES = 10_000
 _FARTHEST = 1e6  # pixels; a vertex further away is malformed
 
 
-def hidden_pixels(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None:
+def hidden_pixels(dataset: Dataset, shape: tuple[int, ...], aspect: float = 1.0) -> np.ndarray | None:
     """Pixels outside the display shutter (DICOM PS3.3 C.7.6.11).
 
     ``ShutterShape`` (0018,1600) can name several of ``RECTANGULAR``, ``CIRCULAR`` and ``POLYGONAL``; what lies outside
@@ -27,6 +27,7 @@ def hidden_pixels(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None
     Args:
         dataset: the DICOM header.
         shape: rows and columns of the image.
+        aspect: height of a pixel over its width.
 
     Returns:
         Boolean array of shape (H, W), True where a pixel is hidden; None where none is.
@@ -36,13 +37,13 @@ def hidden_pixels(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None
     visible = np.ones(shape, dtype=bool)
     for name in {str(entry).strip().upper() for entry in shapes}:
         draw = _SHAPES.get(name)
-        inside = draw(dataset, shape) if draw else None
+        inside = draw(dataset, shape, aspect) if draw else None
         if inside is not None:
             visible &= inside
     return ~visible if visible.any() and not visible.all() else None
 
 
-def _inside_rectangle(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None:
+def _inside_rectangle(dataset: Dataset, shape: tuple[int, ...], _: float) -> np.ndarray | None:
     names = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
     edges = [_numbers(dataset, f"Shutter{name}") for name in names]
     if any(len(edge) != 1 for edge in edges):
@@ -52,18 +53,16 @@ def _inside_rectangle(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | 
     return (rows >= upper) & (rows <= lower) & (columns >= left) & (columns <= right)
 
 
-def _inside_circle(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None:
+def _inside_circle(dataset: Dataset, shape: tuple[int, ...], aspect: float) -> np.ndarray | None:
     """The radius counts pixels along a row, so where pixels are not square the circle is an ellipse of pixels."""
     centre, radius = _numbers(dataset, "CenterOfCircularShutter"), _numbers(dataset, "RadiusOfCircularShutter")
     if len(centre) != 2 or len(radius) != 1 or radius[0] <= 0:
         return None
     rows, columns = _counted_from_one(shape)
-    spacing, _ = pixel_spacing(dataset)
-    proportion = spacing[1] / spacing[0] if spacing else 1.0
-    return ((rows - centre[0]) * proportion) ** 2 + (columns - centre[1]) ** 2 <= radius[0] ** 2
+    return ((rows - centre[0]) * aspect) ** 2 + (columns - centre[1]) ** 2 <= radius[0] ** 2
 
 
-def _inside_polygon(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | None:
+def _inside_polygon(dataset: Dataset, shape: tuple[int, ...], _: float) -> np.ndarray | None:
     numbers = _numbers(dataset, "VerticesOfThePolygonalShutter")
     if not 6 <= len(numbers) <= 2 * _MAX_VERTICES or len(numbers) % 2 or np.abs(numbers).max() > _FARTHEST:
         return None
@@ -73,7 +72,7 @@ def _inside_polygon(dataset: Dataset, shape: tuple[int, int]) -> np.ndarray | No
     return np.asarray(picture, dtype=bool)
 
 
-def _counted_from_one(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _counted_from_one(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.ogrid[1 : shape[0] + 1, 1 : shape[1] + 1]
     return rows.astype(np.float64), columns.astype(np.float64)
 
@@ -88,7 +87,7 @@ def _numbers(dataset: Dataset, keyword: str) -> np.ndarray:
     return listed if listed.ndim == 1 and np.isfinite(listed).all() else np.empty(0)
 
 
-_SHAPES: dict[str, Callable[[Dataset, tuple[int, int]], np.ndarray | None]] = {
+_SHAPES: dict[str, Callable[[Dataset, tuple[int, ...], float], np.ndarray | None]] = {
     "RECTANGULAR": _inside_rectangle,
     "CIRCULAR": _inside_circle,
     "POLYGONAL": _inside_polygon,

@@ -14,6 +14,16 @@ from bundle.io.dicom_geometry import element
 from bundle.io.quiet import quiet_decoders
 from bundle.records.errors import ImageError
 
+try:  # pydicom 3
+    from pydicom.encaps import get_frame
+except ImportError:  # pydicom 2
+    from pydicom.encaps import defragment_data
+
+    def get_frame(data: bytes, index: int, *, number_of_frames: int) -> bytes:  # type: ignore[misc]
+        """The one frame of encapsulated pixel data."""
+        return defragment_data(data)
+
+
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _JPEG_KINDS = "1.2.840.10008.1.2.4."
 _RLE = "1.2.840.10008.1.2.5"
@@ -110,36 +120,27 @@ def check_compressed_frame(dataset: Dataset, syntax: str | None, path: Path) -> 
                 "states: export it anew."
             )
         return
-    frame = _frame_of(_first_fragment(data))
-    if frame is None:
+    try:
+        frame = _frame_of(get_frame(data, 0, number_of_frames=1)[: 2**20])  # one frame may lie in many fragments
+    except Exception:  # damaged: the decoder says so
         return
-    if (frame.width, frame.height) != (columns, rows) or frame.components > _MOST_COMPONENTS:
+    if frame and (frame[:2] != (columns, rows) or frame.components > _MOST_COMPONENTS):
         raise ImageError(
             f"{path} holds a compressed image of {frame.width} x {frame.height} pixels with {frame.components} "
             f"channel(s), but its DICOM header states {columns} x {rows} pixels: export it anew."
         )
 
 
-def _first_fragment(data: bytes) -> bytes:
-    """The beginning of the first fragment: the item after that of the offset table."""
-    table = struct.unpack("<I", data[4:8])[0] if len(data) >= 8 else 0
-    start = 8 + table
-    return data[start + 8 : start + 8 + 2**20] if data[start : start + 4] == _ITEM else b""
-
-
 def _frame_of(stream: bytes) -> _Frame | None:
     """The size that a JPEG, JPEG-LS or JPEG 2000 stream states; None where it states none that can be found."""
-    try:
-        if stream.startswith(b"\xff\xd8"):
-            return _jpeg_frame(stream)
-        start = stream.find(_JPEG_2000, 0, _CODESTREAM_WITHIN)
-        if start >= 0:  # SIZ (ISO 15444-1 A.5.1): extent and offset of the image on the reference grid
-            right, bottom, left, top = struct.unpack(">4I", stream[start + 8 : start + 24])
-            (components,) = struct.unpack(">H", stream[start + 40 : start + 42])
-            return _Frame(right - left, bottom - top, components)
-    except (struct.error, IndexError):
+    if stream.startswith(b"\xff\xd8"):
+        return _jpeg_frame(stream)
+    start = stream.find(_JPEG_2000, 0, _CODESTREAM_WITHIN)
+    if start < 0:
         return None
-    return None
+    # SIZ (ISO 15444-1 A.5.1): extent and offset of the image on the reference grid
+    right, bottom, left, top, components = struct.unpack_from(">4I16xH", stream, start + 8)
+    return _Frame(right - left, bottom - top, components)
 
 
 def _jpeg_frame(stream: bytes) -> _Frame | None:
@@ -153,7 +154,7 @@ def _jpeg_frame(stream: bytes) -> _Frame | None:
             place += 1
             continue
         if (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME) or marker == 0xF7:
-            height, width, components = struct.unpack(">HHB", stream[place + 5 : place + 10])
+            height, width, components = struct.unpack_from(">HHB", stream, place + 5)
             return _Frame(width, height, components)
-        place += 2 + struct.unpack(">H", stream[place + 2 : place + 4])[0]
+        place += 2 + int.from_bytes(stream[place + 2 : place + 4], "big")
     return None

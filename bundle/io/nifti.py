@@ -11,8 +11,9 @@ import numpy as np
 from nibabel.openers import ImageOpener
 
 from bundle.io.decoded import DecodedImage
-from bundle.io.planes import check_single_plane, stated_spacing
+from bundle.io.planes import check_single_plane
 from bundle.io.quiet import quiet_decoders
+from bundle.io.spacing import stated_spacing
 from bundle.records.errors import ImageError
 
 #: Where the pixels may start: extensions of the header, such as a copied DICOM header, come before them.
@@ -25,7 +26,7 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
 
     The first axis longer than one pixel is x (columns), the second y (rows), as ITK and 3D Slicer show them. The
     spacing is that of ``pixdim``, whatever the codes of the orientation are; see
-    :func:`bundle.io.planes.stated_spacing` for when it is unknown. Lengths in metres and micrometres are converted,
+    :func:`bundle.io.spacing.stated_spacing` for when it is unknown. Lengths in metres and micrometres are converted,
     an unstated unit is millimetres.
 
     Args:
@@ -58,7 +59,7 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
                 f"{path} is a NIfTI file that is damaged, cut short or not named .nii or .nii.gz: copy it again or "
                 "save it anew."
             ) from error
-        spacing = stated_spacing(zooms[x], zooms[y])
+        spacing = stated_spacing((zooms[x], zooms[y]))
         return DecodedImage(
             values=plane.T,
             spacing=spacing,

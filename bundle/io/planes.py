@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.io.size import check_size
-from bundle.io.spacing import positive_pair
 from bundle.records.errors import ImageError
 
 
@@ -34,21 +33,3 @@ def check_single_plane(path: Path, shape: Sequence[int], max_pixels: int) -> tup
     width, height = (int(shape[axis]) if axis < len(shape) else 1 for axis in axes)
     check_size(path, width, height, max_pixels)
     return axes[0], axes[1]
-
-
-def stated_spacing(x: float, y: float) -> tuple[float, float] | None:
-    """The pixel spacing of a volume format, unless it is the default that writers fill in.
-
-    NIfTI, MetaImage and NRRD writers put 1 where nothing is known, for instance when a PNG is converted, and no
-    detector has pixels of 1 mm. So 1 x 1 counts as unknown, like zero, negative and non-finite numbers; a user who
-    means 1 mm says so in the configuration.
-
-    Args:
-        x: between columns, in mm.
-        y: between rows, in mm.
-
-    Returns:
-        ``(x, y)`` or None.
-    """
-    pair = positive_pair([x, y])
-    return None if pair == (1.0, 1.0) else pair

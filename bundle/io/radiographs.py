@@ -64,6 +64,7 @@ def read_radiograph(
         path=path,
         spacing=given or decoded.spacing,
         spacing_source="config" if given else decoded.spacing_source,
+        aspect=decoded.aspect,
         pixel_to_lps=decoded.pixel_to_lps,
         laterality=decoded.laterality,
         rows_towards=decoded.rows_towards,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 from bundle.records.errors import ConfigError
 
 
-def positive_pair(values: Sequence[Any]) -> tuple[float, float] | None:
+def positive_pair(values: Any) -> tuple[float, float] | None:
     """Two positive finite numbers, or None where they are not such a pair.
 
     Args:
@@ -18,13 +19,33 @@ def positive_pair(values: Sequence[Any]) -> tuple[float, float] | None:
     Returns:
         The pair in the same order, or None.
     """
+    if isinstance(values, (str, bytes)):
+        return None
     try:
         first, second = (float(value) for value in values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if math.isfinite(first) and math.isfinite(second) and first > 0 and second > 0:
         return first, second
     return None
+
+
+def stated_spacing(pair: Any, mm: float = 1.0) -> tuple[float, float] | None:
+    """The pixel spacing that a file states, unless it is what writers fill in where nothing is known.
+
+    Converters write 1 x 1, for instance when a PNG becomes a NIfTI or a DICOM file, and no detector has pixels of 1 mm.
+    So 1 x 1 counts as unknown, like zero, negative and non-finite numbers; a user who means 1 mm says so in the
+    configuration.
+
+    Args:
+        pair: ``(x, y)`` as the file has it, in a unit of its own; anything.
+        mm: millimetres of that unit.
+
+    Returns:
+        ``(x, y)`` in mm, or None.
+    """
+    found = positive_pair(pair)
+    return None if found is None or found == (1.0, 1.0) else (found[0] * mm, found[1] * mm)
 
 
 def parse_spacing(spacing: float | Sequence[float] | None) -> tuple[float, float] | None:
@@ -42,14 +63,8 @@ def parse_spacing(spacing: float | Sequence[float] | None) -> tuple[float, float
     """
     if spacing is None:
         return None
-    values: Any = spacing
-    if isinstance(values, (str, bytes, bool)):
-        pair = None
-    else:
-        try:
-            pair = positive_pair(list(values))
-        except TypeError:  # one number
-            pair = positive_pair([values, values])
+    one_number = isinstance(spacing, numbers.Real) and not isinstance(spacing, bool)
+    pair = positive_pair([spacing, spacing] if one_number else spacing)
     if pair is None:
         raise ConfigError(
             f"the pixel spacing is {spacing!r}, but one positive number or (x, y) in mm a pixel is needed: "

@@ -78,4 +78,6 @@ def _read_one(
     found = read_landmarks(landmarks, radiograph)
     if names is not None:
         found = found.renamed(names)
-    return Template(radiograph.pixels, found, radiograph.spacing, radiograph.path.name, file_digest(image))
+    return Template(
+        radiograph.pixels, found, radiograph.spacing, radiograph.path.name, file_digest(image), aspect=radiograph.aspect
+    )

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from bundle.io.decoded import DecodedImage
-from bundle.io.planes import check_single_plane, stated_spacing
+from bundle.io.planes import check_single_plane
 from bundle.io.quiet import quiet_decoders
+from bundle.io.spacing import stated_spacing
 from bundle.records.errors import ImageError
 from bundle.records.radiograph import identity_pixel_to_lps
 
@@ -45,7 +46,7 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
     """Read a MetaImage or NRRD file that holds one 2D image.
 
     The first axis longer than one pixel is x (columns), the second y (rows). Spacing, origin and direction are those
-    that ITK reports, in LPS; see :func:`bundle.io.planes.stated_spacing` for when the spacing is unknown.
+    that ITK reports, in LPS; see :func:`bundle.io.spacing.stated_spacing` for when the spacing is unknown.
 
     Args:
         path: the file; for .mhd and .nhdr its data file lies where the header says.
@@ -88,7 +89,7 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
                 f"{path} is a {kind} file that is damaged, cut short, without its data file or of an unusual sort: "
                 "copy it again or save it anew."
             ) from error
-    spacing = stated_spacing(abs(step_x), abs(step_y))
+    spacing = stated_spacing((abs(step_x), abs(step_y)))
     return DecodedImage(
         values=values, spacing=spacing, spacing_source=f"{kind} spacing" if spacing else None, pixel_to_lps=geometry
     )

@@ -54,8 +54,8 @@ class MeasurementPlan:
     def measure(self, prediction: LandmarkPrediction) -> tuple[MeasuredValue, ...]:
         """Measure one image.
 
-        Points are taken in mm where the spacing is known. Where it is not, pixels are taken to be square: angles and
-        ratios have values, lengths have none.
+        Points are taken in mm where the spacing is known. Where it is not, only the proportion of a pixel's
+        sides counts: angles and ratios have values, lengths have none.
 
         Args:
             prediction: the landmarks of the image, in the order of :attr:`names`.
@@ -64,7 +64,7 @@ class MeasurementPlan:
             A value for each definition that is reported, in the order of the file; without a number, and with a note
             that says why, where a landmark is missing, the spacing is unknown, or the points do not allow it.
         """
-        points, deviations = self._geometry(prediction.points, prediction.expected_error, prediction.spacing)
+        points, deviations = self._geometry(prediction.points, prediction.expected_error, prediction.pixel_size)
         found: dict[str, Quantity | Unmeasurable] = {}
 
         def part(name: str) -> Quantity:
@@ -92,10 +92,10 @@ class MeasurementPlan:
 
     @staticmethod
     def _geometry(
-        points: np.ndarray, expected_error: np.ndarray, spacing: Sequence[float] | None
+        points: np.ndarray, expected_error: np.ndarray, pixel_size: Sequence[float]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Points and standard deviations of their coordinates, (N, 2) each, in mm where the spacing is known."""
-        step = np.asarray(spacing or (1.0, 1.0), dtype=np.float64)
+        step = np.asarray(pixel_size, dtype=np.float64)
         deviation = np.asarray(expected_error, dtype=np.float64)[:, None] * DEVIATION_OF_MEAN_DISTANCE
         return np.asarray(points, dtype=np.float64) * step, deviation * step
 

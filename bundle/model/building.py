@@ -59,7 +59,7 @@ class Model:
         for template in self.template.all:
             digest.update(template.pixels.tobytes())
             digest.update(template.landmarks.points.tobytes())
-            digest.update(repr((template.landmarks.names, template.spacing)).encode())
+            digest.update(repr((template.landmarks.names, template.pixel_size)).encode())
         if self.trained:
             for name, tensor in sorted(self.network.state_dict().items()):
                 digest.update(name.encode())

@@ -93,6 +93,7 @@ def _stored(template: Template) -> dict[str, Any]:
         "points": torch.from_numpy(template.landmarks.points),
         "names": list(template.landmarks.names),
         "spacing": None if template.spacing is None else [float(value) for value in template.spacing],
+        "aspect": float(template.aspect),
         "name": template.name,
         "digest": template.digest,
     }
@@ -108,6 +109,7 @@ def _restored(stored: Mapping[str, Any]) -> Template:
         stored["name"],
         stored["digest"],
         tuple(_restored(other) for other in stored.get("others", ())),
+        float(stored.get("aspect", 1.0)),  # version 0.2.0 took all pixels for square
     )
 
 

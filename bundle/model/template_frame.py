@@ -31,31 +31,31 @@ class ImageFrame:
     Attributes:
         mirror: ``"yes"`` where it shows the other side than the template, ``"no"``, or ``"auto"`` where that is
             to be found out.
-        spacing: millimetres a pixel ``(x, y)``, NaN where unknown.
+        pixel_size: width and height of a pixel in any unit.
     """
 
     mirror: str
-    spacing: tuple[float, float]
+    pixel_size: tuple[float, float]
 
 
 class TemplateFrameInferer(Inferer):
     """Lets another inferer see each image as the template was seen, and gives the points back in the image's pixels.
 
     The meta data of a :class:`monai.data.MetaTensor`, as :class:`bundle.data.LoadRadiograph` writes it, says how
-    an image lies: ``mirror`` and ``pixel_spacing``. An image of another pixel shape than the template's is stretched
-    along the axis on which it has the fewer pixels; unknown spacings mean square pixels. An image to try both ways is
+    an image lies: ``mirror`` and ``pixel_size``. An image of another pixel shape than the template's is stretched
+    along the axis on which it has the fewer pixels. An image to try both ways is
     matched as it is and in the mirror, and the match of the higher mean confidence is kept. All other images go
     to the inferer unchanged.
 
     Args:
         inferer: finds landmarks: (B, 1, H, W) and a network to (B, N, 7).
-        template_spacing: millimetres a pixel ``(x, y)`` of the template, or None where unknown.
+        template_pixel: width and height of a pixel of the template in any unit.
     """
 
-    def __init__(self, inferer: Callable[..., Tensor], template_spacing: Sequence[float] | None = None) -> None:
+    def __init__(self, inferer: Callable[..., Tensor], template_pixel: Sequence[float] = (1.0, 1.0)) -> None:
         super().__init__()
         self.inferer = inferer
-        self.template_shape = _pixel_shape(template_spacing or (math.nan, math.nan))
+        self.template_shape = _pixel_shape(template_pixel)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Find the landmarks.
@@ -83,7 +83,7 @@ class TemplateFrameInferer(Inferer):
     def _size(self, image: Tensor, frame: ImageFrame) -> tuple[int, int]:
         """(height, width) at which the image's pixels have the shape of the template's."""
         height, width = int(image.shape[-2]), int(image.shape[-1])
-        stretch = _pixel_shape(frame.spacing) / self.template_shape
+        stretch = _pixel_shape(frame.pixel_size) / self.template_shape
         if abs(stretch - 1.0) <= _SAME_SHAPE or not 1 / _MAX_STRETCH <= stretch <= _MAX_STRETCH:
             return height, width
         return (round(height * stretch), width) if stretch > 1 else (height, round(width / stretch))
@@ -110,18 +110,14 @@ def image_frames(inputs: Tensor) -> list[ImageFrame]:
     meta = getattr(inputs, "meta", None) or {}
     mirror = meta.get("mirror", "no")
     mirrors = [mirror] * count if isinstance(mirror, str) else list(mirror)
-    pair = meta.get("pixel_spacing", (math.nan, math.nan))
-    spacings = np.broadcast_to(
-        np.stack([np.asarray(value, dtype=np.float64).reshape(-1) for value in pair]), (2, count)
-    )
-    return [ImageFrame(side, (float(x), float(y))) for side, (x, y) in zip(mirrors, spacings.T)]
+    pair = meta.get("pixel_size", (1.0, 1.0))
+    sizes = np.broadcast_to(np.stack([np.asarray(value, dtype=np.float64).reshape(-1) for value in pair]), (2, count))
+    return [ImageFrame(side, (float(x), float(y))) for side, (x, y) in zip(mirrors, sizes.T)]
 
 
-def _pixel_shape(spacing: Sequence[float]) -> float:
-    """The height of a pixel over its width; 1 where it is not known."""
-    x, y = (float(value) for value in spacing)
-    shape = y / x if x > 0 else math.nan
-    return shape if math.isfinite(shape) and shape > 0 else 1.0
+def _pixel_shape(size: Sequence[float]) -> float:
+    """The height of a pixel over its width."""
+    return float(size[1]) / float(size[0])
 
 
 def _unstretched(found: Tensor, stretch_x: float, stretch_y: float) -> Tensor:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from bundle.records.measured_value import MeasuredValue
+from bundle.records.pixel_size import WithPixelSize
 
 #: Columns of the prediction tensor (B, N, 7) that the inferer returns, in this order.
 PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
 
 
 @dataclass(frozen=True)
-class LandmarkPrediction:
+class LandmarkPrediction(WithPixelSize):
     """Landmarks found in one image.
 
     Attributes:
@@ -35,6 +36,7 @@ class LandmarkPrediction:
         spacing: millimetres a pixel as ``(x, y)``, or None where unknown.
         spacing_source: the rule that gave the spacing; None where unknown.
         pixel_to_lps: (3, 3), ``(x, y, 1)`` in pixels to LPS in mm (see :class:`bundle.records.radiograph.Radiograph`).
+        aspect: height of a pixel over its width where the spacing is unknown.
         measurements: what was measured between the landmarks; none where no definitions were given.
     """
 
@@ -52,6 +54,7 @@ class LandmarkPrediction:
     spacing: tuple[float, float] | None
     spacing_source: str | None
     pixel_to_lps: np.ndarray
+    aspect: float = 1.0
     measurements: tuple[MeasuredValue, ...] = ()
 
     @property

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bundle.records.pixel_size import WithPixelSize
+
 
 def identity_pixel_to_lps() -> np.ndarray:
     """The geometry of a file that has none: x to the left, y to the posterior, one millimetre a pixel."""
@@ -14,7 +16,7 @@ def identity_pixel_to_lps() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Radiograph:
+class Radiograph(WithPixelSize):
     """One 2D radiograph.
 
     Attributes:
@@ -22,6 +24,7 @@ class Radiograph:
         path: the file that it was read from.
         spacing: millimetres a pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
         spacing_source: the rule that gave the spacing, such as ``"PixelSpacing"`` or ``"config"``; None where unknown.
+        aspect: height of a pixel over its width where the spacing is unknown, such as DICOM's ``PixelAspectRatio``.
         pixel_to_lps: array of shape (3, 3) that maps ``(x, y, 1)`` in pixels to the LPS position in mm at which
             3D Slicer shows that pixel when it loads the same file: columns are the step along x, the step along y,
             and the origin. It follows the file alone, so for a PNG one pixel is one unit even where the user gave a
@@ -36,6 +39,7 @@ class Radiograph:
     path: Path
     spacing: tuple[float, float] | None = None
     spacing_source: str | None = None
+    aspect: float = 1.0
     pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
     laterality: str | None = None
     rows_towards: str | None = None

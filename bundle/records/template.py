@@ -8,10 +8,11 @@ import numpy as np
 
 from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
+from bundle.records.pixel_size import WithPixelSize
 
 
 @dataclass(frozen=True)
-class Template:
+class Template(WithPixelSize):
     """The annotated image that everything is matched to, and further ones where there are more.
 
     Attributes:
@@ -21,6 +22,7 @@ class Template:
         name: the image file's name, for messages.
         digest: SHA-256 of the image file, by which an evaluation knows the template again; None where there is no file.
         others: further annotated images with the same landmarks in the same order; they have no others of their own.
+        aspect: height of a pixel over its width where the spacing is unknown.
 
     Raises:
         LandmarkError: when landmarks are missing, outside, or not the same in all images.
@@ -32,6 +34,7 @@ class Template:
     name: str
     digest: str | None = None
     others: tuple[Template, ...] = ()
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape

@@ -131,7 +131,7 @@ def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Im
 
 def _size(prediction: LandmarkPrediction) -> tuple[int, int]:
     """Columns and rows of the radiograph within the picture."""
-    step_x, step_y = prediction.spacing or (1.0, 1.0)
+    step_x, step_y = prediction.pixel_size
     finest = min(step_x, step_y)
     across, down = prediction.width * step_x / finest, prediction.height * step_y / finest
     room = _MAX_SIDE - _panel(prediction), _MAX_SIDE - _KEY

@@ -10,8 +10,14 @@ from bundle.data import PointsInMillimetresd, ReferenceLength, read_reference_le
 from bundle.records.errors import ConfigError
 
 
-def item(spacing: tuple[float, float], source: str = "PixelSpacing", **points: Any) -> dict[str, Any]:
-    image = MetaTensor(torch.zeros(1, 40, 50), meta={"pixel_spacing": spacing, "spacing_source": source})
+def item(spacing: tuple[float, float], aspect: float = 1.0, **points: Any) -> dict[str, Any]:
+    size = (1.0, aspect) if spacing[0] != spacing[0] else spacing
+    meta = {
+        "pixel_spacing": spacing,
+        "pixel_size": size,
+        "spacing_source": "" if spacing[0] != spacing[0] else "PixelSpacing",
+    }
+    image = MetaTensor(torch.zeros(1, 40, 50), meta=meta)
     return {"image": image, **{key: torch.tensor(value) for key, value in points.items()}}
 
 
@@ -29,7 +35,7 @@ def test_an_anisotropic_spacing() -> None:
 
 def test_an_unknown_spacing() -> None:
     nan = float("nan")
-    result = PointsInMillimetresd(["label", "pred"])(item((nan, nan), "", label=LABEL, pred=PRED))
+    result = PointsInMillimetresd(["label", "pred"])(item((nan, nan), label=LABEL, pred=PRED))
     assert result["spacing"].isnan().all() and result["spacing_source"] == ""
     assert result["label_mm"].isnan().all() and result["pred_mm"].isnan().all()
 
@@ -44,11 +50,16 @@ def test_the_reference_length_is_measured_on_the_first_key(keys: list[str], expe
     assert result["spacing_source"] == "reference length"
 
 
-@pytest.mark.parametrize(("spacing", "sides"), [((0.5, 2.0), (1.0, 4.0)), ((float("nan"),) * 2, (1.0, 1.0))])
+UNKNOWN = (float("nan"), float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "aspect", "sides"), [((0.5, 2.0), 1.0, (1, 4)), (UNKNOWN, 1.0, (1, 1)), (UNKNOWN, 2.0, (1, 2))]
+)
 def test_a_reference_length_keeps_the_shape_of_the_pixels(
-    spacing: tuple[float, float], sides: tuple[float, float]
+    spacing: tuple[float, float], aspect: float, sides: tuple[float, float]
 ) -> None:
-    result = PointsInMillimetresd(["label"], ReferenceLength([0, 1], 10))(item(spacing, label=LABEL))
+    result = PointsInMillimetresd(["label"], ReferenceLength([0, 1], 10))(item(spacing, aspect=aspect, label=LABEL))
     assert result["label_mm"][1].norm().item() == pytest.approx(10)
     assert (result["spacing"] / result["spacing"][0]).tolist() == pytest.approx(list(sides))
 
@@ -62,7 +73,7 @@ def test_a_reference_length_that_cannot_be_measured(second: list[float]) -> None
 
 def test_too_few_landmarks() -> None:
     with pytest.raises(ConfigError, match=r"\[0, 2\], but there are 2 landmarks"):
-        ReferenceLength([0, 2], 10).spacing(torch.tensor(LABEL))
+        ReferenceLength([0, 2], 10).spacing(torch.tensor(LABEL), torch.ones(2))
 
 
 def test_settings() -> None:

@@ -11,6 +11,8 @@ import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from bundle.io.quiet import quiet_decoders
+
 COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -24,6 +26,7 @@ def picture(height: int = 40, width: int = 56, top: int = 4000, dtype: type = np
     return np.round(values / values.max() * top).astype(dtype)
 
 
+@quiet_decoders()  # of what pydicom 3 says of the ways of pydicom 2
 def dicom_dataset(stored: np.ndarray, bits: int = 12, sop_class: str = COMPUTED_RADIOGRAPHY, **elements) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
@@ -49,6 +52,19 @@ def dicom_dataset(stored: np.ndarray, bits: int = 12, sop_class: str = COMPUTED_
     return dataset
 
 
+def functional_groups(per_frame: bool = False, **groups: dict) -> dict[str, list[Dataset]]:
+    """Functional groups by their keywords: shared by all frames, or of the one frame."""
+    held = Dataset()
+    for name, elements in groups.items():
+        group = Dataset()
+        for keyword, value in elements.items():
+            setattr(group, keyword, value)
+        setattr(held, name, [group])
+    shared, own = (Dataset(), held) if per_frame else (held, Dataset())
+    return {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": [own]}
+
+
+@quiet_decoders()
 def save_dicom(path: Path, dataset: Dataset) -> Path:
     pydicom.dcmwrite(path, dataset, write_like_original=False)
     return path

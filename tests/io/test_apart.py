@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -14,25 +16,30 @@ from bundle.io.size import check_max_pixels, check_size
 from bundle.records.errors import ConfigError, ImageError
 
 
+def reader() -> subprocess.Popen[bytes]:
+    return apart._reader(os.getpid())
+
+
 @pytest.fixture(autouse=True)
 def no_process_stays() -> None:
     yield
-    if apart._process is not None and apart._process.poll() is None:
-        apart._stop(apart._process)
+    with reader():
+        reader().kill()
+    apart._reader.cache_clear()
 
 
 def test_values_and_errors_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_apart(np.arange, 3), [0, 1, 2])
-    first = apart._process
+    first = reader()
     with pytest.raises(ImageError, match=r"is 1 x 1 pixels, but each side"):
         read_apart(check_size, tmp_path / "a.png", 1, 1, 100)
     with pytest.raises(ConfigError, match="max_pixels is -1"):
         read_apart(check_max_pixels, -1)
     with pytest.raises(RuntimeError, match="ZeroDivisionError while reading"):
         read_apart(divmod, 1, 0)
-    with pytest.raises(ImageError, match=r"none cannot be opened \(No such file or directory\)"):
+    with pytest.raises(FileNotFoundError, match="No such file or directory"):
         read_apart(os.listdir, tmp_path / "none")
-    assert apart._process is first, "one process for all files"
+    assert reader() is first, "one process for all files"
 
 
 def test_a_process_that_ends_costs_one_file(tmp_path: Path) -> None:
@@ -50,9 +57,28 @@ def test_a_decoder_that_prints_does_no_harm(capfd: pytest.CaptureFixture[str]) -
 
 def test_it_ends_with_the_run(tmp_path: Path) -> None:
     assert read_apart(abs, -3) == 3
-    process = apart._process
-    process.stdin.close()
-    assert process.wait(20) == 0
+    reader().stdin.close()
+    assert reader().wait(20) == 0
+
+
+def test_one_that_was_killed_between_two_files_costs_none() -> None:
+    assert read_apart(abs, -3) == 3
+    reader().kill()
+    reader().wait()
+    assert read_apart(abs, -3) == 3
+
+
+def test_a_forked_process_has_its_own() -> None:
+    assert read_apart(abs, -3) == 3
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(process_of_the_reader) != reader().pid
+    assert read_apart(abs, -3) == 3
+
+
+def process_of_the_reader() -> int:
+    """As a worker of a data loader: a daemon, which may not have children of multiprocessing."""
+    assert read_apart(abs, -4) == 4
+    return reader().pid
 
 
 def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:

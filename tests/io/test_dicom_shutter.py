@@ -19,11 +19,11 @@ CIRCLE = {"CenterOfCircularShutter": [20, 30], "RadiusOfCircularShutter": 10}
 TRIANGLE = {"VerticesOfThePolygonalShutter": [1, 1, 1, 60, 40, 1]}
 
 
-def hidden(**elements):
+def hidden(aspect=1.0, **elements):
     dataset = Dataset()
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
-    return hidden_pixels(dataset, SHAPE)
+    return hidden_pixels(dataset, SHAPE, aspect)
 
 
 def test_a_rectangle_counts_from_one_with_its_edges_inside():
@@ -40,7 +40,7 @@ def test_a_circle():
 
 
 def test_a_circle_on_pixels_that_are_not_square():
-    mask = hidden(ShutterShape="CIRCULAR", **CIRCLE, PixelSpacing=[0.2, 0.1])
+    mask = hidden(ShutterShape="CIRCULAR", **CIRCLE, aspect=2.0)
     assert not mask[19, 39] and not mask[24, 29] and mask[25, 29]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import write_dicom
 from PIL import Image
 
 from bundle.io.template import read_template
@@ -61,3 +62,10 @@ def test_counts_must_agree(images: list[Path], tmp_path: Path) -> None:
         read_template([], one)
     with pytest.raises(LandmarkError, match=r"a.png has no landmarks"):
         read_template(images[:2], None)
+
+
+def test_the_proportion_of_a_pixel_without_its_size(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4000, (80, 60), dtype=np.uint16)
+    image = write_dicom(tmp_path / "a.dcm", pixels, PixelAspectRatio=[2, 1])
+    template = read_template(image, write(tmp_path / "a.csv", ("sella", 1, 2)))
+    assert template.spacing is None and template.pixel_size == (1.0, 2.0)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,23 @@ def test_angles_are_those_of_the_body_where_pixels_are_not_square(tmp_path: Path
     stretched = SQUARE / [0.5, 0.2]
     assert one(tmp_path, corner, stretched, (0.5, 0.2)).value == pytest.approx(math.degrees(math.atan2(3, 4)))
     assert one(tmp_path, corner, stretched, None).value == pytest.approx(math.degrees(math.atan2(15, 8)))
+
+
+def test_without_a_spacing_the_proportion_of_a_pixel_counts(tmp_path: Path) -> None:
+    definitions = [
+        {"kind": "angle", "vertex": "a", "arms": ["b", "c"]},
+        {"kind": "distance", "points": ["a", "c"]},
+        {"kind": "distance", "points": ["a", "b"]},
+        {"kind": "ratio", "numerator": "m1", "denominator": "m2"},
+    ]
+    in_mm = plan(tmp_path, *definitions).measure(predicted(SQUARE, (0.4, 0.8), 1.0))
+    unknown = replace(predicted(SQUARE, None, 1.0), aspect=2.0)
+    by_aspect = plan(tmp_path, *definitions).measure(unknown)
+    square = plan(tmp_path, *definitions).measure(replace(unknown, aspect=1.0))
+    for index in (0, 3):
+        assert by_aspect[index].value == pytest.approx(in_mm[index].value) != square[index].value
+        assert by_aspect[index].uncertainty == pytest.approx(in_mm[index].uncertainty)
+    assert by_aspect[1].note == "the pixel spacing is unknown"
 
 
 def test_without_a_spacing_lengths_are_left_out_and_the_rest_stays(tmp_path: Path) -> None:

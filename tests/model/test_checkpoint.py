@@ -18,7 +18,12 @@ def checkpoint(spacing: tuple[float, float] | None = (0.5, 0.25), digest: str | 
     pixels = np.random.default_rng(0).random((20, 30), dtype=np.float32)
     pixels[0, :2] = 0, 1
     template = Template(
-        pixels, LandmarkSet(("Säge", "b"), np.array([[1.25, 2.5], [29.4, 19.4]])), spacing, "Bild.dcm", digest
+        pixels,
+        LandmarkSet(("Säge", "b"), np.array([[1.25, 2.5], [29.4, 19.4]])),
+        spacing,
+        "Bild.dcm",
+        digest,
+        aspect=2.0,
     )
     decoders = {"decoder.weight": torch.randn(3, 2), "count": torch.tensor(4)}
     return Checkpoint(decoders, template, {"encoder": {"name": "xfeat"}}, {"k": 3}, "digest", {"seed": 1})
@@ -36,7 +41,7 @@ def test_what_is_written_is_read(spacing: Any, digest: Any, tmp_path: Path) -> N
     assert (found.template.pixels.min(), found.template.pixels.max()) == (0, 1)
     np.testing.assert_array_equal(found.template.landmarks.points, written.template.landmarks.points)
     assert found.template.landmarks.names == ("Säge", "b")
-    for name in ("spacing", "name", "digest"):
+    for name in ("spacing", "name", "digest", "aspect"):
         assert getattr(found.template, name) == getattr(written.template, name)
     for name in ("network", "matching", "encoder_digest", "training"):
         assert getattr(found, name) == getattr(written, name)

@@ -17,6 +17,7 @@ from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
 from bundle.model import TemplateFrameInferer, create_inferer, zero_shot_model
 from tests.conftest import Sample
+from tests.io.image_files import write_dicom
 from tests.workflows.running import TINY_NETWORK
 
 HEIGHT, WIDTH = 40, 60
@@ -48,9 +49,9 @@ def batch(*images: MetaTensor) -> Any:
     return list_data_collate([{"image": one} for one in images])["image"]
 
 
-def find(inputs: Tensor, spacing: tuple[float, float] | None = None) -> tuple[Tensor, DotFinder]:
+def find(inputs: Tensor, pixel: tuple[float, float] = (1.0, 1.0)) -> tuple[Tensor, DotFinder]:
     finder = DotFinder()
-    return TemplateFrameInferer(finder, spacing)(inputs, None), finder
+    return TemplateFrameInferer(finder, pixel)(inputs, None), finder
 
 
 @pytest.mark.parametrize("side", ["no", "yes", "auto"])
@@ -60,8 +61,7 @@ def test_points_come_back_in_pixels_of_the_file(side: str) -> None:
 
 
 def test_ordinary_images_go_through_together_and_unchanged() -> None:
-    nan = math.nan
-    images = [image(mirror="no", pixel_spacing=pair) for pair in ((0.1, 0.1), (nan, nan), (0.2, 0.201))]
+    images = [image(mirror="no", pixel_size=pair) for pair in ((0.1, 0.1), (1.0, 1.0), (0.2, 0.201))]
     found, finder = find(batch(*images), (0.3, 0.3))
     assert finder.sizes == [(3, 1, HEIGHT, WIDTH)]
     torch.testing.assert_close(found, DotFinder()(batch(*images), None))
@@ -75,7 +75,7 @@ def test_images_without_meta_data(plain: Tensor) -> None:
 
 
 def test_meta_data_of_one_image_that_was_not_collated() -> None:
-    single = image(mirror="yes", pixel_spacing=(0.1, 0.2))
+    single = image(mirror="yes", pixel_size=(0.1, 0.2))
     found, _ = find(single[None])
     np.testing.assert_allclose(found[0, 0, :2], DOT, atol=0.5)
 
@@ -90,21 +90,21 @@ def test_auto_keeps_the_match_of_the_higher_confidence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spacing", "template", "size"),
+    ("pixel", "template", "size"),
     [
-        ((0.1, 0.2), None, (2 * HEIGHT, WIDTH)),
+        ((0.1, 0.2), (1, 1), (2 * HEIGHT, WIDTH)),
         ((0.2, 0.1), (0.5, 0.5), (HEIGHT, 2 * WIDTH)),
         ((0.1, 0.1), (0.1, 0.2), (HEIGHT, 2 * WIDTH)),
         ((0.1, 0.2), (0.3, 0.6), (HEIGHT, WIDTH)),
         ((0.1, 0.15), (0.2, 0.1), (3 * HEIGHT, WIDTH)),
-        ((0.001, 1.0), None, (HEIGHT, WIDTH)),
+        ((0.001, 1.0), (1, 1), (HEIGHT, WIDTH)),
     ],
 )
 @pytest.mark.parametrize("mirror", ["no", "yes"])
 def test_pixels_of_another_shape(
-    spacing: tuple[float, float], template: tuple[float, float] | None, size: tuple[int, int], mirror: str
+    pixel: tuple[float, float], template: tuple[float, float], size: tuple[int, int], mirror: str
 ) -> None:
-    found, finder = find(batch(image(mirror=mirror, pixel_spacing=spacing)), template)
+    found, finder = find(batch(image(mirror=mirror, pixel_size=pixel)), template)
     assert finder.sizes == [(1, 1, *size)]
     np.testing.assert_allclose(found[0, 0, :2], DOT, atol=0.5)
     x, y = size[1] / WIDTH, size[0] / HEIGHT
@@ -113,7 +113,7 @@ def test_pixels_of_another_shape(
 
 
 def test_a_mixed_batch() -> None:
-    images = [image(mirror="no", pixel_spacing=(0.1, 0.1)), image(mirror="yes", pixel_spacing=(0.1, 0.2))]
+    images = [image(mirror="no", pixel_size=(0.1, 0.1)), image(mirror="yes", pixel_size=(0.1, 0.2))]
     together, _ = find(batch(*images))
     apart = torch.cat([find(batch(one))[0] for one in images])
     torch.testing.assert_close(together, apart)
@@ -124,7 +124,7 @@ def test_a_real_image_squeezed_and_of_the_wrong_side(sample: Sample, tmp_path: A
     """Half the rows and in the mirror: the points are those of the image as it was."""
     template = read_template(sample.image, sample.landmarks)
     network = zero_shot_model(template, network=TINY_NETWORK).network
-    inferer = TemplateFrameInferer(create_inferer(template, MatchingSettings()), template.spacing)
+    inferer = TemplateFrameInferer(create_inferer(template, MatchingSettings()), template.pixel_size)
     query = sorted(sample.images.iterdir())[0]
     plain = LoadRadiograph()(query)
     height, width = plain.shape[1:]
@@ -136,5 +136,10 @@ def test_a_real_image_squeezed_and_of_the_wrong_side(sample: Sample, tmp_path: A
     x, y = width - 1 - found[:, 0], (found[:, 1] + 0.5) * 2 - 0.5
     apart = torch.hypot(x - wanted[:, 0], y - wanted[:, 1])
     assert apart.median() < 1.5 and apart.mean() < 4
+    upright = np.asarray(grey).astype(np.uint16)
+    by_ratio = write_dicom(tmp_path / "ratio.dcm", upright, PixelAspectRatio=[2, 1])
+    by_spacing = write_dicom(tmp_path / "spacing.dcm", upright, PixelSpacing=[0.8, 0.4])
+    same, wanted_same = (inferer(batch(LoadRadiograph()(path)), network)[0] for path in (by_ratio, by_spacing))
+    torch.testing.assert_close(same, wanted_same)
     lost = inferer(batch(LoadRadiograph()(tmp_path / "a.png")), network)[0]
     assert torch.hypot(width - 1 - lost[:, 0] - wanted[:, 0], (lost[:, 1] + 0.5) * 2 - 0.5 - wanted[:, 1]).mean() > 20

@@ -1,0 +1,153 @@
+"""From the stored values of a DICOM image to grey values (DICOM PS3.3 C.7.6.3, C.11.1, C.11.2)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from bundle.io.colour import is_grey
+from bundle.io.dicom_geometry import element, first_item
+from bundle.records.errors import ImageError
+
+try:  # pydicom 3
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_windowing
+except ImportError:  # pydicom 2
+    from pydicom.pixel_data_handlers.util import (  # type: ignore[no-redef]
+        apply_color_lut,
+        apply_modality_lut,
+        apply_windowing,
+    )
+
+_ANGIOGRAPHY = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.12\.[123](\.1)?")  # and fluoroscopy
+
+
+def modality_values(stored: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+    """The values after the modality transformation: by the table, or else by slope and intercept.
+
+    In angiography and fluoroscopy whose values are not linear (``PixelIntensityRelationship`` (0028,1040) ``LOG`` or
+    ``DISP``), the transformation leads back to the intensity of the X-rays and is not for display.
+
+    Args:
+        stored: stored values of shape (H, W), or (H, W, 3).
+        dataset: the DICOM header, with the elements of its functional groups.
+        path: the file, for the message.
+
+    Returns:
+        Array of shape (H, W).
+
+    Raises:
+        ImageError: when the transformation is malformed, or the image shows colour.
+    """
+    if stored.ndim == 3 or element(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
+        return _grey_of_colour(stored, dataset, path)
+    angiography = _ANGIOGRAPHY.fullmatch(str(element(dataset, "SOPClassUID")))
+    if angiography and element(dataset, "PixelIntensityRelationship") in ("LOG", "DISP"):
+        return stored
+    try:
+        if table := first_item(dataset, "ModalityLUTSequence"):
+            return _looked_up(stored, table, dataset, signed=stored.dtype.kind == "i")
+        if element(dataset, "RescaleSlope") == 1 and not element(dataset, "RescaleIntercept"):
+            return stored  # in its own type, which is faster
+        return np.asarray(apply_modality_lut(stored, dataset))
+    except Exception as error:  # pydicom raises many types for a damaged file
+        raise ImageError(
+            f"{path} has a malformed modality transformation (ModalityLUTSequence or RescaleSlope): export it anew."
+        ) from error
+
+
+def windowed(values: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+    """The values after the first VOI transformation: by the table, or else by the window; the same without either.
+
+    Args:
+        values: values after the modality transformation.
+        dataset: the DICOM header, with the elements of its functional groups.
+        path: the file, for the message.
+
+    Raises:
+        ImageError: when the transformation is malformed.
+    """
+    try:
+        table = first_item(dataset, "VOILUTSequence")
+        if table and all(element(table, keyword) is not None for keyword in ("LUTDescriptor", "LUTData")):
+            signed = element(dataset, "PixelRepresentation") == 1 or float(values.min()) < 0
+            return _looked_up(values, table, dataset, signed=signed or (element(dataset, "RescaleIntercept") or 0) < 0)
+        return np.asarray(apply_windowing(values, dataset))
+    except Exception as error:
+        raise ImageError(
+            f"{path} has a malformed VOI transformation (VOILUTSequence or WindowWidth): set voi_lut to false."
+        ) from error
+
+
+def _looked_up(values: np.ndarray, table: Dataset, dataset: Dataset, *, signed: bool) -> np.ndarray:
+    """The entries of a table for some values (PS3.3 C.11.1.1), of 8 bits (two in a word) to 16 bits.
+
+    The descriptor's three numbers are taken for what they have to be, whether they are written as signed or unsigned.
+    """
+    count, first, _ = (int(number) for number in table.LUTDescriptor)
+    count, first = count % 2**16 or 2**16, _within(first, np.dtype(np.int16 if signed else np.uint16))
+    data = table.LUTData
+    little = dataset.file_meta.TransferSyntaxUID.is_little_endian
+    words = np.frombuffer(data, "<u2" if little else ">u2") if isinstance(data, bytes) else np.array(data, np.uint16)
+    entries = words if words.size >= count else words.astype("<u2").view(np.uint8)
+    places = np.clip(np.rint(values).astype(np.int64) - first, 0, count - 1)
+    return entries[places]
+
+
+def _within(number: int, dtype: np.dtype) -> int:
+    """A whole number whose bits are those of an integer type, signed or not, whichever it was read as."""
+    return int(np.array(number & (2 ** (8 * dtype.itemsize) - 1), np.uint64).astype(dtype))
+
+
+def padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
+    """Where pixels hold no measurement, by ``PixelPaddingValue`` (0028,0120) and its range limit (0028,0121).
+
+    They are of the type of the stored values, whatever the value representation in the file.
+
+    Returns:
+        Boolean array of shape (H, W), or None where there is no such pixel.
+    """
+    first, last = (element(dataset, f"PixelPadding{kind}") for kind in ("Value", "RangeLimit"))
+    if stored.ndim != 2 or stored.dtype.kind not in "ui" or not isinstance(first, int):
+        return None
+    low, high = sorted(_within(value, stored.dtype) for value in (first, last if isinstance(last, int) else first))
+    found = (stored >= low) & (stored <= high)
+    return found if found.any() else None
+
+
+def is_bone_dark(dataset: Dataset) -> bool:
+    """Whether low grey values are bone.
+
+    ``PhotometricInterpretation`` (0028,0004) says so of images for presentation. In images for processing it is bound
+    to be neutral; there ``PixelIntensityRelationshipSign`` (0028,1041) of 1 says that low stored values belong to few
+    X-rays (PS3.3 C.8.11.3.1.2).
+    """
+    sign = element(dataset, "PixelIntensityRelationshipSign")
+    if element(dataset, "PresentationIntentType") == "FOR PROCESSING" and sign in (-1, 1):
+        return bool((sign > 0) == ((element(dataset, "RescaleSlope") or 1) > 0))
+    return element(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+
+
+def _grey_of_colour(stored: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
+    photometric = str(element(dataset, "PhotometricInterpretation"))
+    channels, palette = stored, photometric == "PALETTE COLOR"
+    if palette:
+        try:
+            channels = np.asarray(apply_color_lut(stored, dataset))[..., :3]
+        except Exception as error:
+            raise ImageError(
+                f"{path} has a malformed colour palette in its DICOM header: export the image in grey."
+            ) from error
+    # A palette may use the upper or the lower half of its 16 bits, so its own maximum is the full range.
+    full_range = float(channels.max() if palette or channels.dtype.kind == "f" else np.iinfo(channels.dtype).max)
+    grey = is_grey(channels, full_range)
+    if not grey and photometric.startswith("YBR"):  # decoders differ in whether they return YBR or RGB
+        grey = is_grey(channels, full_range, neutral=(1, 2))
+    if not grey:
+        kind = photometric if re.fullmatch(r"[A-Z0-9_ ]{1,16}", photometric) else "of an unknown kind"
+        raise ImageError(
+            f"{path} is a colour image ({kind}), but a grey radiograph is needed: export it in grey (MONOCHROME2)."
+        )
+    return channels[..., 0]
