@@ -7,7 +7,6 @@ from bundle.handlers.mean_radial_error import MeanRadialErrorHandler, lower_is_b
 from bundle.handlers.prediction_saver import PredictionSaver
 from bundle.handlers.progress import ImageProgress
 from bundle.handlers.report_saver import ReportSaver
-from bundle.handlers.stopwatch import Stopwatch
 
 __all__ = [
     "EvaluationSaver",
@@ -16,7 +15,6 @@ __all__ = [
     "MeanRadialErrorHandler",
     "PredictionSaver",
     "ReportSaver",
-    "Stopwatch",
     "SuccessfulDetectionRateHandler",
     "detection_rate_handlers",
     "lower_is_better",

@@ -12,10 +12,9 @@ from ignite.engine import Engine, Events
 from bundle.data.cases import Cases
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.handlers.items import decollated_items
+from bundle.handlers.items import decollated_items, time_iterations
 from bundle.handlers.prediction_saver import mean_seconds, open_results, stop_for_failures, write_error_table
 from bundle.handlers.report_saver import ReportSaver
-from bundle.handlers.stopwatch import Stopwatch
 from bundle.metrics.bootstrap import RESAMPLES
 from bundle.metrics.error_summary import FAILURE_MM, LandmarkErrors, summarise_run
 from bundle.metrics.radial_error import radial_error
@@ -33,7 +32,6 @@ class EvaluationSaver:
         names: landmark names, in the template's order.
         cases: the images of the run, and those left out.
         failures: files that could not be read.
-        stopwatch: what measured the seconds an image.
         journal: where the errors of each image are noted, so that a killed run goes on.
         radii: radii of the successful detection rate, in mm.
         failure_mm: error in mm beyond which a landmark counts as a failure.
@@ -48,7 +46,6 @@ class EvaluationSaver:
         names: Sequence[str],
         cases: Cases,
         failures: Failures,
-        stopwatch: Stopwatch,
         journal: Journal,
         radii: Sequence[float],
         failure_mm: float = FAILURE_MM,
@@ -60,7 +57,6 @@ class EvaluationSaver:
         self.names = tuple(names)
         self.cases = cases
         self.failures = failures
-        self.stopwatch = stopwatch
         self.journal = journal
         self.radii = tuple(float(radius) for radius in radii)
         self.failure_mm = failure_mm
@@ -69,7 +65,8 @@ class EvaluationSaver:
         self.report = report
 
     def attach(self, engine: Engine) -> None:
-        """Attach to an engine."""
+        """Attach to an engine, before other handlers that take time."""
+        self._timer = time_iterations(engine)
         engine.add_event_handler(Events.STARTED, open_results, self.journal)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
         engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
@@ -79,7 +76,7 @@ class EvaluationSaver:
             pred, label = item["pred"][None, :, :2], item["label"][None].to(item["pred"].device)
             pixels = radial_error(pred, label)[0]
             millimetres = radial_error(pred, label, item["spacing"][None].to(pred))[0]
-            row: dict[str, Any] = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self.stopwatch.last}
+            row: dict[str, Any] = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self._timer.value()}
             if self.report is not None:
                 row["report"] = self.report.note(item)
             self.journal.append(str(item["image_id"]), row)

@@ -13,9 +13,8 @@ from ignite.engine import Engine, Events
 
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.handlers.items import decollated_items
+from bundle.handlers.items import decollated_items, time_iterations
 from bundle.handlers.report_saver import ReportSaver
-from bundle.handlers.stopwatch import Stopwatch
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
 from bundle.ranks import barrier, from_first, is_first
@@ -105,7 +104,6 @@ class PredictionSaver:
         output_dir: the folder of the results.
         names: landmark names, in the template's order.
         failures: files that could not be read.
-        stopwatch: what measured the seconds an image.
         journal: where each image is noted, so that a killed run goes on.
         writers: which files are written: any of :data:`WRITERS`, for each image, and of :data:`RUN_WRITERS`, for the
             run.
@@ -124,7 +122,6 @@ class PredictionSaver:
         output_dir: str | Path,
         names: Sequence[str],
         failures: Failures,
-        stopwatch: Stopwatch,
         journal: Journal,
         writers: Sequence[str] = ("json", "markups", "overlay"),
         measurements: MeasurementPlan | None = None,
@@ -142,7 +139,6 @@ class PredictionSaver:
         self.output_dir = Path(output_dir)
         self.names = tuple(names)
         self.failures = failures
-        self.stopwatch = stopwatch
         self.journal = journal
         self.measurements = measurements
         self.writers = {name: WRITERS[name](self.output_dir, options) for name in writers if name in WRITERS}
@@ -150,7 +146,8 @@ class PredictionSaver:
         self.report = report
 
     def attach(self, engine: Engine) -> None:
-        """Attach to an engine."""
+        """Attach to an engine, before other handlers that take time."""
+        self._timer = time_iterations(engine)
         engine.add_event_handler(Events.STARTED, open_results, self.journal)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._save)
         engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
@@ -163,7 +160,7 @@ class PredictionSaver:
             row: dict[str, Any] = {
                 "points": prediction.points.tolist(),
                 "confidence": float(np.mean(prediction.confidence)),
-                "seconds": self.stopwatch.last,
+                "seconds": self._timer.value(),
                 "file": printable(self.journal.cases.name_of(prediction.path)),
                 "size": [prediction.width, prediction.height],
                 "measurements": [measurement_cells(value) for value in prediction.measurements],

@@ -1,13 +1,14 @@
-"""A progress bar over a stage of the training."""
+"""The progress of a stage of the training."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ignite.engine import Engine, Events
-from tqdm import tqdm
 
 from bundle.ranks import is_first
+from bundle.records.progress import progress
 
 
 class StageProgress:
@@ -23,37 +24,20 @@ class StageProgress:
         self.label = label
         self.evaluator = evaluator
         self.metric = metric
-        self._bar: tqdm | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer, after the validation."""
         engine.add_event_handler(Events.STARTED, self._open)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._advance)
-        engine.add_event_handler(Events.COMPLETED, self._close)
+        engine.add_event_handler(Events.COMPLETED, lambda: self._bar.close())
 
     def _open(self, engine: Engine) -> None:
-        self._bar = tqdm(
-            total=engine.state.max_epochs,
-            initial=engine.state.epoch,
-            desc=self.label,
-            unit="epoch",
-            dynamic_ncols=True,
-            disable=not is_first(),
-        )
+        total, done = engine.state.max_epochs, engine.state.epoch
+        self._bar = progress(total=total, initial=done, desc=self.label, unit="epoch", disable=not is_first())
 
     def _advance(self, engine: Engine) -> None:
-        if self._bar is None:
-            return
         output: Any = engine.state.output
         loss = output[0]["loss"] if isinstance(output, list) else output["loss"]
-        shown = {"loss": f"{loss.item():.4f}"}
-        value = self.evaluator.state.metrics.get(self.metric)
-        if value is not None:
-            shown["error"] = f"{float(value):.2f} cells"
-        self._bar.set_postfix(shown)
+        error = self.evaluator.state.metrics.get(self.metric, math.nan)
+        self._bar.set_postfix(loss=f"{loss.item():.4f}", error=f"{float(error):.2f} cells", refresh=False)
         self._bar.update(engine.state.epoch - self._bar.n)
-
-    def _close(self, engine: Engine) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from bundle.data.warps import WarpedTemplate
 from bundle.ranks import is_first, ranks
 from bundle.records.errors import ConfigError
+from bundle.records.progress import progress
 from bundle.training.feature_store import Features, FeatureStore
 from bundle.training.stages import Stage
 
@@ -53,7 +53,7 @@ class StageFeatures(Dataset):
         self._warps = warps
         self._stage = stage
         self._memory: list[Features] = []
-        shown = tqdm(total=len(self.indices), desc=label, unit="warp", dynamic_ncols=True, disable=not is_first())
+        shown = progress(total=len(self.indices), desc=label, unit="warp", disable=not is_first())
         with shown:
             first = self._encode(self.indices[0])
             in_memory = store.reserve(name, self.indices, sum(tensor.nbytes for tensor in first))

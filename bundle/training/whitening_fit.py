@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from bundle.data.warps import WarpedTemplate
 from bundle.geometry import PixelCentres, sample_map
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, of_all, rank, ranks, sum_over_ranks
 from bundle.records.errors import ConfigError
+from bundle.records.progress import progress
 
 
 class WhiteningFit:
@@ -50,7 +50,7 @@ class WhiteningFit:
         covariances = [torch.zeros(level.shape[1], level.shape[1], device=level.device) for level in own]
         count = 0
         own_share = range(rank(), len(self.warps), ranks())
-        for index in tqdm(own_share, desc="whitening", unit="warp", dynamic_ncols=True, disable=not is_first()):
+        for index in progress(own_share, desc="whitening", unit="warp", disable=not is_first()):
             warp = self.warps[index]
             last = torch.tensor([size[1] - 1, size[0] - 1])
             inside = ((warp["lattice"] >= 0) & (warp["lattice"] <= last)).all(dim=-1)

@@ -13,7 +13,7 @@ from ignite.engine import Engine
 from monai.handlers import from_engine
 
 from bundle.data import Cases, Failures, Journal
-from bundle.handlers import EvaluationSaver, MeanRadialErrorHandler, Stopwatch, detection_rate_handlers
+from bundle.handlers import EvaluationSaver, MeanRadialErrorHandler, detection_rate_handlers
 
 RADII = (2.0, 4.0)
 NAN = float("nan")
@@ -44,13 +44,11 @@ def evaluate(
         return batch
 
     engine = Engine(step)
-    stopwatch = Stopwatch()
-    stopwatch.attach(engine)
     cases, failures = cases or Cases([]), failures or Failures()
     cases.items = [{"image": item["image_id"], "image_id": item["image_id"]} for item in items]
     cases.items += [{"image": file, "image_id": file} for file, _ in failures.rows]
     journal = Journal(folder, cases, {})
-    saver = EvaluationSaver(folder, ("a", "b", "c"), cases, failures, stopwatch, journal, RADII)
+    saver = EvaluationSaver(folder, ("a", "b", "c"), cases, failures, journal, RADII)
     saver.attach(engine)
     transform = from_engine(["pred_mm", "label_mm"])
     MeanRadialErrorHandler(output_transform=transform).attach(engine, "mre_mm")
@@ -109,9 +107,8 @@ def test_what_was_left_out_is_named(tmp_path: Path) -> None:
 
 
 def test_no_image_at_all(tmp_path: Path) -> None:
-    stopwatch = Stopwatch()
     cases = Cases([])
     journal = Journal(tmp_path, cases, {})
-    EvaluationSaver(tmp_path, ("a", "b"), cases, Failures(), stopwatch, journal, RADII).finish()
+    EvaluationSaver(tmp_path, ("a", "b"), cases, Failures(), journal, RADII).finish()
     found = report(tmp_path)
     assert found["images"] == found["points"] == 0 and found["mre_mm"] is None and found["seconds_per_image"] is None

@@ -11,7 +11,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from bundle.data import Cases, Failures, Journal
-from bundle.handlers import PredictionSaver, Stopwatch
+from bundle.handlers import PredictionSaver
 from bundle.handlers.prediction_saver import as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
@@ -39,7 +39,7 @@ def saver_of(folder: Path, *ids: str, failures: Failures | None = None, **settin
     for file, _ in () if failures is None else failures.rows:
         cases.items.append({"image": file, "image_id": Path(file).stem})
     journal = Journal(folder, cases, {})
-    return PredictionSaver(folder, NAMES, failures or Failures(), Stopwatch(), journal, **settings)
+    return PredictionSaver(folder, NAMES, failures or Failures(), journal, **settings)
 
 
 def run(saver: PredictionSaver, *pairs: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -48,7 +48,6 @@ def run(saver: PredictionSaver, *pairs: tuple[dict[str, Any], dict[str, Any]]) -
         return [outputs for _, outputs in batch]
 
     engine = Engine(step)
-    saver.stopwatch.attach(engine)
     saver.attach(engine)
     engine.run([[one] for one in pairs], max_epochs=1)
 

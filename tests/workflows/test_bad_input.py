@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from bundle.data import Cases, Failures, Journal
-from bundle.handlers import PredictionSaver, Stopwatch
+from bundle.handlers import PredictionSaver
 from bundle.io.landmark_files import read_landmark_table
 from bundle.model.checkpoint import read_checkpoint, write_checkpoint
 from tests.conftest import Sample, Trained
@@ -298,5 +298,5 @@ class TestSettings:
 
 def test_writers_are_checked_where_they_are_given(tmp_path: Path) -> None:
     journal = Journal(tmp_path, Cases([]), {})
-    said = refusal(lambda: PredictionSaver(tmp_path, ["a"], Failures(), Stopwatch(), journal, writers=["nothing"]))
+    said = refusal(lambda: PredictionSaver(tmp_path, ["a"], Failures(), journal, writers=["nothing"]))
     assert "nothing" in said

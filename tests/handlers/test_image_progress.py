@@ -43,8 +43,7 @@ def test_broken_files_count_as_done(tmp_path: Path, capsys: pytest.CaptureFixtur
     failures = Failures()
     progress = ImageProgress(journal_of(tmp_path), failures, "inference")
     assert seen(progress, images(failures)) == [1, 3, 4]
-    told = capsys.readouterr().err
-    assert "inference: 100%" in told and "4/4" in told
+    assert "inference: 4/4" in capsys.readouterr().err
 
 
 def test_it_starts_where_an_earlier_run_stopped(tmp_path: Path) -> None:
@@ -54,6 +53,6 @@ def test_it_starts_where_an_earlier_run_stopped(tmp_path: Path) -> None:
 def test_files_that_are_all_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     progress = ImageProgress(journal_of(tmp_path), Failures(), "evaluation")
     engine = Engine(lambda engine, batch: batch)
-    progress._open(engine)
-    progress._close(engine)
+    progress.attach(engine)
+    engine.run(iter(()), max_epochs=1)
     assert "4/4" in capsys.readouterr().err
