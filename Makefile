@@ -11,11 +11,12 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path('purelib'))
 STUDY ?= output/study
 PORT ?= 8000
 
-.PHONY: help setup sample demo test lint format clean setup-monailabel monailabel test-monailabel
+.PHONY: help setup sample demo test parity lint format clean setup-monailabel monailabel test-monailabel
 
 help:
 	@echo "make demo     set up, make the sample set, train on one template, infer, evaluate, draw"
 	@echo "make test     set up and run the tests"
+	@echo "make parity OSL_REAL_DATA=folder   compare with points that the paper's public code found (minutes)"
 	@echo "make monailabel       set up MONAI Label, make a study of simulated hands, start the server on it"
 	@echo "make test-monailabel  set up MONAI Label and test the server through its REST interface"
 	@echo "make lint     formatting, lint, types and who imports whom"
@@ -42,6 +43,10 @@ demo: setup sample
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Needs isbi2015/images and isbi2015/landmarks_mean.csv in that folder.
+parity: setup
+	OSL_REAL_DATA="$(OSL_REAL_DATA)" $(BIN)/python -m pytest -rs tests/workflows/test_parity.py
 
 # MONAI Label needs pydicom 2, so it has an environment of its own: the main one with other versions laid over it, which
 # saves a second copy of PyTorch and its CUDA libraries (8 GB).

@@ -18,7 +18,11 @@ class CellGeometry(Protocol):
         ...
 
     def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
-        """Cell coordinates ``(x, y)`` of the map to pixels ``(x, y)`` of the image; any leading shape."""
+        """Cell coordinates ``(x, y)`` of the map to places ``(x, y)`` on the image, not rounded; any leading shape."""
+        ...
+
+    def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
+        """Places ``(x, y)`` on the image as a result has them: rounded, where the rule rounds; any leading shape."""
         ...
 
 
@@ -43,12 +47,16 @@ class PixelCentres:
         """See :class:`CellGeometry`."""
         return (cells + 0.5) / _ratio(image_size, map_size, cells) - 0.5
 
+    def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
+        """See :class:`CellGeometry`; as they are."""
+        return pixels
+
 
 class PaperRounding:
     """Integer rule of the paper's public code: cells are cut off, pixels are rounded.
 
-    A landmark lies in the cell ``int(x / width * columns)``, and a cell stands for the pixel
-    ``round(cell / columns * width)``, half to even. The pixel is the cell's upper left corner, not its centre.
+    A landmark lies in the cell ``int(x / width * columns)``, and a cell stands for the place
+    ``cell / columns * width``, its upper left corner. Only a result is rounded to a whole pixel, half to even.
     """
 
     def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
@@ -67,8 +75,13 @@ class PaperRounding:
         rows, columns = map_size
         exact = cells.double()
         pixels = torch.stack([exact[..., 0] / columns * width, exact[..., 1] / rows * height], dim=-1)
+        return pixels.to(cells.dtype)
+
+    def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
+        """See :class:`CellGeometry`; the nearest whole pixel of the image."""
+        height, width = image_size
         last = torch.tensor([width - 1, height - 1], dtype=pixels.dtype, device=pixels.device)
-        return torch.minimum(pixels.round(), last).to(cells.dtype)
+        return torch.minimum(pixels.round(), last)
 
 
 def bilinear_matrix(positions: Tensor, cells: int) -> Tensor:

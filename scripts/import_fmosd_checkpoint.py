@@ -23,7 +23,9 @@ from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
 from bundle.model import import_fmosd, read_preset  # noqa: E402
 from bundle.model.checkpoint import write_checkpoint  # noqa: E402
+from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.errors import BundleError, ConfigError  # noqa: E402
+from bundle.records.validation import validate  # noqa: E402
 
 DIFFERS = "note: the local file's conv_out1 differs from the global file's conv_out, which is the one that is taken"
 
@@ -72,7 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         network, matching = read_preset(args.config_file)
         template = read_template(
-            args.template_image, args.template_landmarks, spacing=spacing, names=args.landmark_names
+            args.template_image,
+            args.template_landmarks,
+            spacing=spacing,
+            names=args.landmark_names,
+            grey_values=validate(NetworkSettings, network, "network").grey_values,
         )
         checkpoint = import_fmosd(
             args.global_file,

@@ -44,20 +44,24 @@ class TestPaperRounding:
             [min(index_to_pixel(x, width, columns), width - 1), min(index_to_pixel(y, height, rows), height - 1)]
             for x, y in cells.int().tolist()
         ]
-        found = PaperRounding().to_pixels(cells, image_size, map_size)
-        assert found.dtype == dtype
-        assert found.int().tolist() == expected
+        rule = PaperRounding()
+        exact = rule.to_pixels(cells.double(), image_size, map_size)
+        assert exact.tolist() == [[x / columns * width, y / rows * height] for x, y in cells.int().tolist()]
+        assert rule.to_pixels(cells, image_size, map_size).dtype == dtype
+        assert rule.to_result(exact, image_size).int().tolist() == expected
 
     def test_there_and_back_is_off_by_less_than_a_cell(self, image_size, map_size, dtype) -> None:
         cells = cell_grid(map_size, dtype=dtype)
         rule = PaperRounding()
-        back = rule.to_cells(rule.to_pixels(cells, image_size, map_size), image_size, map_size)
+        results = rule.to_result(rule.to_pixels(cells, image_size, map_size), image_size)
+        back = rule.to_cells(results, image_size, map_size)
         assert set((cells - back).unique().tolist()) <= {0.0, 1.0}  # rounded down, a pixel lies in the cell before
 
 
 def test_paper_rounding_goes_half_to_even() -> None:
     cells = torch.tensor([[1.0, 1.0], [1.0, 3.0]])
-    found = PaperRounding().to_pixels(cells, (10, 5), (4, 2))
+    rule = PaperRounding()
+    found = rule.to_result(rule.to_pixels(cells, (10, 5), (4, 2)), (10, 5))
     assert found.tolist() == [[2.0, 2.0], [2.0, 8.0]]  # 2.5 and 2.5; 2.5 and 7.5
 
 
@@ -96,6 +100,7 @@ def test_pixel_centres_of_equal_sizes_change_nothing() -> None:
     points = cell_grid((224, 224))
     assert torch.equal(PixelCentres().to_cells(points, (224, 224), (224, 224)), points)
     assert torch.equal(PixelCentres().to_pixels(points, (224, 224), (224, 224)), points)
+    assert torch.equal(PixelCentres().to_result(points + 0.3, (224, 224)), points + 0.3)
 
 
 def test_cells_of_any_leading_shape() -> None:

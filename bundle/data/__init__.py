@@ -7,7 +7,7 @@ from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd
 from bundle.data.millimetres import PointsInMillimetresd, ReferenceLength, read_reference_length
 from bundle.data.readable import Failures, ReadableImages
 from bundle.data.result_folder import ResultFolder
-from bundle.data.warps import ClampIntensityd, WarpedTemplate
+from bundle.data.warps import ClampIntensityd, RandOneScaleAffined, WarpedTemplate
 
 __all__ = [
     "Cases",
@@ -18,6 +18,7 @@ __all__ = [
     "LoadRadiograph",
     "LoadRadiographd",
     "PointsInMillimetresd",
+    "RandOneScaleAffined",
     "ReadableImages",
     "ReferenceLength",
     "ResultFolder",

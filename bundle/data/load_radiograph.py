@@ -63,6 +63,7 @@ class LoadRadiograph(Transform):
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
         flip: which images to mirror, see :func:`bundle.data.flip.parse_flip`.
         max_pixels: the largest number of pixels that is decoded.
+        grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
 
     Raises:
         ConfigError: when ``spacing``, ``flip`` or ``max_pixels`` is out of range.
@@ -75,12 +76,14 @@ class LoadRadiograph(Transform):
         voi_lut: bool = False,
         flip: Any = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        grey_values: str = "stretch",
     ) -> None:
         self.spacing = parse_spacing(spacing)
         self.invert = invert
         self.voi_lut = voi_lut
         self.flip = parse_flip(flip)
         self.max_pixels = check_max_pixels(max_pixels)
+        self.grey_values = grey_values
 
     def __call__(
         self, path: str | Path, spacing: float | Sequence[float] | None = None, flip: Any = None
@@ -102,7 +105,12 @@ class LoadRadiograph(Transform):
         own = parse_spacing(spacing)
         own_flip = self.flip if flip is None else parse_flip(flip)
         radiograph = read_radiograph(
-            path, own or self.spacing, invert=self.invert, voi_lut=self.voi_lut, max_pixels=self.max_pixels
+            path,
+            own or self.spacing,
+            invert=self.invert,
+            voi_lut=self.voi_lut,
+            max_pixels=self.max_pixels,
+            grey_values=self.grey_values,
         )
         return self._as_tensor(radiograph, own_flip)
 
@@ -139,6 +147,7 @@ class LoadRadiographd(MapTransform):
         flip_key: the key of a data item that may say so for its own images, in the same form; as ``spacing_key``.
         points_key: the key of a data item that may hold points ``(x, y)`` of its images in pixels; NaN where missing.
         max_pixels: the largest number of pixels that is decoded.
+        grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
         allow_missing_keys: whether an item without one of ``keys`` is passed through.
 
     Raises:
@@ -156,13 +165,14 @@ class LoadRadiographd(MapTransform):
         flip_key: str = "flip",
         points_key: str = "label",
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        grey_values: str = "stretch",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.spacing_key = spacing_key
         self.flip_key = flip_key
         self.points_key = points_key
-        self.load = LoadRadiograph(spacing=spacing, invert=invert, voi_lut=voi_lut, flip=flip, max_pixels=max_pixels)
+        self.load = LoadRadiograph(spacing, invert, voi_lut, flip, max_pixels, grey_values)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read the images of one data item.

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import Compose, MapTransform
+from monai.transforms import Compose, MapTransform, RandAffined, RandAffineGrid
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -86,6 +87,31 @@ def _lattice(width: int, height: int, step: int) -> Tensor:
         return torch.zeros(0, 2, dtype=torch.float64)
     ys, xs = torch.meshgrid(torch.arange(step // 2, height, step), torch.arange(step // 2, width, step), indexing="ij")
     return torch.stack([xs, ys], dim=-1).reshape(-1, 2).double()
+
+
+class _OneScaleGrid(RandAffineGrid):
+    def randomize(self, data: Any | None = None) -> None:
+        super().randomize(data)
+        self.scale_params = (self.scale_params or [1.0]) * 2
+
+
+class RandOneScaleAffined(RandAffined):
+    """MONAI's ``RandAffined`` with one scale factor for both axes.
+
+    MONAI draws a factor for each axis of its own: a single number in ``scale_range`` scales the rows alone.
+
+    Args:
+        keys: the keys of the images.
+        scale_range: the factor lies between ``1 - scale_range`` and ``1 + scale_range``.
+        options: all others of ``RandAffined``.
+    """
+
+    def __init__(self, keys: KeysCollection, *, scale_range: float, **options: Any) -> None:
+        super().__init__(keys, scale_range=scale_range, **options)
+        drawn = self.rand_affine.rand_affine_grid
+        self.rand_affine.rand_affine_grid = _OneScaleGrid(
+            drawn.rotate_range, drawn.shear_range, drawn.translate_range, drawn.scale_range, drawn.device
+        )
 
 
 class ClampIntensityd(MapTransform):

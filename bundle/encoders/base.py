@@ -19,6 +19,7 @@ class FrozenEncoder(nn.Module, ABC):
 
     Attributes:
         channels: C, channels of the feature map.
+        heads: equal parts of the channels, one after the other, that come from one attention head each; 1 without any.
         stride: pixels of the input from one cell of the map to the next.
         minimum_side: smallest height or width in pixels that the network can take.
         spec: what :func:`bundle.encoders.create_encoder` needs to build this encoder again: names and
@@ -27,6 +28,7 @@ class FrozenEncoder(nn.Module, ABC):
     """
 
     channels: int
+    heads: int = 1
     stride: int
     minimum_side: int
     spec: dict[str, Any]

@@ -77,6 +77,8 @@ class TimmVitEncoder(FrozenEncoder):
         model.patch_embed.img_size = None  # any size will do: overlapping patches need no divisible sides
         kept = list(blocks)[: block + 1]
         if facet != "token":
+            attention: Any = kept[-1].attn
+            self.heads = int(attention.num_heads)
             kept[-1] = FacetReadOut(kept[-1], facet)
         model.blocks = nn.Sequential(*kept) if isinstance(blocks, nn.Sequential) else nn.ModuleList(kept)
         for unused in UNUSED_PARTS:

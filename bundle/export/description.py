@@ -15,8 +15,8 @@ from bundle.export.parts import Part
 FORMAT = "one-shot-landmarks/onnx/1"
 
 INTENSITY = (
-    "one grey channel, float32, 0 to 1, bone bright, as bundle.data.LoadRadiographd gives it; the encoder's own "
-    "normalisation is inside the model"
+    "one grey channel, float32, 0 to 1, bone bright, as bundle.data.LoadRadiographd gives it with the network's "
+    "grey_values; the encoder's own normalisation is inside the model"
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import local_crops
@@ -64,7 +65,8 @@ class GlobalPart(Part):
     """A whole image at its working sizes to descriptors: the encoder, then whitening or the global decoder.
 
     The inputs are one image at each working size, (1, 1, h, w), 0 to 1. The outputs are the descriptors of each scale,
-    (1, C, h', w'), of length one at every position; the negatives, where the network has them, come last.
+    (1, C, h', w'), of length one at every position; the negatives, where the network has them, come last. What a global
+    decoder gives is not normalised, because the fusion of the strategy ``paper`` upsamples it before.
 
     Args:
         network: the network.
@@ -79,7 +81,10 @@ class GlobalPart(Part):
         self.inputs = [f"image_{index}" for index in range(len(network.settings.working_sides))]
         self.outputs = [f"descriptors_{index}" for index in range(len(self.sizes))]
         scales = [(name, negative) for negative in (False, True) for name in self.inputs][: len(self.sizes)]
-        self.about = [{"input": name, "negative": negative, "unit_length": True} for name, negative in scales]
+        self.normalised = network.global_decoder is None
+        self.about = [
+            {"input": name, "negative": negative, "unit_length": self.normalised} for name, negative in scales
+        ]
 
     @property
     def shapes(self) -> list[tuple[int, int, int, int]]:
@@ -88,7 +93,8 @@ class GlobalPart(Part):
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Part`."""
-        return tuple(self.network.decode_global(self.network.encode_views(images), self.sizes))
+        levels = self.network.decode_global(self.network.encode_views(images), self.sizes)
+        return tuple(F.normalize(level, dim=1) if self.normalised else level for level in levels)
 
     def example(self, image: Tensor, points: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Part`."""

@@ -1,14 +1,16 @@
-"""Grey values to 0..1 by robust percentiles, bone bright."""
+"""Grey values to 0..1, bone bright: by robust percentiles, or as they are in 8 bits."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from bundle.io.borders import uniform_frame
-from bundle.records.errors import ImageError
+from bundle.records.errors import ConfigError, ImageError
+from bundle.records.radiograph import GreyValues
 
 PERCENTILES = (0.5, 99.5)
 _HARMLESS = 0.05  # of the range inside: a frame so close to it, such as air of the same black, is like the image
@@ -16,9 +18,16 @@ _SAMPLES = 2**18  # the percentiles are taken from every n-th row and column, of
 
 
 def scale_to_unit(
-    values: np.ndarray, path: Path, *, ignored: np.ndarray | None = None, invert: bool = False
+    values: np.ndarray,
+    path: Path,
+    *,
+    ignored: np.ndarray | None = None,
+    invert: bool = False,
+    grey_values: str = "stretch",
 ) -> np.ndarray:
     """Map grey values linearly so that the 0.5 and 99.5 percentiles become 0 and 1, and clip.
+
+    With ``"eight_bit"``, values of 8 bits are divided by 255 instead, and all others rounded to 8 bits after that.
 
     The percentiles come from a regular grid of about 260 000 pixels, so the same pixels always give the same result,
     whatever the file format. Where the two percentiles are equal (a mostly empty image) the lowest and the highest
@@ -30,21 +39,29 @@ def scale_to_unit(
         ignored: boolean array of shape (H, W), True where a pixel is left out of the percentiles; such pixels become
             0 (dark).
         invert: whether low values are to be bright.
+        grey_values: one of :data:`bundle.records.radiograph.GreyValues`.
 
     Returns:
         Array of shape (H, W), float32, C order, 0 to 1.
 
     Raises:
         ImageError: when no pixel is left or all have the same value.
+        ConfigError: when ``grey_values`` is unknown.
     """
+    if grey_values not in get_args(GreyValues):
+        raise ConfigError(f"grey_values is {grey_values!r}, expected one of {', '.join(get_args(GreyValues))}.")
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype.kind == "f":
         ignored = _without_not_finite(values, ignored)
     low, high = _limits(values, ignored, path)
+    if grey_values == "eight_bit" and values.dtype == np.uint8:
+        low, high = 0.0, 255.0
     if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
         scaled = _scale_small_integers(values, low, high, invert)
     else:
         scaled = _scale(values, low, high, invert)
+    if grey_values == "eight_bit":
+        scaled = np.rint(scaled * np.float32(255)) / np.float32(255)
     if ignored is not None:
         scaled[ignored] = 0.0
     return scaled

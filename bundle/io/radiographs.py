@@ -28,6 +28,7 @@ def read_radiograph(
     invert: bool | None = None,
     voi_lut: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    grey_values: str = "stretch",
 ) -> Radiograph:
     """Read one radiograph.
 
@@ -44,20 +45,25 @@ def read_radiograph(
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display; other formats have
             none.
         max_pixels: the largest number of pixels (width times height) that is decoded.
+        grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
 
     Returns:
-        The radiograph: pixels of shape (H, W), float32, 0 to 1 between the 0.5 and 99.5 percentiles, rows as in the
-        image; the spacing with the rule that gave it, ``"config"`` where the argument did.
+        The radiograph: pixels of shape (H, W), float32, 0 to 1, rows as in the image; the spacing with the rule that
+        gave it, ``"config"`` where the argument did.
 
     Raises:
         ImageError: when the file does not exist or cannot be read as one 2D grey image, with one sentence.
-        ConfigError: when ``spacing`` or ``max_pixels`` is out of range.
+        ConfigError: when ``spacing`` or ``max_pixels`` is out of range, or ``grey_values`` unknown.
     """
     path = Path(path)
     given = parse_spacing(spacing)
     decoded = _decode(path, check_max_pixels(max_pixels), voi_lut)
     pixels = scale_to_unit(
-        decoded.values, path, ignored=decoded.ignored, invert=decoded.dark_bone if invert is None else invert
+        decoded.values,
+        path,
+        ignored=decoded.ignored,
+        invert=decoded.dark_bone if invert is None else invert,
+        grey_values=grey_values,
     )
     return Radiograph(
         pixels=pixels,

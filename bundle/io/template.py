@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bundle.io.digest import file_digest
@@ -11,6 +12,7 @@ from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS
 from bundle.records.errors import ConfigError, LandmarkError
+from bundle.records.radiograph import Radiograph
 from bundle.records.template import Template
 
 
@@ -22,6 +24,7 @@ def read_template(
     names: Sequence[str] | None = None,
     voi_lut: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    grey_values: str = "stretch",
 ) -> Template:
     """Read the annotated image, or a few of them.
 
@@ -33,6 +36,7 @@ def read_template(
         names: other names for the landmarks, one for each.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
         max_pixels: the largest number of pixels (width times height) that is decoded.
+        grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
 
     Raises:
         ImageError: when an image cannot be read.
@@ -46,10 +50,11 @@ def read_template(
             "training --config_file configs/train.json --template_image template.png --template_landmarks "
             "template.csv`."
         )
+    read = partial(read_radiograph, spacing=spacing, voi_lut=voi_lut, max_pixels=max_pixels, grey_values=grey_values)
     if isinstance(image, (str, Path)):
         if landmarks is not None and not isinstance(landmarks, (str, Path)):
             raise LandmarkError(f"there is one template image {image} but a list of landmark files: give one file.")
-        return _read_one(image, landmarks, spacing, names, voi_lut, max_pixels)
+        return _read_one(read, image, landmarks, names)
     if not isinstance(image, Sequence):
         raise ConfigError(f"the template image is {image!r}, expected a file or a list of files: correct it.")
     images = list(image)
@@ -58,23 +63,21 @@ def read_template(
         raise LandmarkError(
             f"there are {len(images)} template images and {len(files)} landmark files: give as many, or one table."
         )
-    first, *others = [_read_one(one, file, spacing, names, voi_lut, max_pixels) for one, file in zip(images, files)]
+    first, *others = [_read_one(read, one, file, names) for one, file in zip(images, files)]
     names = first.landmarks.names
     ordered = [replace(one, landmarks=one.landmarks.in_order_of(names, f"template {one.name}")) for one in others]
     return replace(first, others=tuple(ordered))
 
 
 def _read_one(
+    read: Callable[[str | Path], Radiograph],
     image: str | Path,
     landmarks: str | Path | None,
-    spacing: float | Sequence[float] | None,
     names: Sequence[str] | None,
-    voi_lut: bool,
-    max_pixels: int,
 ) -> Template:
     if landmarks is None:
         raise LandmarkError(f"the template image {image} has no landmarks: give --template_landmarks FILE.")
-    radiograph = read_radiograph(image, spacing, voi_lut=voi_lut, max_pixels=max_pixels)
+    radiograph = read(image)
     found = read_landmarks(landmarks, radiograph)
     if names is not None:
         found = found.renamed(names)

@@ -64,11 +64,11 @@ def match_back(template: DescriptorPyramid, described: Sequence[Tensor], offsets
         offsets: where between the cells a maximum lies.
 
     Returns:
-        tensor of shape (M, 2), pixels ``(x, y)`` of the template.
+        tensor of shape (M, 2), places ``(x, y)`` on the template in double precision, not rounded.
     """
     similarity = template.similarity(described)
     cells = best_cells(similarity, k=1)[0][:, 0]
-    return template.to_pixels(cells + offsets(similarity, cells))
+    return template.to_pixels((cells + offsets(similarity, cells)).double())
 
 
 def bidirectional_candidates(
@@ -111,7 +111,7 @@ def select_matches(
     best = candidates.back_match_error.sort(dim=1, stable=True).indices[:, :1]
     cells = candidates.cells.gather(1, best[..., None].expand(-1, -1, 2))[:, 0]
     return Matches(
-        query.to_pixels(cells + offsets(similarity, cells)),
+        query.to_result(cells + offsets(similarity, cells)),
         candidates.similarity.gather(1, best)[:, 0],
-        candidates.back_match_error.gather(1, best)[:, 0],
+        candidates.back_match_error.gather(1, best)[:, 0].to(candidates.similarity.dtype),
     )

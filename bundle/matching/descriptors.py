@@ -100,8 +100,13 @@ class DescriptorPyramid:
         return self.geometry.to_cells(points, self.size, self.grid)
 
     def to_pixels(self, cells: Tensor) -> Tensor:
-        """Cells ``(x, y)`` of :attr:`grid` to pixels ``(x, y)``."""
+        """Cells ``(x, y)`` of :attr:`grid` to places ``(x, y)`` on the image, not rounded."""
         return self.geometry.to_pixels(cells, self.size, self.grid)
+
+    def to_result(self, cells: Tensor) -> Tensor:
+        """Cells ``(x, y)`` of :attr:`grid` to pixels ``(x, y)`` as a result has them."""
+        exact = self.to_pixels(cells.double())  # single precision can round to the other side
+        return self.geometry.to_result(exact, self.size).to(cells.dtype)
 
 
 def _correlate(level: Tensor, kernel: Tensor) -> Tensor:

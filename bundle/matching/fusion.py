@@ -6,19 +6,20 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bundle.geometry import Size, bilinear_matrix
 from bundle.matching.descriptors import normalise_channels
 
 
 def fuse(local: Tensor, global_map: Tensor, origins: Tensor, image_size: Size) -> Tensor:
-    """Normalised local features plus normalised global features, the latter upsampled to the full image.
+    """Normalised local features plus global features that are upsampled to the full image and then normalised.
 
     Only the crops' part of the upsampled map is ever computed, from the few cells below each crop.
 
     Args:
         local: (N, C, h, w), local features of crops of one size at full resolution.
-        global_map: (C, H', W'), global features of the whole image, of length one at every position.
+        global_map: (C, H', W'), global features of the whole image, not normalised.
         origins: (N, 2), pixel ``(x, y)`` of the image at each crop's first pixel.
         image_size: (height, width) in pixels of the whole image.
 
@@ -31,7 +32,7 @@ def fuse(local: Tensor, global_map: Tensor, origins: Tensor, image_size: Size) -
     block = global_map.permute(1, 2, 0)[rows[:, :, None], columns[:, None, :]]  # (N, r, c, C)
     tall = (down @ block.flatten(2)).unflatten(-1, block.shape[2:])
     context = across[:, None] @ tall
-    return normalise_channels(local).add_(context.permute(0, 3, 1, 2))
+    return normalise_channels(local).add_(F.normalize(context, dim=-1, out=context).permute(0, 3, 1, 2))
 
 
 def _cells_below(origin: Tensor, pixels: int, cells: int, image_side: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +59,5 @@ def sample_scores(scores: Tensor, cells: Tensor) -> Tensor:
     rows, columns = scores.shape[-2:]
     scale = torch.tensor([2.0 / columns, 2.0 / rows], dtype=scores.dtype, device=scores.device)
     grid = (cells + 0.5) * scale - 1.0
-    sampled = torch.nn.functional.grid_sample(
-        scores[:, None], grid, mode="bicubic", padding_mode="border", align_corners=False
-    )
+    sampled = F.grid_sample(scores[:, None], grid, mode="bicubic", padding_mode="border", align_corners=False)
     return sampled[:, 0]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bundle.geometry import CellGeometry, PaperRounding, PixelCentres, Size
 from bundle.matching.bidirectional import Matches, bidirectional_candidates, select_matches
-from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.settings import MatchingSettings
 from bundle.matching.subpixel import Offsets, no_offsets, peak_offsets
 from bundle.records.errors import ConfigError
@@ -26,7 +26,7 @@ class PaperMatcher:
         self.offsets: Offsets = peak_offsets if settings.subpixel else no_offsets
 
     def view(self, levels: list[Tensor], size: Size) -> DescriptorPyramid:
-        """The descriptors of one image of (height, width) pixels; the one map is its own grid.
+        """The descriptors of one image of (height, width) pixels, brought to length one; the one map is its own grid.
 
         Raises:
             ConfigError: when there is more than one scale.
@@ -37,7 +37,7 @@ class PaperMatcher:
                 "and set network.negative to false."
             )
         grid = (levels[0].shape[-2], levels[0].shape[-1])
-        return DescriptorPyramid(levels, size, grid, self.geometry, patch=1)
+        return DescriptorPyramid([normalise_channels(levels[0])], size, grid, self.geometry, patch=1)
 
     def coarse(self, template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid) -> Matches:
         """P_c = BDM(F^{G,t}, F^{G,q}): coarse points in pixels ``(x, y)`` of the query."""

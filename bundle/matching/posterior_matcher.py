@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bundle.geometry import PixelCentres, Size, cell_grid
 from bundle.matching.bidirectional import best_cells, match_back
-from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.expected_error import confidence_of, expected_error
 from bundle.matching.fusion import sample_scores
 from bundle.matching.geometric_prior import apply_affine, extent, local_correction, log_prior, robust_affine
@@ -90,9 +90,10 @@ class PosteriorMatcher:
         self.geometry = PixelCentres()
 
     def view(self, levels: list[Tensor], size: tuple[int, int]) -> DescriptorPyramid:
-        """The descriptors of one image of (height, width) pixels on the common grid."""
+        """The descriptors of one image of (height, width) pixels, brought to length one, on the common grid."""
         factor = self.settings.grid / max(size)
         grid = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+        levels = [normalise_channels(level) for level in levels]
         return DescriptorPyramid(levels, size, grid, self.geometry, self.settings.patch)
 
     def coarse(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid) -> Evidence:
@@ -210,7 +211,7 @@ class PosteriorMatcher:
         back = [
             (match_back(view, here) - landmarks).norm(dim=1) * (first / max(view.size)) for view, landmarks in templates
         ]
-        return similarity, mean_of(back)
+        return similarity, mean_of(back).to(similarity.dtype)
 
 
 def _layouts_in_pixels_of(query: DescriptorPyramid, templates: Sequence[KnownTemplate]) -> list[Tensor]:

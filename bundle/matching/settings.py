@@ -26,7 +26,7 @@ class MatchingSettings(Validated):
 
     Attributes:
         strategy: ``"posterior"`` weighs all evidence and takes the mean of the posterior; ``"paper"`` is section 2.2 of
-            the paper to the letter, on whole pixels.
+            the paper as its public code runs it, on whole pixels.
         k: candidates of the bidirectional matching (paper).
         subpixel: find points between the pixels, by the parabola around the best cell; False rounds as the paper's
             public code does (paper).

@@ -20,6 +20,9 @@ from bundle.records.template import Template
 
 FORMAT = "one-shot-landmarks/checkpoint/1"
 
+#: What the record of an imported checkpoint says; one that says anything else has its channels in another order.
+IMPORTED = "FM-OSD, channels by head"
+
 #: The largest template that is read back, in pixels.
 MAX_TEMPLATE_PIXELS = 1_000_000_000
 
@@ -124,7 +127,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint; nothing in it is executed.
 
     Raises:
-        CheckpointError: when the file is missing, damaged, or no checkpoint of this project.
+        CheckpointError: when the file is missing, damaged, no checkpoint of this project, or one that an earlier
+            version imported wrongly.
     """
     path = Path(path)
     if not path.is_file():
@@ -141,6 +145,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of the format {FORMAT}: it was not written by this project's training.")
     try:
+        if content["training"].get("imported", IMPORTED) != IMPORTED:
+            raise CheckpointError(
+                f"{path} was imported from FM-OSD's public code by an earlier version, which took its channels in the "
+                "wrong order: import the two files again with scripts/import_fmosd_checkpoint.py."
+            )
         _check_shapes(content["template"], content["model"])
         return Checkpoint(
             dict(content["model"]),

@@ -3,6 +3,9 @@
 The module that is trained in each stage has names of its own: the global stage calls the 3x3 convolution ``conv_out``;
 the local stage holds the transposed convolutions ``up.*``, the 5x5 convolution ``conv_out2``, and a copy of the global
 convolution, ``conv_out1``, which the public code replaces by the global stage's at test time.
+
+The public code counts the channels of a token as (head dimension, head), this project as (head, head dimension): the
+weights that read tokens are put into that order, bin by bin.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from bundle import __version__
 from bundle.io.digest import file_digest
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network
-from bundle.model.checkpoint import Checkpoint
+from bundle.model.checkpoint import IMPORTED, Checkpoint
 from bundle.model.foreign_weights import read_weights
 from bundle.networks import NetworkSettings
 from bundle.records.errors import CheckpointError, ConfigError
@@ -35,11 +38,13 @@ class _Stage:
         name: the stage's name.
         names: our names by those of the public code.
         what: what the file holds, for messages.
+        reads_tokens: the one weight that is applied to the encoder's tokens, and its dimension of their channels.
     """
 
     name: str
     names: Mapping[str, str]
     what: str
+    reads_tokens: tuple[str, int]
 
 
 _AFFINE = ("weight", "bias")
@@ -49,6 +54,7 @@ GLOBAL = _Stage(
     "global",
     {f"conv_out.{part}": f"global_decoder.conv.{part}" for part in _AFFINE},
     "the weights of FM-OSD's global stage (conv_out)",
+    ("conv_out.weight", 1),
 )
 LOCAL = _Stage(
     "local",
@@ -58,6 +64,7 @@ LOCAL = _Stage(
         **{f"conv_out2.{part}": f"local_decoder.conv.{part}" for part in _AFFINE},
     },
     "the weights of FM-OSD's local stage (up.0, up.1, up.3, conv_out2)",
+    ("up.0.weight", 0),
 )
 
 
@@ -106,8 +113,12 @@ def import_fmosd(
         **_renamed(in_global, GLOBAL, expected, global_file),
         **_renamed(in_local, LOCAL, expected, local_file),
     }
+    for stage in (GLOBAL, LOCAL):
+        name, channels = stage.reads_tokens
+        weight = decoders[stage.names[name]]
+        decoders[stage.names[name]] = _by_head(weight, channels, built.binning.bins, built.encoder.heads)
     record = {
-        "imported": "FM-OSD",
+        "imported": IMPORTED,
         "global_file": {"name": Path(global_file).name, "sha256": file_digest(global_file)},
         "local_file": {"name": Path(local_file).name, "sha256": file_digest(local_file)},
         "local_copy_differs": _copy_differs(in_global, in_local),
@@ -148,6 +159,12 @@ def _renamed(
             raise CheckpointError(f"{path} has negative variances in {theirs}: expected {stage.what}.")
         renamed[ours] = value.to(like.dtype)
     return renamed
+
+
+def _by_head(weight: Tensor, channels: int, bins: int, heads: int) -> Tensor:
+    """A weight whose channels stand by (bin, head dimension, head), by (bin, head, head dimension)."""
+    parts = weight.unflatten(channels, (bins, -1, heads)).transpose(channels + 1, channels + 2)
+    return parts.flatten(channels, channels + 2).contiguous()
 
 
 def _copy_differs(in_global: Mapping[str, Tensor], in_local: Mapping[str, Tensor]) -> bool:

@@ -62,9 +62,7 @@ class OneShotInferer(Inferer, ABC):
 
     def view(self, image: Tensor, network: OneShotNetwork) -> DescriptorPyramid:
         """Descriptors of one whole image of shape (1, 1, H, W), as this strategy's matcher sees them."""
-        size = (image.shape[-2], image.shape[-1])
-        levels = network.decode_global(network.encode_global(image), network.global_sizes(size))
-        return self.matcher.view([level[0] for level in levels], size)
+        return self.matcher.view(describe_whole(image, network), (image.shape[-2], image.shape[-1]))
 
     @abstractmethod
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> Any:
@@ -82,6 +80,12 @@ class OneShotInferer(Inferer, ABC):
             # The network and its decoders are kept, so that nothing else can come by their identity.
             self._known = (state, (network, decoders), self.describe_template(network, device))
         return self._known[2]
+
+
+def describe_whole(image: Tensor, network: OneShotNetwork) -> list[Tensor]:
+    """The network's descriptors of one whole image of shape (1, 1, H, W), not normalised: one (C, h, w) a scale."""
+    sizes = network.global_sizes((image.shape[-2], image.shape[-1]))
+    return [level[0] for level in network.decode_global(network.encode_global(image), sizes)]
 
 
 def template_tensors(template: Template, device: torch.device) -> tuple[Tensor, Tensor]:

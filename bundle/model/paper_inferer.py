@@ -17,7 +17,7 @@ from bundle.matching.paper_matcher import PaperMatcher, stack_matches
 from bundle.matching.settings import MatchingSettings
 from bundle.model.crop_batches import crops_at_a_time, memory_budget_gb
 from bundle.model.freed_memory import hand_back_freed_memory
-from bundle.model.inferer import OneShotInferer, template_tensors
+from bundle.model.inferer import OneShotInferer, describe_whole, template_tensors
 from bundle.model.region_store import Region, RegionStore
 from bundle.networks import OneShotNetwork
 from bundle.networks.windows import clipped_windows
@@ -63,18 +63,19 @@ class PaperInferer(OneShotInferer):
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
         """See :class:`OneShotInferer`."""
         image, landmarks = template_tensors(self.template, device)
-        view = self.view(image, network)
+        levels = describe_whole(image, network)
+        view = self.matcher.view(levels, self.template.size)
         budget = memory_budget_gb(device, self.crop_memory_gb)
-        return _Known(landmarks, view, RegionStore(self._regions(image, landmarks, view, network), budget))
+        return _Known(landmarks, view, RegionStore(self._regions(image, landmarks, levels[0], network), budget))
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         """See :class:`OneShotInferer`."""
-        query = self.view(image, network)
-        matches = self.matcher.coarse(known.view, known.landmarks, query)
+        levels, size = describe_whole(image, network), (image.shape[-2], image.shape[-1])
+        matches = self.matcher.coarse(known.view, known.landmarks, self.matcher.view(levels, size))
         if len(known.regions):
             # Each region is matched as soon as it is decoded: those of the query are never all in memory.
             found = {}
-            for index, region in self._regions(image, matches.points, query, network):
+            for index, region in self._regions(image, matches.points, levels[0], network):
                 found[index] = self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
                 del region  # while the next one is decoded
             matches = stack_matches([found[index] for index in range(len(known.landmarks))])
@@ -88,7 +89,7 @@ class PaperInferer(OneShotInferer):
         return torch.cat([matches.points, torch.stack(columns, dim=1)], dim=1)
 
     def _regions(
-        self, image: Tensor, centres: Tensor, view: DescriptorPyramid, network: OneShotNetwork
+        self, image: Tensor, centres: Tensor, global_map: Tensor, network: OneShotNetwork
     ) -> Iterator[tuple[int, Region]]:
         """The regions around points with the points' numbers; nothing without a local decoder.
 
@@ -96,7 +97,7 @@ class PaperInferer(OneShotInferer):
         """
         if network.local_decoder is None:
             return
-        hand_back_freed_memory(image.device)  # what the view of the whole image took
+        hand_back_freed_memory(image.device)  # what the descriptors of the whole image took
         windows = clipped_windows(image[0], centres, network.settings.local_window)
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, window in enumerate(windows):
@@ -109,7 +110,7 @@ class PaperInferer(OneShotInferer):
                 crops = torch.cat([windows[index].crops for index in together])
                 origins = torch.cat([windows[index].origins for index in together])
                 local = network.decode_local(network.encode_local(crops), size)
-                fused = fuse(local, view.levels[0], origins, view.size)
+                fused = fuse(local, global_map, origins, (image.shape[-2], image.shape[-1]))
                 del local  # each of these maps takes 51 MB a crop in the paper's preset
                 F.normalize(fused, dim=1, out=fused)
                 yield from zip(together, map(Region, fused, origins))

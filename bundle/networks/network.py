@@ -92,7 +92,7 @@ class OneShotNetwork(nn.Module):
             return [_single(self.encoder(view)) for view in [*views, *negatives]]
 
     def decode_global(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """Descriptors of whole images, of length one at every position: F^G of the paper.
+        """Descriptors of whole images: F^G of the paper, not normalised.
 
         Args:
             features: what :meth:`encode_global` gave.
@@ -110,7 +110,7 @@ class OneShotNetwork(nn.Module):
                     level = _single(self.global_decoder(level, size))
             if self.whitening is not None:
                 level = self.whitening(level, index)
-            descriptors.append(F.normalize(level, dim=1))
+            descriptors.append(level)
         return descriptors
 
     def encode_local(self, crops: Tensor) -> Tensor:
@@ -119,12 +119,13 @@ class OneShotNetwork(nn.Module):
         with self._precision():
             return _single(self.encoder(crops))
 
-    def decode_local(self, features: Tensor, size: tuple[int, int]) -> Tensor:
+    def decode_local(self, features: Tensor, size: tuple[int, int], groups: int = 1) -> Tensor:
         """Descriptors of crops: F^L of the paper, not normalised.
 
         Args:
             features: what :meth:`encode_local` gave.
             size: (rows, columns) of the result; the crop's own size in the paper.
+            groups: see :meth:`bundle.networks.decoders.LocalDecoder.forward`.
 
         Returns:
             tensor of shape (B, C, rows, columns).
@@ -135,7 +136,7 @@ class OneShotNetwork(nn.Module):
         if self.local_decoder is None:
             raise RuntimeError("this network has no local decoder: local_channels is 0.")
         with self._precision():
-            return _single(self.local_decoder(features, size))
+            return _single(self.local_decoder(features, size, groups))
 
     def forward(self, image: Tensor) -> Tensor:
         """Descriptors of whole images as one map.
@@ -144,11 +145,12 @@ class OneShotNetwork(nn.Module):
             image: tensor of shape (B, 1, H, W), 0 to 1.
 
         Returns:
-            tensor of shape (B, C, h, w): all scales, resized to the finest and concatenated.
+            tensor of shape (B, C, h, w): all scales, each of length one, resized to the finest and concatenated.
         """
         levels = self.decode_global(self.encode_global(image), self.global_sizes((image.shape[-2], image.shape[-1])))
         finest = max((tuple(level.shape[-2:]) for level in levels), key=lambda size: size[0] * size[1])
-        return torch.cat([F.interpolate(level, size=finest, mode="bilinear") for level in levels], dim=1)
+        scales = [F.interpolate(F.normalize(level, dim=1), size=finest, mode="bilinear") for level in levels]
+        return torch.cat(scales, dim=1)
 
     def _precision(self) -> torch.autocast:
         device = next(self.encoder.parameters()).device.type

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from bundle.encoders import EncoderSettings
 from bundle.records.errors import ConfigError
+from bundle.records.radiograph import GreyValues
 from bundle.records.validation import Items, Validated
 
 # What goes beyond the largest values is a mistake, or a file that wants to fill the memory.
@@ -23,6 +24,8 @@ class NetworkSettings(Validated):
         log_binning: concatenate each token's descriptor with its surroundings.
         working_sides: sizes in pixels to which the image is brought for the global branch, one a scale.
         working_side: which side they mean, ``"long"`` or ``"short"``.
+        grey_values: how the images were read that the network is for, one of
+            :data:`bundle.records.radiograph.GreyValues`.
         resampling: ``"bilinear"`` or ``"lanczos"``.
         negative: encode the negative of the image too, as further scales: what is bright bone on a dark ground for
             one encoder may be better told apart the other way round.
@@ -38,6 +41,7 @@ class NetworkSettings(Validated):
     log_binning: bool = False
     working_sides: Annotated[Items[_Side], Field(min_length=1, max_length=32)] = (320, 480, 640, 960, 1440)
     working_side: Literal["long", "short"] = "long"
+    grey_values: GreyValues = "stretch"
     resampling: Literal["bilinear", "lanczos"] = "bilinear"
     negative: bool = True
     whitening: bool = True

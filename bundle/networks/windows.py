@@ -38,6 +38,17 @@ def padded_windows(image: Tensor, centres: Tensor, side: int) -> Windows:
     return Windows(torch.stack(crops), origins.to(centres.dtype))
 
 
+def inner_windows(image: Tensor, centres: Tensor, side: int) -> Windows:
+    """Windows around points, moved inside the image where they would reach over its border.
+
+    Arguments and result are those of :func:`padded_windows`, which fills an image that is smaller than a window.
+    """
+    _, height, width = image.shape
+    first = centres.new_full((2,), side // 2)
+    last = centres.new_tensor([width - side, height - side]) + first
+    return padded_windows(image, centres.round().minimum(last).maximum(first), side)
+
+
 def clipped_windows(image: Tensor, centres: Tensor, side: int) -> list[Windows]:
     """The paper's window ``[x - side/2, x + side/2)`` around each point, smaller where the image ends.
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from bundle.records.pixel_size import WithPixelSize
+
+#: How grey values become 0 to 1: between robust percentiles; or as they are in 8 bits, deeper ones rounded to 8 bits
+#: after that stretch (the paper's public code knows 8 bits only).
+GreyValues = Literal["stretch", "eight_bit"]
 
 
 def identity_pixel_to_lps() -> np.ndarray:
@@ -20,7 +25,7 @@ class Radiograph(WithPixelSize):
     """One 2D radiograph.
 
     Attributes:
-        pixels: array of shape (H, W), float32, 0 to 1 by robust percentiles, bone bright.
+        pixels: array of shape (H, W), float32, 0 to 1 by one of :data:`GreyValues`, bone bright.
         path: the file that it was read from.
         spacing: millimetres a pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
         spacing_source: the rule that gave the spacing, such as ``"PixelSpacing"`` or ``"config"``; None where unknown.

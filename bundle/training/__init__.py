@@ -10,7 +10,7 @@ from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stage_matching import StageMatcher
 from bundle.training.stage_over_ranks import over_ranks
 from bundle.training.stage_run import StageRun
-from bundle.training.stages import GlobalStage, LocalStage, Stage
+from bundle.training.stages import GlobalStage, LocalStage, PaperLocalStage, Stage
 from bundle.training.whitening_fit import WhiteningFit
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "GlobalStage",
     "KeepBest",
     "LocalStage",
+    "PaperLocalStage",
     "Stage",
     "StageFeatures",
     "StageMatcher",

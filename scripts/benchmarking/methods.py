@@ -14,7 +14,7 @@ from bundle.encoders import XFeatEncoder, create_encoder
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.errors import ConfigError
 from bundle.records.validation import validate
-from tests.reference.full_size import FullSize, LiteralTransformer
+from tests.reference.full_size import FullSize, LiteralTransformer, with_public_weights
 
 ROOT = Path(__file__).parents[2]
 SEED = 0
@@ -89,11 +89,13 @@ def reference(preset: Preset, network: OneShotNetwork, device: torch.device) -> 
                 "transformers with a class token such as dino."
             )
         encode = LiteralTransformer(model, spec["stride"], spec["block"])
+    heads = network.encoder.heads
+    local = with_public_weights(network.local_decoder, heads)
     return FullSize(
         encode,
-        network.global_decoder.conv,
-        network.local_decoder.up,
-        network.local_decoder.conv,
+        with_public_weights(network.global_decoder, heads).conv,
+        local.up,
+        local.conv,
         network.encoder.fit,
         preset.network.working_sides[0],
         preset.network.local_window,

@@ -180,7 +180,9 @@ def train_local_reference(preset: Preset, device: torch.device, repeats: int) ->
     parameters = [*method.up.parameters(), *method.local_conv.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=preset.learning_rate)
     seconds = repeated(
-        lambda: full_size.local_iteration(method, crops, cells, preset.local_sigma, optimizer), repeats, device
+        lambda: full_size.local_iteration(method, crops[None], cells[None, :, 0], preset.local_sigma, optimizer),
+        repeats,
+        device,
     )
     factor = preset.batch * LANDMARKS / REFERENCE_CROPS
     return Timing([value * factor for value in seconds], {"crops": REFERENCE_CROPS})

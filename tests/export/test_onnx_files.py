@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bundle.export import export_model
 from bundle.export.onnx_graph import largest_difference, require_onnx
@@ -52,12 +53,18 @@ def image(size: tuple[int, int], seed: int = 4) -> Tensor:
     return torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(seed))
 
 
+def described(network: OneShotNetwork, query: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """What a global decoder gives as it is, for the fusion; all else of length one."""
+    levels = network.decode_global(network.encode_global(query), sizes)
+    return levels if network.global_decoder is not None else [F.normalize(level, dim=1) for level in levels]
+
+
 def check_files(folder: Path, network: OneShotNetwork, crops: int) -> None:
     """Both files against the network, which resizes by itself."""
     query = image(SIZE)
     sizes = network.global_sizes(SIZE)
     with torch.no_grad():
-        expected = network.decode_global(network.encode_global(query), sizes)
+        expected = described(network, query, sizes)
     views = [resize(query, size, network.settings.resampling) for size in sizes]
     compare(run_file(folder / "global.onnx", *views), expected)
     side = network.settings.local_window
@@ -112,7 +119,7 @@ class TestParts:
         query, points = image(SIZE), torch.tensor([[20.0, 30.0], [276.0, 330.0]])
         whole, local = parts_of(network, SIZE, 3)
         with torch.no_grad():
-            expected = network.decode_global(network.encode_global(query), network.global_sizes(SIZE))
+            expected = described(network, query, network.global_sizes(SIZE))
             found = whole(*whole.example(query, points))
             crops = local.example(query, points)
             features, decoded = local(*crops)

@@ -4,6 +4,7 @@ import concurrent.futures
 import logging
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,36 @@ def test_mostly_empty_image_uses_all_values(dtype):
     values[0, 0] = 50
     scaled = scale_to_unit(values, Path("a"))
     assert scaled[0, 0] == 1 and scaled.sum() == 1
+
+
+class TestEightBit:
+    """``grey_values="eight_bit"``."""
+
+    def test_values_of_8_bits_are_divided_by_255_alone(self, tmp_path):
+        values = np.clip(picture(top=100).astype(np.uint8) + 30, 0, 255).astype(np.uint8)
+        read = partial(read_radiograph, write_png(tmp_path / "a.png", values), grey_values="eight_bit")
+        np.testing.assert_array_equal(read().pixels, values.astype(np.float32) / np.float32(255))
+        np.testing.assert_array_equal(read(invert=True).pixels, (255 - values).astype(np.float32) / np.float32(255))
+
+    @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.float32])
+    def test_deeper_values_are_stretched_and_rounded_to_8_bits(self, dtype):
+        values = picture(top=1000).astype(dtype)
+        found = scale_to_unit(values, Path("a"), grey_values="eight_bit")
+        stretched = scale_to_unit(values, Path("a"))
+        np.testing.assert_array_equal(found, np.rint(stretched * 255).astype(np.float32) / np.float32(255))
+        assert found.dtype == np.float32 and len(np.unique(found)) > 50
+
+    def test_what_is_hidden_stays_dark_and_an_empty_image_is_refused(self):
+        values, hidden = picture(top=100).astype(np.uint8), np.zeros(picture().shape, bool)
+        hidden[:5] = True
+        found = scale_to_unit(values, Path("a"), ignored=hidden, invert=True, grey_values="eight_bit")
+        assert not found[:5].any() and found[5:].all()
+        with pytest.raises(ImageError, match="is empty"):
+            scale_to_unit(np.full((9, 9), 7, np.uint8), Path("a"), grey_values="eight_bit")
+
+    def test_another_name_is_refused(self):
+        with pytest.raises(ConfigError, match="expected one of stretch, eight_bit"):
+            scale_to_unit(picture(), Path("a"), grey_values="window")
 
 
 def test_big_endian_and_strided_values():

@@ -109,11 +109,12 @@ def test_fine_stage_equals_equation_2_on_crops(k: int) -> None:
 
 
 def test_a_candidate_is_matched_back_from_its_own_cell() -> None:
-    """The pixel of most cells lies, by the paper's rounding, in the cell before: its feature would be another's."""
+    """The pixel of a result lies, by the paper's rounding, mostly in the cell before: its feature is another's."""
     template_map, image = (9, 9), (78, 78)
     cells = cell_grid(template_map, dtype=torch.float64)
     rule = PaperRounding()
-    assert not torch.equal(rule.to_cells(rule.to_pixels(cells, image, template_map), image, template_map), cells)
+    results = rule.to_result(rule.to_pixels(cells, image, template_map), image)
+    assert not torch.equal(rule.to_cells(results, image, template_map), cells)
     features = normalise_channels(random_features(7, 16, *template_map))
     view = DescriptorPyramid([features], image, template_map, rule)
     for kernels, cell in zip(view.describe_cells(cells)[0], cells.long().tolist()):
@@ -186,4 +187,4 @@ def test_pixels_of_cells_by_the_rule() -> None:
     view = PaperMatcher(MatchingSettings(strategy="paper", subpixel=False)).view([torch.rand(3, 7, 5)], (120, 97))
     cells = cell_grid((7, 5))
     expected = [[index_to_pixel(int(x), 97, 5), index_to_pixel(int(y), 120, 7)] for x, y in cells.tolist()]
-    assert view.to_pixels(cells).tolist() == expected
+    assert view.to_result(cells).tolist() == expected

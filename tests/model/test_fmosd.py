@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bundle.records.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.model.fmosd_files import global_state, local_state, write_files
+from tests.reference.channels import flattened_heads
 from tests.reference.decoders import global_features, local_features
 from tests.workflows.running import CONFIGS, TINY_PAPER_NETWORK, read_config, refusal
 
@@ -49,10 +51,10 @@ def check_against_the_reference(path: Path, in_global: State, in_local: State, s
     model = trained_model(path, encoder_weights="random")
     features = torch.randn(1, model.network.encoder.channels, 5, 4, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        binned = model.network.binning(features)
+        as_theirs = flattened_heads(features[0], model.network.encoder.heads)
+        binned = model.network.binning(as_theirs[None])
         found = model.network.decode_global([features], [size])[0]
         expected = global_features(binned[0], size, in_global["conv_out.weight"], in_global["conv_out.bias"])
-        expected = expected / expected.norm(dim=0, keepdim=True)
         torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-4 * expected.abs().max().item())
         found = model.network.decode_local(features, size)
         state = {name.replace("conv_out2", "conv"): value for name, value in in_local.items()}
@@ -96,13 +98,24 @@ def test_the_global_file_decides_about_the_global_convolution(files: tuple[Path,
     torch.save(global_state(FEATURES, CHANNELS, seed=9), files[0])
     checkpoint = convert(files, template)
     assert checkpoint.training["local_copy_differs"] is True
-    assert torch.equal(checkpoint.decoders["global_decoder.conv.weight"], torch.load(files[0])["conv_out.weight"])
+    assert torch.equal(checkpoint.decoders["global_decoder.conv.bias"], torch.load(files[0])["conv_out.bias"])
 
 
 def test_the_copy_in_the_local_file_may_be_absent(files: tuple[Path, Path], template: Template) -> None:
     state = torch.load(files[1])
     torch.save({key: value for key, value in state.items() if "conv_out1" not in key}, files[1])
     assert convert(files, template).training["local_copy_differs"] is False
+
+
+def test_what_an_earlier_version_imported_is_refused(
+    files: tuple[Path, Path], template: Template, tmp_path: Path
+) -> None:
+    """Its channels are in another order, and nothing in the weights themselves shows it."""
+    checkpoint = convert(files, template)
+    earlier = replace(checkpoint, training={**checkpoint.training, "imported": "FM-OSD"})
+    write_checkpoint(tmp_path / "model.pt", earlier)
+    said = refusal(lambda: trained_model(tmp_path / "model.pt", encoder_weights="random"))
+    assert "by an earlier version" in said and "import the two files again" in said
 
 
 def test_half_precision(files: tuple[Path, Path], template: Template) -> None:

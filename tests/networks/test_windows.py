@@ -7,7 +7,7 @@ import torch
 from bundle.geometry import PixelCentres, sample_map
 from bundle.networks.local_view import local_crops, local_size
 from bundle.networks.settings import NetworkSettings
-from bundle.networks.windows import clipped_windows, padded_windows
+from bundle.networks.windows import clipped_windows, inner_windows, padded_windows
 from tests.reference.fusion import clipped_crop
 
 IMAGE = torch.arange(120 * 97, dtype=torch.float32).reshape(1, 120, 97)  # every pixel has its own value
@@ -54,6 +54,22 @@ def test_padded_windows_repeat_the_border(side: int) -> None:
         columns = np.clip(np.arange(side) + x - side // 2, 0, 96)
         assert torch.equal(crop[0], IMAGE[0][rows][:, columns])
         assert crop[0, side // 2, side // 2] == IMAGE[0, y, x]
+
+
+@pytest.mark.parametrize("side", [64, 33, 1])
+def test_inner_windows_are_moved_inside_the_image(side: int) -> None:
+    found = inner_windows(IMAGE, torch.tensor(CENTRES, dtype=torch.float32), side)
+    for crop, origin, (x, y) in zip(found.crops, found.origins.tolist(), CENTRES):
+        left, top = min(max(x - side // 2, 0), 97 - side), min(max(y - side // 2, 0), 120 - side)
+        assert origin == [left, top]
+        assert torch.equal(crop[0], IMAGE[0, top : top + side, left : left + side])
+
+
+def test_inner_windows_of_an_image_that_is_smaller_show_all_of_it() -> None:
+    found = inner_windows(IMAGE, torch.tensor(CENTRES, dtype=torch.float32), 130)
+    assert found.crops.shape == (len(CENTRES), 1, 130, 130)
+    for crop in found.crops:
+        assert set(IMAGE.unique().tolist()) == set(crop.unique().tolist())
 
 
 def test_padded_windows_bring_centres_off_the_image_back() -> None:

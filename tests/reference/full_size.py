@@ -9,17 +9,18 @@ through one after the other, and every landmark and candidate is matched by a pa
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.reference.matching import cell_of, pixel_of
-from tests.reference.working_image import pillow_lanczos, short_side_size
+from tests.reference.channels import public_weight
+from tests.reference.matching import cell_of, place_of
+from tests.reference.working_image import short_side_size, working_image
 
 Point = tuple[int, int]
 
@@ -57,7 +58,8 @@ class LiteralTransformer:
             x = block(x)
         hook.remove()
         keys = heard[0].chunk(3, dim=-1)[1][:, 1:]
-        return keys.transpose(1, 2).reshape(len(x), -1, rows, columns)
+        by_head = keys.unflatten(-1, (model.blocks[self.block].attn.num_heads, -1))
+        return by_head.permute(0, 3, 2, 1).reshape(len(x), -1, rows, columns)
 
     def _positions(self, rows: int, columns: int) -> Tensor:
         own = self.model.pos_embed[:, 1:]
@@ -70,6 +72,14 @@ class LiteralTransformer:
         return square.permute(0, 2, 3, 1).reshape(1, rows * columns, -1)
 
 
+def with_public_weights(decoder: Any, heads: int) -> Any:
+    """A copy of a decoder of this project whose first weight is in the public code's order."""
+    decoder = copy.deepcopy(decoder)
+    layer, dim = (decoder.up[0], 0) if hasattr(decoder, "up") else (decoder.conv, 1)
+    layer.weight.data = public_weight(layer.weight.data, dim, decoder.binning.bins, heads)
+    return decoder
+
+
 def any_size(size: tuple[int, int]) -> tuple[int, int]:
     """A transformer takes an image of any size."""
     return size
@@ -78,6 +88,8 @@ def any_size(size: tuple[int, int]) -> tuple[int, int]:
 @dataclass(frozen=True)
 class FullSize:
     """Weights and sizes.
+
+    The convolutions' weights are those of the public code, whose channels are counted as :mod:`.channels` says.
 
     Attributes:
         encode: the frozen encoder, (B, 1, H, W) -> (B, C, h, w).
@@ -124,9 +136,7 @@ class FullSize:
     def working_image(self, image: Tensor) -> Tensor:
         """(H, W) -> (1, 1, h, w), the short side as the encoder sees it, resized by Pillow."""
         size = self.fit(short_side_size(*image.shape, self.short_side))
-        if size == tuple(image.shape):
-            return image[None, None]
-        return torch.from_numpy(np.array(pillow_lanczos(image.cpu().numpy(), size))).to(image)[None, None]
+        return torch.from_numpy(working_image(image.cpu().numpy(), size)).to(image)[None, None]
 
     @torch.no_grad()
     def whole(self, image: Tensor) -> Tensor:
@@ -142,12 +152,12 @@ class FullSize:
         crop = image[top : min(height, y + half), left : min(width, x + half)]
         local = self.decoded_local(self.binned(crop[None, None]), (crop.shape[0], crop.shape[1]))[0]
         context = upsampled[:, top : top + crop.shape[0], left : left + crop.shape[1]]
-        return F.normalize(local, dim=0) + context, left, top
+        return F.normalize(local, dim=0) + F.normalize(context, dim=0), left, top
 
 
 def upsampled(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """The global features, of length one, at every pixel of the image: (C, h, w) -> (C, H, W)."""
-    return F.interpolate(F.normalize(features, dim=0)[None], size=size, mode="bilinear", align_corners=False)[0]
+    """The global features at every pixel of the image: (C, h, w) -> (C, H, W)."""
+    return F.interpolate(features[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def match(
@@ -161,15 +171,15 @@ def match(
     """Equation 2 for one landmark, as in :func:`tests.reference.matching.bidirectional_match`: the pixel found."""
     column, row = cell_of(landmark, template, template_size)
     similarity = F.cosine_similarity(query, template[:, row, column][:, None, None], dim=0)
-    best, found = float("inf"), (0, 0)
+    best, found = float("inf"), (0.0, 0.0)
     for index in similarity.flatten().topk(k).indices.tolist():
         row, column = divmod(index, query.shape[-1])
         back = F.cosine_similarity(template, query[:, row, column][:, None, None], dim=0)
-        x, y = pixel_of(*divmod(int(back.argmax()), template.shape[-1]), template, template_size)
+        x, y = place_of(*divmod(int(back.argmax()), template.shape[-1]), template, template_size)
         distance = ((x - landmark[0]) ** 2 + (y - landmark[1]) ** 2) ** 0.5
         if distance < best:
-            best, found = distance, pixel_of(row, column, query, query_size)
-    return found
+            best, found = distance, place_of(row, column, query, query_size)
+    return round(found[0]), round(found[1])
 
 
 class KnownTemplate(NamedTuple):
@@ -226,9 +236,15 @@ def global_iteration(
 def local_iteration(
     method: FullSize, crops: Tensor, cells: Tensor, sigma: float, optimizer: torch.optim.Optimizer
 ) -> float:
-    """One step of the local stage: crops (M, 1, S, S), one landmark each, cells ``(x, y)``, (M, 1, 2)."""
-    decoded = method.decoded_local(method.binned(crops), (crops.shape[-2], crops.shape[-1]))
-    return _descend(gaussian_loss(decoded, cells, sigma), optimizer)
+    """One step of the local stage: crops (B, N, 1, S, S) around N landmarks, whose cells ``(x, y)`` are (B, N, 2).
+
+    One landmark after the other: the crops of a landmark alone go through the decoder together.
+    """
+    loss = crops.new_zeros(())
+    for own, cell in zip(crops.unbind(dim=1), cells.unbind(dim=1)):
+        decoded = method.decoded_local(method.binned(own), (own.shape[-2], own.shape[-1]))
+        loss = loss + gaussian_loss(decoded, cell[:, None], sigma)
+    return _descend(loss / crops.shape[1], optimizer)
 
 
 def _descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> float:

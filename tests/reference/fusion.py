@@ -42,6 +42,6 @@ def _between(pixel: int, pixels: int, cells: int) -> tuple[int, int, float]:
 
 
 def fused_features(local: Tensor, upsampled_global: Tensor, left: int, top: int) -> Tensor:
-    """Normalised local features plus the same region of the normalised, upsampled global features."""
+    """Normalised local features plus the same region of the global features, upsampled first and then normalised."""
     _, height, width = local.shape
-    return unit_length(local) + upsampled_global[:, top : top + height, left : left + width]
+    return unit_length(local) + unit_length(upsampled_global[:, top : top + height, left : left + width])

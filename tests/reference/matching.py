@@ -30,7 +30,7 @@ def coordinate_to_index(coordinate: float, image_size: int, map_size: int) -> in
 
 
 def index_to_pixel(index: int, image_size: int, map_size: int) -> int:
-    """A cell's pixel: ``round(index / map_size * image_size)``."""
+    """A cell's pixel in a result: ``round(index / map_size * image_size)``."""
     return round(index / map_size * image_size)
 
 
@@ -42,12 +42,12 @@ def cell_of(landmark: tuple[float, float], features: Tensor, size: Size) -> tupl
     return coordinate_to_index(landmark[0], size[1], columns), coordinate_to_index(landmark[1], size[0], rows)
 
 
-def pixel_of(row: int, column: int, features: Tensor, size: Size) -> tuple[int, int]:
-    """The pixel ``(x, y)`` of a cell of a map of an image (of a crop, where ``size`` is None)."""
+def place_of(row: int, column: int, features: Tensor, size: Size) -> tuple[float, float]:
+    """The place ``(x, y)`` of a cell of a map of an image (of a crop, where ``size`` is None), not rounded."""
     if size is None:
         return column, row
     _, rows, columns = features.shape
-    return index_to_pixel(column, size[1], columns), index_to_pixel(row, size[0], rows)
+    return column / columns * size[1], row / rows * size[0]
 
 
 def cosine_map(features: Tensor, vector: Tensor) -> list[list[float]]:
@@ -69,8 +69,8 @@ def bidirectional_match(
     """Equation 2.
 
     Psi: the k places of the query most similar to the landmark's feature F^t(p_i^t). Omega: each with the place of the
-    template most similar to it. Chosen is the pair with the least Dist(c_i^t, p_i^t), in pixels of the template; of
-    equal distances the more similar.
+    template most similar to it. Chosen is the pair with the least Dist(c_i^t, p_i^t), in pixels of the template, which
+    are not rounded; of equal distances the more similar. Only the place that is chosen is rounded.
 
     Args:
         template: F^t, (C, h, w).
@@ -88,11 +88,11 @@ def bidirectional_match(
     for similarity, row, column in places[:k]:
         back = ranked(cosine_map(template, query[:, row, column]))
         leads.append(back[0][0] - back[1][0])
-        back_x, back_y = pixel_of(back[0][1], back[0][2], template, template_size)
+        back_x, back_y = place_of(back[0][1], back[0][2], template, template_size)
         distance = math.hypot(back_x - landmark[0], back_y - landmark[1])
         if best is None or distance < best[0]:
             best = (distance, similarity, row, column)
     assert best is not None
     distance, similarity, row, column = best
-    x, y = pixel_of(row, column, query, query_size)
-    return Match(x, y, similarity, distance, min(leads))
+    x, y = place_of(row, column, query, query_size)
+    return Match(round(x), round(y), similarity, distance, min(leads))

@@ -5,21 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from tests.reference.channels import flattened_heads
 from tests.reference.decoders import global_features, local_features
 from tests.reference.encoder import IMAGENET_MEAN, IMAGENET_STD, facet_map
-from tests.reference.fusion import clipped_crop, fused_features, unit_length, upsampled_to_image
+from tests.reference.fusion import clipped_crop, fused_features, upsampled_to_image
 from tests.reference.log_binning import log_binned
 from tests.reference.matching import Match, bidirectional_match
-from tests.reference.working_image import lanczos, short_side_size
+from tests.reference.working_image import short_side_size, working_image
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The encoder's weights, how it is read, and the decoders' weights (``local`` is None: coarse only)."""
+    """The encoder's weights, how it is read, and the decoders' weights (``local`` is None: coarse only).
+
+    The decoders' weights are those of the public code, whose channels are counted as :mod:`.channels` says.
+    """
 
     model: Any
     stride: int
@@ -34,15 +37,14 @@ class Pipeline:
 
     def binned(self, grey: Tensor) -> Tensor:
         """Frozen features with their surroundings: (17 C, h, w)."""
-        return log_binned(
-            facet_map(self.model, grey, stride=self.stride, block=self.block, mean=self.mean, std=self.std)
-        )
+        keys = facet_map(self.model, grey, stride=self.stride, block=self.block, mean=self.mean, std=self.std)
+        return log_binned(flattened_heads(keys, self.model.blocks[self.block].attn.num_heads))
 
     def whole(self, image: Tensor) -> Tensor:
-        """F^G of an image, (H, W): the short side to ``short_side``, encoder, global decoder, length one."""
+        """F^G of an image, (H, W): the short side to ``short_side``, encoder, global decoder."""
         size = short_side_size(*image.shape, self.short_side)
-        working = torch.from_numpy(lanczos(image.numpy().astype(np.float64), size)).to(image)
-        return unit_length(global_features(self.binned(working), size, self.global_weight, self.global_bias))
+        working = torch.from_numpy(working_image(image.numpy(), size))
+        return global_features(self.binned(working), size, self.global_weight, self.global_bias)
 
     def region(self, image: Tensor, upsampled: Tensor, x: int, y: int) -> tuple[Tensor, int, int]:
         """F_i^F of the crop around a pixel, and the crop's left and top."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
-from bundle.training import FeatureStore, LocalStage, StageFeatures, StageMatcher, WhiteningFit, collate_stage
+from bundle.training import (
+    FeatureStore,
+    LocalStage,
+    PaperLocalStage,
+    StageFeatures,
+    StageMatcher,
+    WhiteningFit,
+    collate_stage,
+)
 from tests.workflows.running import TINY_NETWORK
 
 POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])
@@ -73,6 +82,33 @@ def test_a_warp_that_is_the_template_is_matched_to_the_cell(
     found = StageMatcher(stage, warps)(batch["image"], stage)
     assert found.shape == batch["label"].shape
     assert (found - batch["label"]).norm(dim=-1).max() <= 2**-0.5 + 1e-3
+
+
+def test_the_papers_crops_are_inside_the_image(network: OneShotNetwork, warps: WarpedTemplate) -> None:
+    """The last landmark is three pixels from the corner, so the crop has it there, however it is shifted."""
+    stage = PaperLocalStage(network, PixelCentres(), jitter=2, seed=0, landmarks=len(POINTS))
+    _, cells = stage.encode(warps[0], 0)
+    side, window = network.settings.decoded_crop[0], network.settings.local_window
+    expected = (torch.tensor(POINTS[-1]) + 0.5) * side / window - 0.5
+    torch.testing.assert_close(cells[-1, 0].double(), expected)
+    _, padded = stage_of(network, jitter=2).encode(warps[0], 0)
+    assert torch.equal(cells[:-1], padded[:-1]) and not torch.equal(cells[-1], padded[-1])
+
+
+def test_batch_normalisation_sees_one_landmark_at_a_time(network: OneShotNetwork) -> None:
+    """Three warps of four landmarks: as the decoder gives it for the three crops of each landmark alone."""
+    network = copy.deepcopy(network).train()
+    assert network.local_decoder is not None
+    alone = copy.deepcopy(network.local_decoder)
+    stage = PaperLocalStage(network, PixelCentres(), jitter=2, seed=0, landmarks=4)
+    features = torch.randn(12, network.encoder.channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    found, size = stage(features), network.settings.decoded_crop
+    for landmark in range(4):
+        torch.testing.assert_close(found[landmark::4], alone(features[landmark::4], size))
+    for ours, expected in zip(network.local_decoder.buffers(), alone.buffers(), strict=True):
+        torch.testing.assert_close(ours, expected)
+    network.eval()
+    torch.testing.assert_close(stage(features), network.local_decoder(features, size))
 
 
 def test_batches_join_the_crops_of_warps(

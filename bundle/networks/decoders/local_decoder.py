@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,18 +32,26 @@ class LocalDecoder(nn.Module):
         )
         self.conv = nn.Conv2d(channels, channels, kernel_size=5, padding=2)
 
-    def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
+    def forward(self, features: Tensor, size: tuple[int, int], groups: int = 1) -> Tensor:
         """Decode the maps of crops.
 
         Args:
             features: tensor of shape (B, in_channels, h, w).
             size: (H, W) of the result: that of the crops.
+            groups: in training, every ``groups``-th crop is of the same group, and each group has its own batch
+                statistics, as if the groups came one after the other.
 
         Returns:
             tensor of shape (B, channels, H, W), channels last in memory.
         """
         first, norm, relu, second, relu_again = self.up
-        upsampled = relu(norm(_deconvolve(features, first, self.binning).permute(0, 3, 1, 2)))
+        cells = _deconvolve(features, first, self.binning)
+        if groups > 1 and norm.training:
+            apart = cells.unflatten(0, (-1, groups)).unbind(dim=1)
+            normalised = [norm(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) for part in apart]
+            upsampled = relu(torch.stack(normalised, dim=1).flatten(0, 1).permute(0, 3, 1, 2))
+        else:
+            upsampled = relu(norm(cells.permute(0, 3, 1, 2)))
         # Before it is a view: in place on a view, autograd copies the map.
         upsampled = relu_again(_deconvolve(upsampled, second, NoBinning())).permute(0, 3, 1, 2)
         upsampled = F.interpolate(upsampled, size=tuple(size), mode="bilinear", align_corners=False)
