@@ -82,7 +82,7 @@ def test_the_model_finds_landmarks(folder: Path, small: Sample, tmp_path: Path) 
         (["{global}"], 2, "LOCAL.pth"),
         (["{global}", "{local}", "--k", "0"], 2, "--k is 0"),
         (["{global}", "{local}", "--pixel_spacing", "-1"], 2, "--pixel_spacing"),
-        (["{global}", "{local}", "--output", "{global}"], 2, "expected another file"),
+        (["{global}", "{local}", "--output", "{global}"], 2, "would be written over"),
     ],
 )
 def test_what_is_refused(
