@@ -17,13 +17,13 @@ from bundle.records.validation import Validated, validate
 class EncoderSettings(Validated):
     """Which encoder, and how it is read out.
 
-    What is not given has the default of the catalogue for a short name, else the one here.
+    A stride that is not given is that of the catalogue for a short name, else the one here.
 
     Attributes:
         name: ``"xfeat"``, which takes no settings, a short name of :mod:`bundle.encoders.catalogue`, or the timm name
             of a vision transformer.
         facet: see :class:`bundle.encoders.vit.TimmVitEncoder`, as for the others.
-        block: 0-based index of the block that is read.
+        block: 0-based index of the block that is read; the ninth in the paper (section 3).
         stride: pixels from one patch to the next; None keeps the patch size.
         seed: seed of random weights.
     """
@@ -47,10 +47,11 @@ class EncoderSettings(Validated):
         """
         if self.name == "xfeat":
             return {"name": self.name}
-        card = CATALOGUE.get(self.name)
-        if card is None:
-            return self.model_dump()
-        return {**self.model_dump(), **card.defaults, **self.model_dump(exclude_unset=True), "name": card.timm_name}
+        settings = self.model_dump()
+        if card := CATALOGUE.get(self.name):
+            settings["name"] = card.timm_name
+            settings["stride"] = self.stride if "stride" in self.model_fields_set else card.stride
+        return settings
 
 
 def create_encoder(*, weights: str = "hub", **settings: Any) -> FrozenEncoder:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from timm.models import eva
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
@@ -196,7 +197,7 @@ def to_timm_names(found: FoundWeights, model: Any) -> State:
         state[name] = value
     state = _fuse_projections(state)
     if "storage_tokens" in state:
-        return _dinov3(state, model)
+        return eva.checkpoint_filter_fn(_without_zero_biases(state, model), model)
     if isinstance(model, VisionTransformer):  # OpenAI's names, and DINOv2's registers
         return checkpoint_filter_fn({found.dialect.prefix + name: value for name, value in state.items()}, model)
     return state
@@ -229,27 +230,17 @@ def _fuse_projections(state: State) -> State:
     return fused
 
 
-def _dinov3(state: State, model: Any) -> State:
-    """Facebook's names of DINOv3 to those of timm's Eva.
+def _without_zero_biases(state: State, model: Any) -> State:
+    """DINOv3 without the biases that the model does not have, which must be zero: timm would leave any out unseen.
 
-    timm's converter would leave a bias out unseen where its model has none; here it must be zero, as timm says it is in
-    the published weights of this size. The key's bias is masked in DINOv3.
+    The key's bias is masked in DINOv3.
     """
-    own = model.state_dict()
-    result: State = {}
-    for name, value in state.items():
-        if name.endswith((".periods", ".bias_mask", "mask_token")):
-            continue
-        if name.endswith(".attn.qkv.bias"):
-            attention = name.removesuffix("qkv.bias")
-            query, _, values = value.chunk(3)
-            if f"{attention}q_bias" in own:
-                result[f"{attention}q_bias"], result[f"{attention}v_bias"] = query, values
-            elif query.any() or values.any():
+    own, kept = model.state_dict(), dict(state)
+    for name in state:
+        if name.endswith(".attn.qkv.bias") and name.replace("qkv.bias", "q_bias") not in own:
+            query, _, values = kept.pop(name).chunk(3)
+            if query.any() or values.any():
                 raise EncoderError(
                     f"its {name} is not zero, and this encoder has none: choose timm's variant with _qkvb in its name."
                 )
-            continue
-        name = re.sub(r"\.ls([12])\.gamma$", r".gamma_\1", name)
-        result["reg_token" if name == "storage_tokens" else name] = value
-    return result
+    return kept

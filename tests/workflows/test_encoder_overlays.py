@@ -48,7 +48,7 @@ def test_working_sides_are_whole_patches_and_the_settings_are_the_defaults_of_th
     card = card_of(resolved["name"])
     assert card is not None
     assert [side % card.patch for side in network["working_sides"]] == [0] * len(network["working_sides"])
-    assert resolved == {"name": card.timm_name, **card.defaults, "seed": 0}
+    assert resolved == {"name": card.timm_name, "facet": "key", "block": 8, "stride": card.stride, "seed": 0}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
