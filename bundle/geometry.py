@@ -100,6 +100,28 @@ def bilinear_matrix(positions: Tensor, cells: int) -> Tensor:
     return (1.0 - distance.abs()).clamp(min=0.0)
 
 
+def cubic_matrix(positions: Tensor, cells: int) -> Tensor:
+    """Bicubic sampling along one axis as a matrix, with the weights of ``torch.nn.functional.interpolate``.
+
+    Args:
+        positions: (..., P), cell coordinates along the axis.
+        cells: how many cells the axis has; outside them the border's value holds, half a cell beyond at most.
+
+    Returns:
+        tensor of shape (..., P, cells), of the type of ``positions``; the sum of a row is one.
+    """
+    sharpness = -0.75
+    index = torch.arange(-2, cells + 2, dtype=positions.dtype, device=positions.device)
+    t = (positions.clamp(-0.5, cells - 0.5)[..., None] - index).abs()
+    near = ((sharpness + 2) * t - (sharpness + 3)) * t * t + 1
+    far = ((sharpness * t - 5 * sharpness) * t + 8 * sharpness) * t - 4 * sharpness
+    weights = torch.where(t <= 1, near, torch.where(t < 2, far, torch.zeros_like(t)))
+    matrix = weights[..., 2:-2].clone()
+    matrix[..., 0] += weights[..., :2].sum(dim=-1)
+    matrix[..., -1] += weights[..., -2:].sum(dim=-1)
+    return matrix
+
+
 def cell_grid(map_size: Size, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
     """Cell coordinates of a whole map.
 

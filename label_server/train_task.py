@@ -18,15 +18,15 @@ from label_server.datastore import StudyDatastore
 from label_server.parameters import read_training
 from label_server.predictor import read_configuration
 
-#: How a client names a parameter, and what the configuration calls it.
+#: How a client names a parameter, and what a configuration calls it; only the paper's decoders have epochs and warps.
 _CONFIG_NAMES = {"max_epochs": "local_epochs", "warps": "warps", "seed": "seed"}
 
-#: With more annotated images the most typical of them are taken: each costs a run of the network at the opening.
-MOST_TEMPLATES = 5
+#: With more annotated images the most typical of them are taken: each costs a second or two.
+MOST_TEMPLATES = 50
 
 
 class LandmarkTrainTask(BundleTrainTask):
-    """Runs ``configs/train.json`` on one annotated image or a few, in the process that MONAI Label starts for it.
+    """Runs ``configs/train.json`` on the annotated images, in the process that MONAI Label starts for it.
 
     With overlays that set the strategy ``paper``, it is ``configs/train_decoders.json``, on one image.
 
@@ -48,6 +48,7 @@ class LandmarkTrainTask(BundleTrainTask):
         self.bundle_config = read_configuration(Path(path), workflow, overlays)
         self.bundle_config_path = [str(Path(path) / "configs" / f"{workflow}.json"), *map(str, overlays)]
         self.order = order
+        self._names = {name: key for name, key in _CONFIG_NAMES.items() if key in self.bundle_config}
         self._settings: dict[str, Any] = {}
 
     @property
@@ -56,7 +57,7 @@ class LandmarkTrainTask(BundleTrainTask):
 
     def config(self) -> dict[str, Any]:
         """What a client may set, with the defaults."""
-        defaults = {name: self.bundle_config.get_parsed_content(key) for name, key in _CONFIG_NAMES.items()}
+        defaults = {name: self.bundle_config.get_parsed_content(key) for name, key in self._names.items()}
         return {"device": device_list(), "template": "", **defaults}
 
     def stats(self) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class LandmarkTrainTask(BundleTrainTask):
         templates = self._templates(parameters.pop("template"), annotated)
         print(f"training on {', '.join(template.image.name for template in templates)}", flush=True)
         started = time.time()
-        self._settings = {_CONFIG_NAMES[name]: value for name, value in parameters.items() if name in _CONFIG_NAMES}
+        self._settings = {self._names[name]: value for name, value in parameters.items() if name in self._names}
         self._settings |= {
             "template_image": [str(template.image) for template in templates],
             "template_landmarks": [str(template.label) for template in templates],
@@ -91,7 +92,7 @@ class LandmarkTrainTask(BundleTrainTask):
         super().__call__({**request, "device": parameters["device"], "multi_gpu": False, "gpus": "all"}, datastore)
         record = {
             "templates": [template.image_id for template in templates],
-            "epoch": self._settings.get("local_epochs", self.config()["max_epochs"]),
+            "epoch": self._settings.get("local_epochs", self.config().get("max_epochs", 1)),
             "total_time": round(time.time() - started, 1),
         }
         record["total_epochs"] = record["epoch"]

@@ -50,7 +50,7 @@ FEWEST_IMAGES = 5
 
 def measure(model: Model, images: Sequence[dict[str, object]], device: torch.device) -> tuple[np.ndarray, np.ndarray]:
     """True and expected errors in pixels, (M, N) each; an image that cannot be read is named and left out."""
-    inferer = create_inferer(model.template, model.matching)
+    inferer = create_inferer(model.template, model.matching, learned=model.learned)
     errors, expected = [], []
     for item in tqdm(images, desc="calibration", unit="image", dynamic_ncols=True):
         try:

@@ -29,7 +29,6 @@ class WarpedTemplate(Dataset):
         transform: random transforms of one item.
         count: how many warps there are.
         seed: warps of another seed are other warps.
-        lattice_step: distance in pixels of the image between the points of a lattice that is taken along; 0 for none.
         image: the template's image where it shall have another resolution than ``template.pixels``: (1, 1, H, W).
 
     Raises:
@@ -42,17 +41,15 @@ class WarpedTemplate(Dataset):
         transform: Callable[[Mapping[str, Any]], Mapping[str, Any]],
         count: int,
         seed: int,
-        lattice_step: int = 0,
         image: Tensor | None = None,
     ) -> None:
         if not count >= 1:
             raise ConfigError(f"a training with {count} warps was asked for, expected at least one: raise the setting.")
-        self.image = torch.from_numpy(template.pixels)[None] if image is None else image[0].cpu()
+        self.image = torch.from_numpy(template.image)[None] if image is None else image[0].cpu()
         scale = torch.tensor(
             [self.image.shape[-1] / template.size[1], self.image.shape[-2] / template.size[0]], dtype=torch.float64
         )
         self.points = (torch.from_numpy(template.landmarks.points) + 0.5) * scale - 0.5
-        self.lattice = _lattice(self.image.shape[-1], self.image.shape[-2], lattice_step)
         self.transform = transform if isinstance(transform, Compose) else Compose([transform])
         self.count = count
         self.seed = seed
@@ -64,29 +61,19 @@ class WarpedTemplate(Dataset):
         """One warp.
 
         Returns:
-            ``image``, (1, H, W); ``landmarks``, (N, 2) in pixels ``(x, y)`` of it; and ``lattice``, (P, 2), where the
-            points of the lattice have come to lie. Points may be outside the image.
+            ``image``, (1, H, W), and ``landmarks``, (N, 2) in pixels ``(x, y)`` of it, which may be outside.
         """
         self.transform.set_random_state(seed=int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0]))
         item = {
             "image": MetaTensor(self.image.clone(), affine=torch.eye(4, dtype=torch.float64)),
-            "landmarks": torch.cat([self.points, self.lattice]).flip(-1)[None],
+            "landmarks": self.points.flip(-1)[None],
         }
         warped: Any = self.transform(item)
         points = torch.as_tensor(warped["landmarks"])[0].flip(-1).float()
         return {
             "image": torch.as_tensor(warped["image"]).float(),
-            "landmarks": points[: len(self.points)],
-            "lattice": points[len(self.points) :],
+            "landmarks": points,
         }
-
-
-def _lattice(width: int, height: int, step: int) -> Tensor:
-    """Points ``(x, y)`` every ``step`` pixels, half a step from the border: (P, 2), float64."""
-    if not step:
-        return torch.zeros(0, 2, dtype=torch.float64)
-    ys, xs = torch.meshgrid(torch.arange(step // 2, height, step), torch.arange(step // 2, width, step), indexing="ij")
-    return torch.stack([xs, ys], dim=-1).reshape(-1, 2).double()
 
 
 class _OneScaleGrid(RandAffineGrid):

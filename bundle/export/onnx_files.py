@@ -31,7 +31,7 @@ def export_model(
     opset: int = 20,
     tolerance: float = 1e-4,
 ) -> Mapping[str, Any]:
-    """Write ``global.onnx``, ``local.onnx`` where the model has a local decoder, and ``export.json``.
+    """Write ``global.onnx``, ``local.onnx`` and ``export.json``.
 
     Each part is first run by ONNX Runtime and by PyTorch on the template, brought to ``image_size``, and on the crops
     around its landmarks.
@@ -54,7 +54,7 @@ def export_model(
     """
     require_onnx()
     model = trained_model(model_path, encoder_weights=encoder_weights)
-    image = resize(torch.from_numpy(model.template.pixels)[None, None], image_size, "bilinear")
+    image = resize(torch.from_numpy(model.template.image)[None, None], image_size, "bilinear")
     scale = torch.tensor([size / old for size, old in zip(image_size[::-1], model.template.size[::-1])])
     points = ((torch.from_numpy(model.template.landmarks.points) + 0.5) * scale - 0.5).to(image.dtype)
     graphs: dict[str, bytes] = {}
@@ -90,7 +90,7 @@ def export_model(
 
 
 def _write(folder: Path, graphs: Mapping[str, bytes], content: Mapping[str, Any]) -> None:
-    """The description last, so that a folder with one is complete; a part that this model lacks does not stay."""
+    """The description last, so that a folder with one is complete."""
     for stale in (DESCRIPTION, "global.onnx", "local.onnx"):
         (folder / stale).unlink(missing_ok=True)
     for name, graph in graphs.items():

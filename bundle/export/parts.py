@@ -103,13 +103,13 @@ class GlobalPart(Part):
 
 
 class LocalPart(Part):
-    """Crops to frozen features and decoded features.
+    """Crops to frozen features and, where the network has a local decoder, decoded features.
 
     The input is (N, 1, S, S), 0 to 1. The outputs are the encoder's features, (N, C, h, w), which the strategy
     ``posterior`` whitens itself, and the decoded features, (N, C', rows, columns); neither is normalised.
 
     Args:
-        network: the network; it must have a local decoder.
+        network: the network.
         batch: N, how many crops go through at once.
     """
 
@@ -120,7 +120,8 @@ class LocalPart(Part):
         side = network.settings.local_window
         self.size = network.encoder.fit((side, side))
         self.batch = batch
-        self.inputs, self.outputs = ["crops"], ["features", "decoded"]
+        self.inputs = ["crops"]
+        self.outputs = ["features"] if network.local_decoder is None else ["features", "decoded"]
         self.about = [{"input": "crops", "unit_length": False} for _ in self.outputs]
 
     @property
@@ -131,6 +132,8 @@ class LocalPart(Part):
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Part`."""
         features = self.network.encode_local(images[0])
+        if self.network.local_decoder is None:
+            return (features,)
         return features, self.network.decode_local(features, self.network.settings.decoded_crop)
 
     def example(self, image: Tensor, points: Tensor) -> tuple[Tensor, ...]:
@@ -141,7 +144,7 @@ class LocalPart(Part):
 
 
 def parts_of(network: OneShotNetwork, image_size: tuple[int, int], batch: int) -> Sequence[Part]:
-    """All parts that a network has.
+    """The parts of a network.
 
     Args:
         network: the network.
@@ -159,4 +162,4 @@ def parts_of(network: OneShotNetwork, image_size: tuple[int, int], batch: int) -
             f"working size, but the encoder needs at least {network.encoder.minimum_side} pixels on each side: give "
             "the size of a real image."
         )
-    return [whole] if network.local_decoder is None else [whole, LocalPart(network, batch)]
+    return [whole, LocalPart(network, batch)]

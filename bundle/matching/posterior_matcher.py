@@ -8,14 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bundle.geometry import PixelCentres, Size, cell_grid
+from bundle.geometry import PixelCentres, Size
 from bundle.matching.bidirectional import best_cells, match_back
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.expected_error import confidence_of, expected_error
 from bundle.matching.fusion import sample_scores
 from bundle.matching.geometric_prior import apply_affine, extent, local_correction, log_prior, robust_affine
+from bundle.matching.lattice import Lattice, lattice_pixels
 from bundle.matching.posterior import posterior_moments
 from bundle.matching.settings import MatchingSettings
+from bundle.matching.shape_prior import ShapePrior
 
 #: How far neighbours may turn, stretch and shift a landmark's expected place: the values of the development set.
 RIGIDITY = 0.1
@@ -31,6 +33,10 @@ SMALLEST_LAYOUT = 0.1
 #: each other more than independent witnesses would, so the posterior itself is too sure of its place.
 WIDENING = 2.0
 
+#: The distribution of the layouts counts half as much as it says, for points and similarities are no independent
+#: witnesses; two rounds, each from the points of the one before.
+SHAPE_WEIGHT, SHAPE_ROUNDS = 0.5, 2
+
 
 class KnownTemplate(NamedTuple):
     """One annotated image as the matching needs it.
@@ -42,6 +48,28 @@ class KnownTemplate(NamedTuple):
 
     view: DescriptorPyramid
     landmarks: Tensor
+
+
+class KnownLandmarks(NamedTuple):
+    """The landmarks as the matching looks for them: from one template, from several, or learned from several.
+
+    Attributes:
+        layouts: at least one of shape (N, 2): the landmarks ``(x, y)`` of a template, or the mean of several, in units
+            of the image's long side.
+        kernels: for each level the descriptors around the landmarks, averaged over the templates, (N, C, patch, patch).
+        crop_matrix: (C, C), whitening of the crops' features; None where there are no crops.
+        crop_kernels: (N, C, patch, patch), whitened features of crops around the landmarks, averaged; None likewise.
+        filters: learned kernels of the fine stage, whose correlations add up to the score: for each level and, last,
+            for the crops (N, C, patch, patch); None without training.
+        shape: the distribution of the templates' layouts; with the filters.
+    """
+
+    layouts: Sequence[Tensor]
+    kernels: Sequence[Tensor]
+    crop_matrix: Tensor | None = None
+    crop_kernels: Tensor | None = None
+    filters: Sequence[Tensor] | None = None
+    shape: ShapePrior | None = None
 
 
 class Evidence(NamedTuple):
@@ -58,6 +86,18 @@ class Evidence(NamedTuple):
     spread: Tensor
     scores: Tensor
     step: float | Tensor
+
+
+class CoarseEvidence(NamedTuple):
+    """The coarse stage.
+
+    Attributes:
+        found: what is known of the landmarks.
+        expected: (N, 2), where the prior expects the landmarks, pixels ``(x, y)`` of the query.
+    """
+
+    found: Evidence
+    expected: Tensor
 
 
 class Judgement(NamedTuple):
@@ -96,37 +136,37 @@ class PosteriorMatcher:
         levels = [normalise_channels(level) for level in levels]
         return DescriptorPyramid(levels, size, grid, self.geometry, self.settings.patch)
 
-    def coarse(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid) -> Evidence:
+    def coarse(self, known: KnownLandmarks, query: DescriptorPyramid) -> CoarseEvidence:
         """Similarity over all scales, and a weak prior from where the other landmarks are.
 
         Several templates have one voice each: similarities and expected places are averaged. Similarity is linear in
         the landmarks' descriptors, so it is these that are averaged, and more templates cost no more matching.
 
         Args:
-            templates: the annotated images, at least one.
+            known: the landmarks.
             query: descriptors of the query.
         """
-        similarity = query.similarity(describe_landmarks(templates))
+        similarity = query.similarity(known.kernels)
         cells, _ = best_cells(similarity, k=1)
         points = query.to_pixels(cells[:, 0])
-        layouts = _layouts_in_pixels_of(query, templates)
-        expected = mean_of([self._affine(layout, points, torch.ones_like(points[:, 0]), query) for layout in layouts])
+        equal = torch.ones_like(points[:, 0])
+        expected = mean_of([self._affine(one, points, equal, query) for one in _in_pixels_of(query, known.layouts)])
         for _ in range(self.settings.prior_rounds):
-            expected = self.expect(templates, query, self._posterior(similarity, expected, query))
-        return self._posterior(similarity, expected, query)
+            expected = self.expect(known.layouts, query, self._posterior(similarity, expected, query))
+        return CoarseEvidence(self._posterior(similarity, expected, query), expected)
 
-    def expect(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, found: Evidence) -> Tensor:
-        """Where the templates' layouts expect the landmarks, by where all of them were found.
+    def expect(self, layouts: Sequence[Tensor], query: DescriptorPyramid, found: Evidence) -> Tensor:
+        """Where layouts expect the landmarks, by where all of them were found.
 
         Args:
-            templates: the annotated images, at least one.
+            layouts: see :class:`KnownLandmarks`.
             query: descriptors of the query.
             found: what is known of the landmarks.
 
         Returns:
             (N, 2), pixels ``(x, y)`` of the query.
         """
-        return mean_of([self._expect(layout, found, query) for layout in _layouts_in_pixels_of(query, templates)])
+        return mean_of([self._expect(layout, found, query) for layout in _in_pixels_of(query, layouts)])
 
     def trust(self, layout: Tensor, found: Evidence, query: DescriptorPyramid) -> Tensor:
         """How much each match counts, (N,), 0 to 1, by its spread beside the size of the layout, both on the query."""
@@ -160,30 +200,77 @@ class PosteriorMatcher:
         """Add the evidence of the crops to the coarse scores.
 
         Args:
-            coarse: what :meth:`coarse` gave.
+            coarse: what :meth:`coarse` found.
             query: descriptors of the query.
             local: (N, S, S), weighted similarity of each landmark's crop to the template landmark.
             origins: (N, 2), pixel ``(x, y)`` of the query at the centre of each map's first cell.
             step: (2,), pixels of the query from one cell to the next, ``(x, y)``.
         """
-        side = local.shape[-1]
-        pixels = cell_grid((side, side), dtype=local.dtype, device=local.device).reshape(1, side, side, 2)
-        pixels = origins[:, None, None] + pixels * step
-        scores = sample_scores(coarse.scores, query.to_cells(pixels)) + local
+        scores = sample_scores(coarse.scores, query.to_cells(lattice_pixels(origins, step, local.shape[-1]))) + local
+        return self._on_lattice(scores, origins, step)
+
+    def learned(
+        self, coarse: CoarseEvidence, query: DescriptorPyramid, lattice: Lattice, known: KnownLandmarks
+    ) -> Evidence:
+        """The fine stage of a trained model: learned kernels, and the distribution of the layouts as the prior.
+
+        Args:
+            coarse: what :meth:`coarse` gave.
+            query: descriptors of the query.
+            lattice: the places around the coarse points, and what the query shows there.
+            known: the landmarks, with filters and shape.
+        """
+        assert known.filters is not None and known.shape is not None
+        prior = self.coarse_prior(coarse, query, lattice)
+        return self.settle(lattice.scores(known.filters), prior, lattice, known.shape)
+
+    def plain_filters(self, known: KnownLandmarks) -> list[Tensor]:
+        """The kernels such that their correlations add up to the score, for each level and, last, for the crops."""
+        area = self.settings.patch**2
+        filters = [kernel / (area * len(known.kernels)) for kernel in known.kernels]
+        if known.crop_kernels is None:
+            return filters
+        return [*filters, known.crop_kernels * (self.settings.local_weight / area)]
+
+    def settle(self, scores: Tensor, prior: Tensor, lattice: Lattice, shape: ShapePrior) -> Evidence:
+        """Points from scores and the coarse prior, then, twice, from scores and where all other points expect each.
+
+        Args:
+            scores: (N, S, S), without any prior.
+            prior: (N, S, S), that of the coarse stage.
+            lattice: the places of both.
+            shape: the distribution of the layouts.
+        """
+        found = self._on_lattice(scores + prior, lattice.origins, lattice.step)
+        for _ in range(SHAPE_ROUNDS):
+            prior = self.settings.temperature * SHAPE_WEIGHT * lattice.log_gaussian(*shape.expect(found.points))
+            found = self._on_lattice(scores + prior, lattice.origins, lattice.step)
+        return found
+
+    def coarse_prior(self, coarse: CoarseEvidence, query: DescriptorPyramid, lattice: Lattice) -> Tensor:
+        """The prior of the coarse stage on the lattice: (N, S, S)."""
+        sigma = self.settings.prior_sigma * max(query.size)
+        distance = (lattice.pixels - coarse.expected[:, None, None].to(lattice.pixels.dtype)).square().sum(dim=-1)
+        return -self.settings.prior_weight / sigma**2 * distance
+
+    def _on_lattice(self, scores: Tensor, origins: Tensor, step: Tensor) -> Evidence:
         mean, spread = posterior_moments(scores, self.settings.temperature)
         return Evidence(origins + mean * step, spread * step.mean(), scores, step.mean())
 
-    def judge(self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, found: Evidence) -> Judgement:
+    def judge(
+        self, known: KnownLandmarks, templates: Sequence[KnownTemplate], query: DescriptorPyramid, found: Evidence
+    ) -> Judgement:
         """How good the points found are.
 
         Args:
-            templates: the annotated images, at least one.
+            known: the landmarks.
+            templates: the annotated images to match back to; none where the model holds none.
             query: descriptors of the query.
             found: what the last stage gave.
         """
-        similarity, back = self.verify(templates, query, found.points)
+        similarity, back = self.verify(known.kernels, templates, query, found.points)
         size = _layout_size(found.points, query.size)
-        expected = self.expect(templates, query, found)
+        expected = self.expect(known.layouts, query, found)
         disagreement = (found.points - expected).norm(dim=1)
         wide = posterior_moments(found.scores, WIDENING * self.settings.temperature).spread * found.step
         error = expected_error(wide, disagreement, similarity, size)
@@ -192,21 +279,24 @@ class PosteriorMatcher:
         return Judgement(similarity, back, error, confidence_of(error, size), size)
 
     def verify(
-        self, templates: Sequence[KnownTemplate], query: DescriptorPyramid, points: Tensor
+        self, kernels: Sequence[Tensor], templates: Sequence[KnownTemplate], query: DescriptorPyramid, points: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Similarity and back-matching error of the points found.
 
         Args:
-            templates: the annotated images, at least one.
+            kernels: for each level the landmarks' descriptors.
+            templates: the annotated images to match back to.
             query: descriptors of the query.
             points: (N, 2), pixels ``(x, y)`` of the query.
 
         Returns:
             (N,) cosine similarity, and (N,) distance between each landmark and the place to which its point matches
-            back (paper, section 2.2), in pixels of the first template; means over the templates.
+            back (paper, section 2.2), in pixels of the first template; means over the templates, NaN without one.
         """
-        here, there = query.describe(points), describe_landmarks(templates)
-        similarity = torch.stack([(a * b).sum(dim=1).mean(dim=(-2, -1)) for a, b in zip(here, there)]).mean(dim=0)
+        here = query.describe(points)
+        similarity = torch.stack([(a * b).sum(dim=1).mean(dim=(-2, -1)) for a, b in zip(here, kernels)]).mean(dim=0)
+        if not templates:
+            return similarity, torch.full_like(similarity, torch.nan)
         first = max(templates[0].view.size)
         back = [
             (match_back(view, here) - landmarks).norm(dim=1) * (first / max(view.size)) for view, landmarks in templates
@@ -214,22 +304,16 @@ class PosteriorMatcher:
         return similarity, mean_of(back).to(similarity.dtype)
 
 
-def _layouts_in_pixels_of(query: DescriptorPyramid, templates: Sequence[KnownTemplate]) -> list[Tensor]:
-    """The templates' landmarks, (N, 2) each, as if their images had as many pixels along the long side as the query.
+def _in_pixels_of(query: DescriptorPyramid, layouts: Sequence[Tensor]) -> list[Tensor]:
+    """Layouts, (N, 2) each, as if their images had as many pixels along the long side as the query.
 
     Lengths on a template and on the query can then be compared, however many pixels either has.
     """
-    return [landmarks * (max(query.size) / max(view.size)) for view, landmarks in templates]
+    return [layout * max(query.size) for layout in layouts]
 
 
 def _layout_size(points: Tensor, image: Size) -> float:
     return max(extent(points), SMALLEST_LAYOUT * max(image))
-
-
-def describe_landmarks(templates: Sequence[KnownTemplate]) -> list[Tensor]:
-    """The descriptors around the landmarks, averaged over the templates: for each level (N, C, patch, patch)."""
-    described = [template.view.describe(template.landmarks) for template in templates]
-    return [mean_of(levels) for levels in zip(*described)]
 
 
 def mean_of(tensors: Sequence[Tensor]) -> Tensor:

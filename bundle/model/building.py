@@ -15,6 +15,7 @@ import torch
 from bundle.encoders import EncoderSettings, create_encoder
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, read_checkpoint
+from bundle.model.learned import LearnedLandmarks
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.whitening import total_covariance
 from bundle.records.errors import CheckpointError, ConfigError
@@ -34,13 +35,15 @@ class Model:
         network: the network with its decoders.
         template: the annotated image.
         matching: the settings of the matching.
-        trained: whether the decoders were trained; if not, raw features are matched (zero-shot).
+        trained: whether anything was trained; if not, raw features are matched (zero-shot).
+        learned: what was learned from the annotated templates; None where only decoders were trained, if anything.
     """
 
     network: OneShotNetwork
     template: Template
     matching: MatchingSettings
     trained: bool
+    learned: LearnedLandmarks | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -57,11 +60,12 @@ class Model:
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         digest.update(self.network.encoder.digest.encode())
         for template in self.template.all:
-            digest.update(template.pixels.tobytes())
+            digest.update(b"" if template.pixels is None else template.pixels.tobytes())
             digest.update(template.landmarks.points.tobytes())
             digest.update(repr((template.landmarks.names, template.pixel_size)).encode())
         if self.trained:
-            for name, tensor in sorted(self.network.state_dict().items()):
+            learned = {} if self.learned is None else self.learned.tensors()
+            for name, tensor in sorted({**self.network.state_dict(), **learned}.items()):
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -105,11 +109,22 @@ def zero_shot_model(
     settings = validate(NetworkSettings, network or {}, "network")
     settings = settings.model_copy(update={"global_channels": 0, "local_channels": 0})
     built = build_network(settings, encoder_weights=encoder_weights, device=device, precision=precision)
-    if built.whitening is not None:
-        image = torch.from_numpy(template.pixels)[None, None].to(device)
-        covariances = [total_covariance(level) for level in built.encode_global(image)]
-        built.whitening.fit(covariances, ZERO_SHOT_POWER, ZERO_SHOT_SHRINKAGE)
+    fit_whitening(built, template)
     return Model(built, template, validate(MatchingSettings, matching or {}, "matching"), trained=False)
+
+
+def fit_whitening(network: OneShotNetwork, template: Template) -> None:
+    """Fit a network's whitening to the templates' own features: a power of the mean covariance of their positions."""
+    if network.whitening is None:
+        return
+    device = next(network.parameters()).device
+    covariances = []
+    for one in template.all:
+        with torch.no_grad():
+            levels = network.encode_global(torch.from_numpy(one.image)[None, None].to(device))
+        covariances.append([total_covariance(level) for level in levels])
+    means = [torch.stack(levels).mean(dim=0) for levels in zip(*covariances)]
+    network.whitening.fit(means, ZERO_SHOT_POWER, ZERO_SHOT_SHRINKAGE)
 
 
 def trained_model(
@@ -157,7 +172,7 @@ def trained_model(
         )
     _load_decoders(built, checkpoint, path)
     merged = validate(MatchingSettings, {**checkpoint.matching, **(matching or {})}, "matching")
-    return Model(built, checkpoint.template, merged, trained=True)
+    return Model(built, checkpoint.template, merged, trained=True, learned=checkpoint.learned)
 
 
 def open_model(
@@ -201,12 +216,13 @@ def open_model(
 
 
 def _same_template(one: Template, other: Template) -> bool:
-    """Whether two templates have the same images with the same landmarks."""
+    """Whether two templates have the same images, as far as the other one has any, with the same landmarks."""
     return len(one.all) == len(other.all) and all(
         first.landmarks.names == second.landmarks.names
         and np.array_equal(first.landmarks.points, second.landmarks.points)
-        and first.pixels.shape == second.pixels.shape
-        and np.allclose(first.pixels, second.pixels, atol=1e-4)  # a checkpoint rounds to 16 bits
+        and first.size == second.size
+        # A checkpoint rounds to 16 bits, or was written without its images.
+        and (second.pixels is None or np.allclose(first.image, second.pixels, atol=1e-4))
         for first, second in zip(one.all, other.all)
     )
 

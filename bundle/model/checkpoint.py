@@ -1,4 +1,4 @@
-"""The one file that holds a trained model: decoders, template, settings. It loads with ``weights_only=True``."""
+"""The one file that holds a model: what was learned, template, settings. It loads with ``weights_only=True``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from bundle.encoders.weights_only import load_weights_only
+from bundle.model.learned import LearnedLandmarks
 from bundle.records.errors import CheckpointError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 
-FORMAT = "one-shot-landmarks/checkpoint/1"
+#: A model with learned landmarks needs a reader that knows of them; any other is written as before.
+FORMAT, LEARNED_FORMAT = "one-shot-landmarks/checkpoint/1", "one-shot-landmarks/checkpoint/2"
 
 #: What the record of an imported checkpoint says; one that says anything else has its channels in another order.
 IMPORTED = "FM-OSD, channels by head"
@@ -41,7 +43,8 @@ class Checkpoint:
         network: settings of the network (see :class:`bundle.networks.NetworkSettings`).
         matching: settings of the matching (see :class:`bundle.matching.settings.MatchingSettings`).
         encoder_digest: SHA-256 of the frozen encoder's weights, which the file does not hold.
-        training: how the decoders were trained, for the record.
+        training: how the model was trained, for the record.
+        learned: what was learned from the annotated templates; None where only decoders were trained.
     """
 
     decoders: Mapping[str, Tensor]
@@ -50,6 +53,7 @@ class Checkpoint:
     matching: Mapping[str, Any]
     encoder_digest: str
     training: Mapping[str, Any]
+    learned: LearnedLandmarks | None = None
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
@@ -62,7 +66,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     if path.is_dir():
         raise _cannot_write(path, "it is a folder")
     content = {
-        "format": FORMAT,
+        "format": FORMAT if checkpoint.learned is None else LEARNED_FORMAT,
         "model": {name: value.detach().cpu() for name, value in checkpoint.decoders.items()},
         "template": {
             **_stored(checkpoint.template),
@@ -73,6 +77,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
         "encoder_digest": checkpoint.encoder_digest,
         "training": dict(checkpoint.training),
     }
+    if checkpoint.learned is not None:
+        content["learned"] = checkpoint.learned.tensors()
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,9 +96,13 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
 
 def _stored(template: Template) -> dict[str, Any]:
     """One annotated image as values that a checkpoint can hold."""
-    grey = np.round(template.pixels.astype(np.float64) * _GREY_LEVELS) - _GREY_SHIFT
+    pixels = None
+    if template.pixels is not None:
+        grey = np.round(template.pixels.astype(np.float64) * _GREY_LEVELS) - _GREY_SHIFT
+        pixels = torch.from_numpy(grey.astype(np.int16))
     return {
-        "pixels": torch.from_numpy(grey.astype(np.int16)),
+        "pixels": pixels,
+        "size": list(template.size),
         "points": torch.from_numpy(template.landmarks.points),
         "names": list(template.landmarks.names),
         "spacing": None if template.spacing is None else [float(value) for value in template.spacing],
@@ -104,15 +114,19 @@ def _stored(template: Template) -> dict[str, Any]:
 
 def _restored(stored: Mapping[str, Any]) -> Template:
     """One annotated image from what :func:`_stored` made of it; others only where the checkpoint has any."""
-    pixels = (stored["pixels"].numpy().astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS
+    pixels = None
+    if stored["pixels"] is not None:
+        grey = stored["pixels"].numpy().astype(np.float64)
+        pixels = ((grey + _GREY_SHIFT) / _GREY_LEVELS).astype(np.float32)
     return Template(
-        pixels.astype(np.float32),
+        pixels,
         LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
         None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1])),
         stored["name"],
         stored["digest"],
         tuple(_restored(other) for other in stored.get("others", ())),
         float(stored.get("aspect", 1.0)),  # version 0.2.0 took all pixels for square
+        (0, 0) if pixels is not None else (int(stored["size"][0]), int(stored["size"][1])),
     )
 
 
@@ -142,15 +156,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path} is not opened, {error}: train again.") from error
     except Exception as error:  # a damaged file can make the unpickler raise anything
         raise CheckpointError(f"{path} is no checkpoint, or a damaged one: train again.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not of the format {FORMAT}: it was not written by this project's training.")
+    if not isinstance(content, dict) or content.get("format") not in (FORMAT, LEARNED_FORMAT):
+        raise CheckpointError(
+            f"{path} is not of the format {LEARNED_FORMAT}: it was not written by this project's training."
+        )
     try:
         if content["training"].get("imported", IMPORTED) != IMPORTED:
             raise CheckpointError(
                 f"{path} was imported from FM-OSD's public code by an earlier version, which took its channels in the "
                 "wrong order: import the two files again with scripts/import_fmosd_checkpoint.py."
             )
-        _check_shapes(content["template"], content["model"])
+        learned = LearnedLandmarks.from_tensors(content["learned"]) if content["format"] == LEARNED_FORMAT else None
+        _check_shapes(content["template"], content["model"], learned)
         return Checkpoint(
             dict(content["model"]),
             _restored(content["template"]),
@@ -158,19 +175,24 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             dict(content["matching"]),
             str(content["encoder_digest"]),
             dict(content["training"]),
+            learned,
         )
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise CheckpointError(f"{path} lacks a part that a checkpoint must have ({error}): train again.") from error
 
 
-def _check_shapes(template: Mapping[str, Any], decoders: Mapping[str, Any]) -> None:
+def _check_shapes(template: Mapping[str, Any], decoders: Mapping[str, Any], learned: LearnedLandmarks | None) -> None:
     """Refuse parts of other kinds or sizes than a training writes, before anything is computed with them.
 
     Raises:
         ValueError: saying what is wrong.
     """
     pixels, points, names = template["pixels"], template["points"], template["names"]
-    if pixels.dtype is not torch.int16 or pixels.ndim != 2 or pixels.numel() > MAX_TEMPLATE_PIXELS:
+    if pixels is None and learned is None:
+        raise ValueError("its template has no pixels")
+    if pixels is not None and (
+        pixels.dtype is not torch.int16 or pixels.ndim != 2 or pixels.numel() > MAX_TEMPLATE_PIXELS
+    ):
         raise ValueError(f"its template has pixels of shape {tuple(pixels.shape)} and type {pixels.dtype}")
     if points.dtype is not torch.float64 or tuple(points.shape) != (len(names), 2):
         raise ValueError(f"its template has points of shape {tuple(points.shape)} for {len(names)} names")
@@ -180,3 +202,5 @@ def _check_shapes(template: Mapping[str, Any], decoders: Mapping[str, Any]) -> N
         raise ValueError("the name of its template is no text")
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in decoders.items()):
         raise ValueError("its decoders are no named tensors")
+    if learned is not None and learned.layouts.shape[1] != len(names):
+        raise ValueError(f"it learned {learned.layouts.shape[1]} landmarks for {len(names)} names")

@@ -90,5 +90,5 @@ def describe_whole(image: Tensor, network: OneShotNetwork) -> list[Tensor]:
 
 def template_tensors(template: Template, device: torch.device) -> tuple[Tensor, Tensor]:
     """A template's image, (1, 1, H, W), and its landmarks, (N, 2), pixels ``(x, y)``."""
-    image = torch.from_numpy(template.pixels)[None, None].to(device)
+    image = torch.from_numpy(template.image)[None, None].to(device)
     return image, torch.from_numpy(template.landmarks.points).to(device, image.dtype)

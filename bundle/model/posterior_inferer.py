@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,11 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.geometry import PixelCentres
+from bundle.matching.descriptors import DescriptorPyramid
+from bundle.matching.lattice import Lattice, crop_window, level_window
 from bundle.matching.local_kernels import kernel_similarity, kernels_at
-from bundle.matching.posterior_matcher import KnownTemplate, PosteriorMatcher, mean_of
+from bundle.matching.posterior_matcher import KnownLandmarks, KnownTemplate, PosteriorMatcher, mean_of
 from bundle.matching.settings import MatchingSettings
 from bundle.model.crop_batches import crops_at_a_time
 from bundle.model.inferer import OneShotInferer, template_tensors
+from bundle.model.learned import LearnedLandmarks
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import LocalCrops, local_crops
 from bundle.networks.whitening import inverse_power
@@ -30,19 +34,44 @@ LOCAL_SHRINKAGE = 0.05
 ACTIVATIONS_OF_A_CELL = 16
 
 
-class _LocalKnown(NamedTuple):
-    """The landmarks' surroundings at the resolution of the crops, averaged over the templates."""
+class DescribedTemplates(NamedTuple):
+    """What training and matching need of the templates' images.
 
-    matrix: Tensor  # (C, C), whitening of the crops' features
-    kernels: Tensor  # (N, C, patch, patch), whitened features around the landmarks
-    decoded: Tensor | None  # (N, C'), decoded features of the landmarks, of length one
+    Attributes:
+        views: for each template its descriptors and landmarks.
+        kernels: for each template, for each level, the descriptors around its landmarks, (N, C, patch, patch).
+        crop_matrix: (C, C), whitening of crops, from the crops of all templates; None without crops.
+        crop_kernels: for each template (N, C, patch, patch), whitened features around its landmarks.
+        decoded: for each template (N, C'), decoded features of its landmarks, where the network decodes crops.
+    """
+
+    views: list[KnownTemplate]
+    kernels: list[list[Tensor]]
+    crop_matrix: Tensor | None
+    crop_kernels: list[Tensor]
+    decoded: list[Tensor]
+
+    def landmarks(self, chosen: Sequence[int] | None = None) -> KnownLandmarks:
+        """What several templates say of the landmarks, each with one voice.
+
+        Args:
+            chosen: numbers of the templates; None for all.
+        """
+        chosen = range(len(self.views)) if chosen is None else chosen
+        return KnownLandmarks(
+            [self.views[index].landmarks.double() / max(self.views[index].view.size) for index in chosen],
+            [mean_of(levels) for levels in zip(*(self.kernels[index] for index in chosen))],
+            self.crop_matrix,
+            mean_of([self.crop_kernels[index] for index in chosen]) if self.crop_kernels else None,
+        )
 
 
 class _Known(NamedTuple):
     """The templates as the matching needs them."""
 
-    templates: list[KnownTemplate]
-    local: _LocalKnown | None
+    landmarks: KnownLandmarks
+    views: list[KnownTemplate]  # to match back to
+    decoded: Tensor | None
 
 
 class PosteriorInferer(OneShotInferer):
@@ -52,44 +81,108 @@ class PosteriorInferer(OneShotInferer):
         template: the annotated image.
         settings: the settings of the matching.
         crop_memory_gb: see :class:`OneShotInferer`.
+        learned: what was learned from the templates; None to match to their descriptors as they are.
 
     Raises:
-        ConfigError: when there is not one error factor a landmark.
+        ConfigError: when there is not one error factor a landmark, or the settings do not fit what was learned.
     """
 
     matcher: PosteriorMatcher
 
-    def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
+    def __init__(
+        self,
+        template: Template,
+        settings: MatchingSettings,
+        crop_memory_gb: float | None = None,
+        learned: LearnedLandmarks | None = None,
+    ) -> None:
         super().__init__(template, settings, crop_memory_gb)
         factors, count = settings.error_factors, len(template.landmarks)
         if factors is not None and len(factors) != count:
             raise ConfigError(
                 f"matching.error_factors has {len(factors)} numbers for {count} landmarks: calibrate this model again."
             )
+        if learned is not None and learned.kernels[0].shape[-1] != settings.patch:
+            raise ConfigError(
+                f"matching.patch is {settings.patch}, but this model was trained with {learned.kernels[0].shape[-1]}: "
+                "leave it out, or train again."
+            )
+        self.learned = learned
         self.matcher = PosteriorMatcher(settings)
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
-        """See :class:`OneShotInferer`."""
+        """See :class:`OneShotInferer`; of a learned model's templates only the first is matched back to."""
+        if self.learned is not None:
+            first = [] if self.template.pixels is None else [self._seen(self.template, network, device)]
+            return _Known(self.learned.known(device), first, None)
+        templates = self.describe_all(network, device)
+        decoded = mean_of(templates.decoded) if templates.decoded else None
+        return _Known(templates.landmarks(), templates.views, decoded)
+
+    def describe_all(self, network: OneShotNetwork, device: torch.device) -> DescribedTemplates:
+        """Each template by itself."""
         pairs = [template_tensors(template, device) for template in self.template.all]
-        local = self._describe_crops(pairs, network) if self.settings.uses_crops else None
-        return _Known([KnownTemplate(self.view(image, network), landmarks) for image, landmarks in pairs], local)
+        views = [self._seen(template, network, device) for template in self.template.all]
+        kernels = [view.describe(landmarks) for view, landmarks in views]
+        if not self.settings.uses_crops:
+            return DescribedTemplates(views, kernels, None, [], [])
+        return DescribedTemplates(views, kernels, *self._describe_crops(pairs, network))
+
+    def _seen(self, template: Template, network: OneShotNetwork, device: torch.device) -> KnownTemplate:
+        image, landmarks = template_tensors(template, device)
+        return KnownTemplate(self.view(image, network), landmarks)
 
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         """See :class:`OneShotInferer`."""
-        query = self.view(image, network)
-        evidence = self.matcher.coarse(known.templates, query)
-        if known.local is not None:
+        query, landmarks = self.view(image, network), known.landmarks
+        coarse = self.matcher.coarse(landmarks, query)
+        evidence = coarse.found
+        if landmarks.filters is not None:
+            lattice = self.look_closer(image, evidence.points, query, network, landmarks.crop_matrix)
+            evidence = self.matcher.learned(coarse, query, lattice, landmarks)
+        elif landmarks.crop_matrix is not None:
             crops = local_crops(image, evidence.points, network.settings)
-            scores = self._local_scores(crops, known.local, network)
-            evidence = self.matcher.fine(evidence, query, scores, *crops.lattice(scores.shape[-1]))
-        found = self.matcher.judge(known.templates, query, evidence)
+            local = self._local_scores(crops, landmarks, known.decoded, network)
+            evidence = self.matcher.fine(evidence, query, local, *crops.lattice(local.shape[-1]))
+        found = self.matcher.judge(landmarks, known.views, query, evidence)
         points, limit = evidence.points, self.settings.missing_above
         if limit is not None:
             points = points.masked_fill((found.expected_error > limit * found.extent)[:, None], torch.nan)
         columns = [found.similarity, found.back_match_error, evidence.spread, found.confidence, found.expected_error]
         return torch.cat([points, torch.stack(columns, dim=1)], dim=1)
 
-    def _describe_crops(self, templates: list[tuple[Tensor, Tensor]], network: OneShotNetwork) -> _LocalKnown:
+    def look_closer(
+        self,
+        image: Tensor,
+        points: Tensor,
+        query: DescriptorPyramid,
+        network: OneShotNetwork,
+        crop_matrix: Tensor | None,
+    ) -> Lattice:
+        """The places around points, and what scales and crops show there.
+
+        Args:
+            image: (1, 1, H, W).
+            points: (N, 2), pixels ``(x, y)`` of it.
+            query: its descriptors.
+            network: what describes the crops.
+            crop_matrix: (C, C), whitening of the crops' features; None for no crops.
+        """
+        side, patch = network.settings.decoded_crop[0], self.settings.patch
+        if crop_matrix is None:
+            window = network.settings.local_window * crop_unit(query.size, network)
+            step = torch.full_like(points[0], window / side)
+            origins, crops = points - (side - 1) / 2 * step, []
+        else:
+            cut = local_crops(image, points, network.settings)
+            origins, step = cut.lattice(side)
+            crops = [crop_window(_whitened(self._encoded(cut, network), crop_matrix), side, patch)]
+        windows = [level_window(level, query.size, origins, step, side, patch) for level in query.levels]
+        return Lattice(origins, step, side, [*windows, *crops])
+
+    def _describe_crops(
+        self, templates: list[tuple[Tensor, Tensor]], network: OneShotNetwork
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         crops = [local_crops(image, landmarks, network.settings) for image, landmarks in templates]
         encoded = [self._encoded(one, network) for one in crops]
         rows = torch.cat(encoded)
@@ -102,7 +195,7 @@ class PosteriorInferer(OneShotInferer):
             kernels.append(kernels_at(maps, inside, self.settings.patch))
             if network.local_decoder is not None:
                 decoded.append(one.sample(network.decode_local(features, network.settings.decoded_crop), landmarks))
-        return _LocalKnown(matrix, mean_of(kernels), mean_of(decoded) if decoded else None)
+        return matrix, kernels, decoded
 
     def _encoded(self, crops: LocalCrops, network: OneShotNetwork) -> Tensor:
         """Frozen features of all crops, (N, C, h, w), a batch within the budget of memory at a time."""
@@ -111,15 +204,24 @@ class PosteriorInferer(OneShotInferer):
         batch = crops_at_a_time(numbers, crops.images.device, self.crop_memory_gb)
         return torch.cat([network.encode_local(part) for part in crops.images.split(batch)])
 
-    def _local_scores(self, crops: LocalCrops, known: _LocalKnown, network: OneShotNetwork) -> Tensor:
+    def _local_scores(
+        self, crops: LocalCrops, known: KnownLandmarks, decoded: Tensor | None, network: OneShotNetwork
+    ) -> Tensor:
         """Weighted similarity of each landmark's crop to the landmark: (N, S, S)."""
+        assert known.crop_matrix is not None and known.crop_kernels is not None
         features = self._encoded(crops, network)
         side = network.settings.decoded_crop[0]
-        scores = kernel_similarity(_whitened(features, known.matrix), known.kernels, side) * self.settings.local_weight
-        if known.decoded is not None and self.settings.decoder_weight:
+        maps = _whitened(features, known.crop_matrix)
+        scores = kernel_similarity(maps, known.crop_kernels, side) * self.settings.local_weight
+        if decoded is not None and self.settings.decoder_weight:
             maps = F.normalize(network.decode_local(features, network.settings.decoded_crop), dim=1)
-            scores = scores + torch.einsum("nc,nchw->nhw", known.decoded, maps) * self.settings.decoder_weight
+            scores = scores + torch.einsum("nc,nchw->nhw", decoded, maps) * self.settings.decoder_weight
         return scores
+
+
+def crop_unit(size: tuple[int, int], network: OneShotNetwork) -> float:
+    """Pixels of an image of (height, width) in one pixel of its crops."""
+    return max(size) / (network.settings.local_side or max(size))
 
 
 def _whitened(features: Tensor, matrix: Tensor) -> Tensor:

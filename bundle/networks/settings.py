@@ -31,7 +31,7 @@ class NetworkSettings(Validated):
             one encoder may be better told apart the other way round.
         whitening: remove the mean and whiten the features of each scale before the cosine.
         global_channels: channels of the global decoder; 0 for none, then the encoder's own features are matched.
-        local_channels: channels of the local decoder.
+        local_channels: channels of the local decoder; 0 for none.
         local_side: size in pixels of the long side at which crops are cut; 0 for the full resolution.
         local_window: side in pixels of a crop.
         local_cells: side in cells of a decoded crop; 0 for one cell a pixel.
@@ -43,10 +43,10 @@ class NetworkSettings(Validated):
     working_side: Literal["long", "short"] = "long"
     grey_values: GreyValues = "stretch"
     resampling: Literal["bilinear", "lanczos"] = "bilinear"
-    negative: bool = True
+    negative: bool = False
     whitening: bool = True
     global_channels: _Channels = 0
-    local_channels: _Channels = 16
+    local_channels: _Channels = 0
     local_side: Literal[0] | _Side = 2400
     local_window: Annotated[int, Field(ge=32, le=8192)] = 256
     local_cells: Annotated[int, Field(ge=0, le=8192)] = 40

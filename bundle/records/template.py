@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bundle.records.errors import LandmarkError
+from bundle.records.errors import ConfigError, LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.pixel_size import WithPixelSize
 
@@ -16,28 +16,35 @@ class Template(WithPixelSize):
     """The annotated image that everything is matched to, and further ones where there are more.
 
     Attributes:
-        pixels: (H, W), float32, 0 to 1, bone bright.
+        pixels: (H, W), float32, 0 to 1, bone bright; None where a model was saved without its images.
         landmarks: names and points in pixels ``(x, y)`` of the image, all present and inside it.
         spacing: millimetres a pixel as ``(x, y)``, or None where unknown.
         name: the image file's name, for messages.
         digest: SHA-256 of the image file, by which an evaluation knows the template again; None where there is no file.
         others: further annotated images with the same landmarks in the same order; they have no others of their own.
         aspect: height of a pixel over its width where the spacing is unknown.
+        size: (height, width) in pixels; that of ``pixels`` where there are any.
 
     Raises:
         LandmarkError: when landmarks are missing, outside, or not the same in all images.
+        ValueError: when there is neither an image nor its size.
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray | None
     landmarks: LandmarkSet
     spacing: tuple[float, float] | None
     name: str
     digest: str | None = None
     others: tuple[Template, ...] = ()
     aspect: float = 1.0
+    size: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        height, width = self.pixels.shape
+        if self.pixels is not None:
+            object.__setattr__(self, "size", (int(self.pixels.shape[0]), int(self.pixels.shape[1])))
+        height, width = self.size
+        if height < 1 or width < 1:
+            raise ValueError(f"template {self.name} has no pixels and no size")
         self.landmarks.require_inside(width, height, f"template {self.name}")
         for other in self.others:
             if other.landmarks.names != self.landmarks.names or other.others:
@@ -52,7 +59,19 @@ class Template(WithPixelSize):
         return (self, *self.others)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        height, width = self.pixels.shape
-        return int(height), int(width)
+    def image(self) -> np.ndarray:
+        """The pixels, for what cannot do without.
+
+        Raises:
+            ConfigError: when the model was saved without its images.
+        """
+        if self.pixels is None:
+            raise ConfigError(
+                f"this model was saved without its images (keep_images false), but that of {self.name} is needed here: "
+                "train with --keep_images True."
+            )
+        return self.pixels
+
+    def without_pixels(self) -> Template:
+        """The same without any image: landmarks, sizes and names only."""
+        return replace(self, pixels=None, others=tuple(other.without_pixels() for other in self.others))

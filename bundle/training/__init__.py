@@ -1,7 +1,9 @@
-"""Training: the stages, their data, and what a training leaves."""
+"""Training: filters from annotated images, the paper's decoders, and what a training leaves."""
 
 from bundle.training.feature_store import FeatureStore
-from bundle.training.keep_best import KeepBest
+from bundle.training.filter_training import FilterTraining
+from bundle.training.landmark_trainer import LandmarkTrainer
+from bundle.training.leave_one_out import TemplateExamples
 from bundle.training.memory_reuse import reuse_memory
 from bundle.training.progress import StageProgress
 from bundle.training.run_folder import forget_run, run_folder
@@ -11,12 +13,12 @@ from bundle.training.stage_matching import StageMatcher
 from bundle.training.stage_over_ranks import over_ranks
 from bundle.training.stage_run import StageRun
 from bundle.training.stages import GlobalStage, LocalStage, PaperLocalStage, Stage
-from bundle.training.whitening_fit import WhiteningFit
 
 __all__ = [
     "FeatureStore",
+    "FilterTraining",
     "GlobalStage",
-    "KeepBest",
+    "LandmarkTrainer",
     "LocalStage",
     "PaperLocalStage",
     "Stage",
@@ -24,7 +26,7 @@ __all__ = [
     "StageMatcher",
     "StageProgress",
     "StageRun",
-    "WhiteningFit",
+    "TemplateExamples",
     "collate_stage",
     "forget_run",
     "over_ranks",

@@ -12,7 +12,6 @@ from monai.handlers import CheckpointLoader
 
 from bundle.ranks import is_first, of_all
 from bundle.records.errors import ConfigError
-from bundle.training.keep_best import KeepBest
 from bundle.training.stages import Stage
 
 
@@ -24,7 +23,6 @@ class StageRun:
         trainer: the engine that trains it.
         optimizer: its optimiser.
         folder: where the state of the run is kept.
-        keep_best: what selects the decoders; None keeps those of the last epoch.
     """
 
     def __init__(
@@ -33,13 +31,11 @@ class StageRun:
         trainer: Trainer,
         optimizer: torch.optim.Optimizer,
         folder: str | Path,
-        keep_best: KeepBest | None = None,
     ) -> None:
         self.stage = stage
         self.trainer = trainer
         self.optimizer = optimizer
         self.path = Path(folder) / "state.pt"
-        self.keep_best = keep_best
 
     def run(self) -> None:
         """Train until the last epoch, from the state that an earlier run left, if any."""
@@ -59,8 +55,6 @@ class StageRun:
         # An engine that is told to run when it has finished would start again from the first epoch.
         if self.trainer.state.epoch < self.trainer.state.max_epochs:
             self.trainer.run()
-        if self.keep_best is not None:
-            self.keep_best.restore()
         self.stage.eval()
 
     def _parts(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from monai.data import MetaTensor
 from monai.transforms import ApplyTransformToPointsd, Compose
 
 from bundle.data import ClampIntensityd, RandOneScaleAffined, WarpedTemplate
+from bundle.records.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.workflows.running import read_config
@@ -44,10 +45,9 @@ def test_landmarks_stay_on_what_they_mark(template: Template) -> None:
             assert (centre - torch.stack([x, y])).norm() < 0.3
 
 
-@pytest.mark.parametrize("workflow", ["train", "train_decoders"])
-def test_warps_of_the_configurations_have_one_scale_factor(workflow: str) -> None:
+def test_warps_of_the_configuration_have_one_scale_factor() -> None:
     """300 draws, shear 0: the affine map from template to warp, from where three points come to lie."""
-    affined = read_config(workflow)["train"]["warping"][0]
+    affined = read_config("train_decoders")["train"]["warping"][0]
     assert affined["_target_"] == "bundle.data.RandOneScaleAffined"
     of_pixels = {"shear_range": None, "translate_range": 5}
     settings = {key: value for key, value in {**affined, **of_pixels}.items() if key != "_target_"}
@@ -72,11 +72,20 @@ def test_warps_of_the_configurations_have_one_scale_factor(workflow: str) -> Non
     assert 0.9 * largest < 1 - (1 / factors).min() <= largest + 1e-9
 
 
-def test_the_lattice_is_taken_along(template: Template) -> None:
-    still = WarpedTemplate(template, Compose([]), count=1, seed=0, lattice_step=20)
-    assert torch.equal(still[0]["lattice"], still.lattice.float()) and len(still.lattice) == 16
-    assert still.lattice[0].tolist() == [10, 10] and still.lattice[1].tolist() == [30, 10]
-    assert WarpedTemplate(template, Compose([]), count=1, seed=0)[0]["lattice"].shape == (0, 2)
+def test_a_warp_depends_on_seed_and_number_only(template: Template) -> None:
+    first, second = (WarpedTemplate(template, affine(), count=3, seed=5) for _ in range(2))
+    last = second[2]["image"]
+    for index in range(3):
+        assert torch.equal(first[index]["image"], second[index]["image"])
+        assert torch.equal(first[index]["landmarks"], second[index]["landmarks"])
+    assert torch.equal(first[2]["image"], last), "in any order"
+    assert not torch.equal(first[0]["image"], first[1]["image"])
+    assert not torch.equal(first[0]["image"], WarpedTemplate(template, affine(), count=3, seed=6)[0]["image"])
+
+
+def test_there_has_to_be_one(template: Template) -> None:
+    with pytest.raises(ConfigError, match="0 warps"):
+        WarpedTemplate(template, lambda item: item, count=0, seed=0)
 
 
 def test_another_resolution_moves_the_landmarks_with_it(template: Template) -> None:

@@ -29,7 +29,8 @@ from bundle.records.template import Template
 from tests.workflows.running import TINY_NETWORK, TINY_PAPER_NETWORK, refusal
 
 SIZE = (331, 277)
-XFEAT = {**TINY_NETWORK, "working_sides": [96, 160], "negative": False}
+XFEAT = {**TINY_NETWORK, "working_sides": [96, 160], "local_channels": 8}
+NEGATIVE = {**TINY_NETWORK, "negative": True, "local_channels": 8}
 
 
 def write_model(path: Path, network: dict[str, Any]) -> Path:
@@ -113,7 +114,7 @@ def test_the_description(exported: Path) -> None:
 
 
 class TestParts:
-    @pytest.mark.parametrize("settings", [TINY_NETWORK, XFEAT, TINY_PAPER_NETWORK], ids=["xfeat", "plain", "paper"])
+    @pytest.mark.parametrize("settings", [NEGATIVE, XFEAT, TINY_PAPER_NETWORK], ids=["xfeat", "plain", "paper"])
     def test_they_are_the_network(self, settings: dict[str, Any]) -> None:
         network = build_network(NetworkSettings(**settings), encoder_weights="random")
         query, points = image(SIZE), torch.tensor([[20.0, 30.0], [276.0, 330.0]])
@@ -128,7 +129,7 @@ class TestParts:
         assert torch.equal(decoded, network.decode_local(features, network.settings.decoded_crop))
 
     def test_negatives_come_last(self) -> None:
-        network = build_network(NetworkSettings(**{**TINY_NETWORK, "working_sides": [96, 160]}))
+        network = build_network(NetworkSettings(**{**NEGATIVE, "working_sides": [96, 160]}))
         about = GlobalPart(network, SIZE).about
         assert [(item["input"], item["negative"]) for item in about] == [
             ("image_0", False),
@@ -139,7 +140,11 @@ class TestParts:
 
     def test_without_a_local_decoder(self) -> None:
         network = build_network(NetworkSettings(**{**XFEAT, "local_channels": 0}))
-        assert [part.name for part in parts_of(network, SIZE, 1)] == ["global"]
+        whole, local = parts_of(network, SIZE, 1)
+        assert (whole.name, local.name, local.outputs) == ("global", "local", ["features"])
+        with torch.no_grad():
+            (features,) = local(*local.example(image(SIZE), torch.tensor([[20.0, 30.0]])))
+        assert features.shape[:2] == (1, 64)
 
     def test_an_image_that_is_too_narrow(self) -> None:
         network = build_network(NetworkSettings(**TINY_PAPER_NETWORK), encoder_weights="random")
@@ -191,16 +196,19 @@ def _global(path: Path, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         return part(*inputs.values())
 
 
-def test_files_of_an_earlier_export_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_an_earlier_export_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_model(tmp_path / "model.pt", {**XFEAT, "local_channels": 0})
     (tmp_path / "local.onnx").write_text("old")
     (tmp_path / "mine.onnx").write_text("mine")
     monkeypatch.setattr("bundle.export.onnx_files.onnx_graph", lambda part, opset: b"graph")
-    monkeypatch.setattr("bundle.export.onnx_files.run_graph", lambda graph, inputs: list(_global(path, inputs)))
+    monkeypatch.setattr("bundle.export.onnx_files.largest_difference", lambda found, expected: [0.0] * len(expected))
+    monkeypatch.setattr("bundle.export.onnx_files.run_graph", lambda graph, inputs: [])
     content = export_model(path, SIZE, tmp_path)
-    assert list(content["parts"]) == ["global"]
+    assert list(content["parts"]) == ["global", "local"]
+    assert [output["name"] for output in content["parts"]["local"]["outputs"]] == ["features"]
     names = sorted(file.name for file in tmp_path.iterdir())
-    assert names == ["export.json", "global.onnx", "mine.onnx", "model.pt"]
+    assert names == ["export.json", "global.onnx", "local.onnx", "mine.onnx", "model.pt"]
+    assert (tmp_path / "local.onnx").read_bytes() == b"graph"
 
 
 @pytest.mark.parametrize(

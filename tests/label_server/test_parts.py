@@ -98,7 +98,8 @@ def test_which_annotated_images_a_training_takes(study: Study, tmp_path: Path) -
     task = LandmarkTrainTask(str(bundle), [], backwards)
     assert taken(task) == ["hand_4", "hand_2", "hand_1", "hand_0"], "a missing landmark makes no template"
     assert taken(task, "hand_2", "hand_0") == ["hand_2", "hand_0"], "in the order in which they were named"
-    assert "at most 5" in refusal(lambda: taken(task, *"abcdef"))
+    assert "at most 50" in refusal(lambda: taken(task, *("a" * 51)))
+    assert task.config()["seed"] == 0 and "warps" not in task.config()
     paper = LandmarkTrainTask(str(bundle), [ROOT / "configs" / "paper.json"], backwards)
     assert taken(paper) == ["hand_4"] and len(whole) == 5
     assert "at most 1" in refusal(lambda: taken(paper, "hand_0", "hand_1"))

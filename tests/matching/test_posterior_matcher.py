@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bundle.geometry import PixelCentres
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.expected_error import expected_error
-from bundle.matching.posterior_matcher import Evidence, KnownTemplate, PosteriorMatcher
+from bundle.matching.posterior_matcher import Evidence, KnownLandmarks, KnownTemplate, PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 
 SIZE, GRID, TEMPERATURE = (320, 240), (40, 30), 0.015
@@ -34,7 +34,16 @@ def two_peaks(height: float) -> torch.Tensor:
 def judged(scores: torch.Tensor, factors: list[float] | None = None) -> torch.Tensor:
     matcher = PosteriorMatcher(MatchingSettings(temperature=TEMPERATURE, error_factors=factors))
     evidence = Evidence(LANDMARKS, torch.ones(3), scores, 8.0)
-    return matcher.judge([KnownTemplate(pyramid(0), LANDMARKS)], pyramid(0), evidence).expected_error
+    template = KnownTemplate(pyramid(0), LANDMARKS)
+    return matcher.judge(known_from([template]), [template], template.view, evidence).expected_error
+
+
+def known_from(templates: list[KnownTemplate]) -> KnownLandmarks:
+    described = [view.describe(landmarks) for view, landmarks in templates]
+    return KnownLandmarks(
+        [landmarks.double() / max(view.size) for view, landmarks in templates],
+        [torch.stack(levels).mean(dim=0) for levels in zip(*described)],
+    )
 
 
 def test_the_expected_error_is_that_of_the_posterior_at_twice_its_temperature() -> None:
@@ -102,9 +111,11 @@ def test_nothing_depends_on_how_many_pixels_an_image_has(count: int, of_template
 
     def everything(of_template: float, of_query: float) -> list[torch.Tensor]:
         templates, query = noisy_pair(count, of_template, of_query)
-        found = matcher.coarse(templates, query)
-        judged = matcher.judge(templates, query, found)
-        in_cells = [query.to_cells(points) for points in (found.points, matcher.expect(templates, query, found))]
+        landmarks = known_from(templates)
+        found, expected = matcher.coarse(landmarks, query)
+        judged = matcher.judge(landmarks, templates, query, found)
+        again = matcher.expect(landmarks.layouts, query, found)
+        in_cells = [query.to_cells(points) for points in (found.points, expected, again)]
         layouts = [known.landmarks * (max(query.size) / max(known.view.size)) for known in templates]
         trust = [matcher.trust(one, found, query) for one in layouts]
         lengths = [length / max(query.size) for length in (found.spread, judged.expected_error)]

@@ -43,7 +43,7 @@ def path(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_seed_decides_about_the_decoders() -> None:
-    settings = NetworkSettings(**TINY_NETWORK)
+    settings = NetworkSettings(**TINY_NETWORK, local_channels=8)
     state = torch.random.get_rng_state()
     first, again, other = (build_network(settings, seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state), "the caller's random numbers go on"

@@ -13,7 +13,6 @@ from bundle.data import WarpedTemplate
 from bundle.geometry import PixelCentres
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.records.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.training import (
@@ -22,7 +21,6 @@ from bundle.training import (
     PaperLocalStage,
     StageFeatures,
     StageMatcher,
-    WhiteningFit,
     collate_stage,
 )
 from tests.workflows.running import TINY_NETWORK
@@ -32,7 +30,7 @@ POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])
 
 @pytest.fixture(scope="module")
 def network() -> OneShotNetwork:
-    return build_network(NetworkSettings(**TINY_NETWORK))
+    return build_network(NetworkSettings(**TINY_NETWORK, local_channels=8))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +39,7 @@ def warps() -> WarpedTemplate:
     pixels = torch.rand(1, 1, 30, 25, generator=torch.Generator().manual_seed(0))
     pixels = torch.nn.functional.interpolate(pixels, size=(150, 125), mode="bicubic").clamp(0, 1)[0, 0].numpy()
     template = Template(pixels, LandmarkSet(tuple("abcd"), POINTS), None, "template")
-    return WarpedTemplate(template, Compose([]), count=3, seed=0, lattice_step=24)
+    return WarpedTemplate(template, Compose([]), count=3, seed=0)
 
 
 @pytest.fixture
@@ -118,28 +116,3 @@ def test_batches_join_the_crops_of_warps(
     batch = collate_stage([features[0], features[2]])
     assert batch["image"].shape[0] == batch["label"].shape[0] == 8
     assert torch.equal(batch["image"][4:], features[2]["image"]) and batch["image"].dtype == torch.float32
-
-
-def test_whitening_needs_a_network_that_has_one(warps: WarpedTemplate) -> None:
-    plain = build_network(NetworkSettings(**{**TINY_NETWORK, "whitening": False}))
-    with pytest.raises(ConfigError, match=r"network\.whitening"):
-        WhiteningFit(plain, warps, power=0.5, shrinkage=0.05)
-
-
-def test_whitening_is_fitted_to_what_warps_change(warps: WarpedTemplate) -> None:
-    from monai.transforms import RandGaussianNoised
-
-    network = build_network(NetworkSettings(**TINY_NETWORK))
-    assert network.whitening is not None
-    before = network.whitening.matrices.clone()
-    noisy = WarpedTemplate(
-        Template(warps.image[0].numpy(), LandmarkSet(tuple("abcd"), POINTS), None, "template"),
-        Compose([RandGaussianNoised("image", prob=1.0, std=0.1)]),
-        count=2,
-        seed=0,
-        lattice_step=24,
-    )
-    WhiteningFit(network, noisy, power=0.5, shrinkage=0.05).run()
-    after = network.whitening.matrices
-    assert torch.isfinite(after).all() and not torch.equal(before, after)
-    torch.testing.assert_close(after, after.transpose(1, 2))

@@ -53,7 +53,7 @@ REQUIRED = (
 def test_every_property_that_monai_asks_for(name: str, trained: Trained, small: Sample) -> None:
     """A training asks for all of its parts, which computes the features of its warps."""
     settings: dict[str, Any] = {
-        "train": {**trained.settings, "warps": 2, "output_dir": trained.output},
+        "train": {**trained.settings, "output_dir": trained.output},
         "train_decoders": {**TINY_PAPER_TRAINING, **small.template, "output_dir": trained.output},
         "inference": {"model_path": trained.model, "dataset_dir": small.images},
         "evaluate": {"model_path": trained.model, "dataset_dir": small.images, "landmarks": small.truth},
@@ -139,7 +139,7 @@ class TestNetwork:
             self.check(**settings)
 
     def test_a_trained_network(self, trained: Trained) -> None:
-        channels = 64 * len(TINY_NETWORK["working_sides"]) * 2
+        channels = 64 * len(TINY_NETWORK["working_sides"])
         self.check(model_path=str(trained.model), **{"_meta_#network_data_format#outputs#pred#num_channels": channels})
 
 

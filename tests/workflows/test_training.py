@@ -1,8 +1,9 @@
-"""Training: the same seed gives the same decoders, and a killed training is continued, but no other one."""
+"""Training: the same templates give the same model, and a killed training is continued, but no other one."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -12,12 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Events
 
-from bundle.data import WarpedTemplate
 from bundle.io.template import read_template
 from bundle.model.checkpoint import read_checkpoint
-from bundle.records.errors import ConfigError
 from tests.conftest import Sample, Trained
 from tests.workflows.running import (
     ROOT,
@@ -35,8 +33,11 @@ from tests.workflows.running import (
 )
 
 
-def decoders(model: Path) -> dict[str, torch.Tensor]:
-    return dict(read_checkpoint(model).decoders)
+def tensors(model: Path) -> dict[str, torch.Tensor]:
+    """Everything that was learned."""
+    checkpoint = read_checkpoint(model)
+    assert checkpoint.learned is not None
+    return {**checkpoint.decoders, **checkpoint.learned.tensors()}
 
 
 def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
@@ -45,27 +46,22 @@ def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
     assert [key for key in first if not torch.equal(first[key], second[key])] == []
 
 
-class Interrupt(Exception):
-    """Stands for a killed process."""
+@pytest.fixture(scope="module")
+def three(small: Sample) -> dict[str, Any]:
+    """A training from three annotated images."""
+    images = [small.image, small.images / "phantom_001.dcm", small.images / "phantom_002.dcm"]
+    return tiny_training(
+        template_image=[str(image) for image in images],
+        template_landmarks=[str(small.landmarks), str(small.truth), str(small.truth)],
+        landmark_names=[f"L{index}" for index in range(8)],
+    )
 
 
-def interrupt(after: int, **settings: Any) -> Path:
-    """Train, but die after so many epochs; the folder of the run."""
-
-    def stop(engine: Any) -> None:
-        raise Interrupt
-
-    with at_bundle_root():
-        workflow = open_workflow("train", kind="train", **settings)
-        workflow.initialize()
-        run_dir = workflow.parser.get_parsed_content("run_dir")
-        trainer = workflow.parser.get_parsed_content("train#trainer")
-        workflow.parser.get_parsed_content("local_run")  # whose saver is attached in run()
-        trainer.add_event_handler(Events.EPOCH_STARTED(once=after + 1), stop)
-        with pytest.raises(RuntimeError) as caught:
-            workflow.run()
-    assert isinstance(caught.value.__cause__, Interrupt)
-    return Path(run_dir)
+@pytest.fixture(scope="module")
+def from_three(three: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("three")
+    train(**three, model_path=folder / "model.pt", output_dir=folder)
+    return folder / "model.pt"
 
 
 class TestTinyTraining:
@@ -74,7 +70,7 @@ class TestTinyTraining:
         template = read_template(small.image, small.landmarks)
         assert checkpoint.template.landmarks.names == template.landmarks.names
         np.testing.assert_array_equal(checkpoint.template.landmarks.points, template.landmarks.points)
-        np.testing.assert_allclose(checkpoint.template.pixels, template.pixels, atol=1 / 65535)
+        np.testing.assert_allclose(checkpoint.template.image, template.image, atol=1 / 65535)
         assert checkpoint.template.digest == template.digest and checkpoint.template.spacing == template.spacing
         for name, value in TINY_NETWORK.items():
             assert checkpoint.network[name] == value
@@ -86,15 +82,13 @@ class TestTinyTraining:
         files = [path for path in trained.output.rglob("*") if path.is_file()]
         assert files and all("tfevents" in path.name for path in files)
 
-    def test_the_loss_and_the_error_are_logged(self, trained: Trained) -> None:
+    def test_the_loss_is_logged(self, trained: Trained) -> None:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        logged: dict[str, int] = {}
-        for folder in {path.parent for path in trained.output.rglob("*tfevents*")}:
-            events = EventAccumulator(str(folder)).Reload()
-            logged |= {tag: len(events.Scalars(tag)) for tag in events.Tags()["scalars"]}
-        assert logged.get("train_loss", 0) >= 2
-        assert logged.get("val_error", 0) >= 1
+        folders = {path.parent for path in trained.output.rglob("*tfevents*")}
+        logs = [EventAccumulator(str(folder)).Reload() for folder in folders]
+        logged = [len(log.Scalars("train_loss")) for log in logs if "train_loss" in log.Tags()["scalars"]]
+        assert logged == [8], "one a landmark"
 
     def test_inference_finds_the_landmarks_with_it(self, trained: Trained, small: Sample, tmp_path: Path) -> None:
         run("evaluate", model_path=trained.model, dataset_dir=small.images, landmarks=small.truth, output_dir=tmp_path)
@@ -102,82 +96,130 @@ class TestTinyTraining:
         assert report["mre_px"] < 16, "a twentieth of the image"
 
 
-def test_the_same_seed_gives_the_same_decoders_and_another_others(trained: Trained, tmp_path: Path) -> None:
-    first = decoders(trained.model)
-    for seed in (0, 1):
-        settings = {**trained.settings, "model_path": tmp_path / "model.pt", "output_dir": tmp_path}
-        train(**settings, seed=seed)
-        again = decoders(tmp_path / "model.pt")
-        if seed == 0:
-            assert_equal(first, again)
-        else:
-            assert not any(torch.equal(first[key], again[key]) for key in first if first[key].numel() > 1000), (
-                "of the other seed"
-            )
+class TestSeveralTemplates:
+    def test_filters_are_learned_and_errors_expected(self, from_three: Path) -> None:
+        checkpoint = read_checkpoint(from_three)
+        assert checkpoint.learned is not None and tuple(checkpoint.learned.layouts.shape) == (3, 8, 2)
+        assert all(float(one.abs().max()) > 0 for one in checkpoint.learned.filters)
+        assert checkpoint.training["held_out_error_px"] > 0 and checkpoint.training["strength"] == 0.75, (
+            "with fewer than five"
+        )
+        assert len(checkpoint.matching["error_factors"]) == 8
+
+    def test_another_image_is_found(self, from_three: Path, small: Sample, tmp_path: Path) -> None:
+        run("evaluate", model_path=from_three, dataset_dir=small.images, landmarks=small.truth, output_dir=tmp_path)
+        report = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+        assert report["images"] == 1 and report["mre_px"] < 10
+
+    def test_again_it_is_the_same(self, three: dict[str, Any], from_three: Path, tmp_path: Path) -> None:
+        train(**three, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+        assert_equal(tensors(from_three), tensors(tmp_path / "model.pt"))
+
+    def test_without_images_the_points_are_the_same(
+        self, three: dict[str, Any], from_three: Path, small: Sample, tmp_path: Path
+    ) -> None:
+        train(**three, keep_images=False, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+        bare = read_checkpoint(tmp_path / "model.pt")
+        assert all(template.pixels is None for template in bare.template.all)
+        assert bare.template.size == read_checkpoint(from_three).template.size
+        assert (tmp_path / "model.pt").stat().st_size < from_three.stat().st_size - 3 * 2 * 320 * 200
+        found = []
+        for name, model in (("with", from_three), ("without", tmp_path / "model.pt")):
+            run("inference", model_path=model, dataset_dir=small.images, output_dir=tmp_path / name, writers=["json"])
+            found.append(json.loads((tmp_path / name / "phantom_003.json").read_text(encoding="utf-8"))["landmarks"])
+        for one, other in zip(*found):
+            assert (one["x"], one["y"]) == (other["x"], other["y"])
+            assert one["back_match_error_px"] is not None and other["back_match_error_px"] is None
+        assert "keep_images" in refusal(lambda: bare.template.image)
+
+    def test_fast_settings_learn_without_crops(self, three: dict[str, Any], small: Sample, tmp_path: Path) -> None:
+        settings = {**three, "matching": {"local_weight": 0.0, "decoder_weight": 0.0}}
+        train(**settings, model_path=tmp_path / "model.pt", output_dir=tmp_path)
+        learned = read_checkpoint(tmp_path / "model.pt").learned
+        assert learned is not None and learned.crop_kernels is None and len(learned.filters) == 2
+        run(
+            "evaluate",
+            model_path=tmp_path / "model.pt",
+            dataset_dir=small.images,
+            landmarks=small.truth,
+            output_dir=tmp_path,
+        )
+        assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["mre_px"] < 10
+
+
+class TestAdapting:
+    """A single template learns from unlabelled images."""
+
+    def test_other_kernels_in_any_order_and_after_a_kill(self, small: Sample, tmp_path: Path) -> None:
+        settings = tiny_training(**small.template, adapt=True)
+        copies = tmp_path / "renamed"
+        copies.mkdir()
+        for new, old in zip("cab", sorted(small.images.glob("*.dcm"))):
+            shutil.copy(old, copies / f"{new}.dcm")
+        (copies / "broken.png").write_text("no image")
+        shutil.copy(copies / "a.dcm", copies / "d.dcm")
+        plain = tmp_path / "plain.pt"
+        train(**{**settings, "adapt": False}, model_path=plain, output_dir=tmp_path / "plain")
+        found = []
+        for name, folder in (("one", small.images), ("other", copies)):
+            train(**settings, dataset_dir=folder, model_path=tmp_path / f"{name}.pt", output_dir=tmp_path / name)
+            found.append(tensors(tmp_path / f"{name}.pt"))
+        assert_equal(*found)
+        before = tensors(plain)
+        assert torch.equal(before["layouts"], found[0]["layouts"])
+        assert all(not torch.equal(before[key], found[0][key]) for key in before if key.startswith("kernels."))
+
+    def test_it_says_what_it_needs(self, three: dict[str, Any], small: Sample, tmp_path: Path) -> None:
+        paths = {"model_path": tmp_path / "model.pt", "output_dir": tmp_path}
+        assert "3 annotated images" in refusal(lambda: train(**three, **paths, adapt=True, dataset_dir=small.images))
+        alone = small.template["template_image"].parent
+        settings = tiny_training(**small.template, **paths)
+        assert "no image to adapt to" in refusal(lambda: train(**settings, adapt=True, dataset_dir=alone))
+        assert "--dataset_dir" in refusal(lambda: train(**settings, adapt=True))
+        assert not (tmp_path / "model.pt").exists()
 
 
 class TestInterrupted:
-    EPOCHS = 3
-
-    @pytest.fixture(scope="class")
-    def settings(self, small: Sample) -> dict[str, Any]:
-        return tiny_training(**small.template, local_epochs=self.EPOCHS, warps=2)
-
-    @pytest.fixture(scope="class")
-    def whole(self, settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("whole")
-        train(**settings, model_path=folder / "model.pt", output_dir=folder)
-        return folder / "model.pt"
-
-    def test_it_goes_on_where_it_stopped(self, settings: dict[str, Any], whole: Path, tmp_path: Path) -> None:
-        paths = {"model_path": tmp_path / "model.pt", "output_dir": tmp_path / "training"}
-        run_dir = interrupt(1, **settings, **paths)
-        assert not (tmp_path / "model.pt").exists()
-        assert [path.name for path in run_dir.rglob("state.pt")]
-        run_dir_seen = []
-        with at_bundle_root():
-            workflow = open_workflow("train", kind="train", **settings, **paths)
-            workflow.initialize()
-            run_dir_seen.append(workflow.parser.get_parsed_content("run_dir"))
-            epochs: list[int] = []
-            trainer = workflow.parser.get_parsed_content("train#trainer")
-            trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: epochs.append(engine.state.epoch))
-            workflow.run()
-        assert run_dir_seen == [str(run_dir)]
-        assert epochs == list(range(2, self.EPOCHS + 1))
-        assert_equal(decoders(whole), decoders(tmp_path / "model.pt"))
-        assert not [path for path in run_dir.rglob("*") if path.suffix in (".pt", ".partial")]
-
     def test_a_process_that_was_killed_is_continued(
-        self, settings: dict[str, Any], whole: Path, tmp_path: Path
+        self, three: dict[str, Any], from_three: Path, tmp_path: Path
     ) -> None:
-        settings = {**settings, "model_path": tmp_path / "model.pt", "output_dir": tmp_path / "training"}
+        settings = {**three, "model_path": tmp_path / "model.pt", "output_dir": tmp_path / "training"}
         with (tmp_path / "log").open("w") as log:
             process = subprocess.Popen(
                 command("training", "train", **settings), cwd=ROOT, env=environment(), stdout=log, stderr=log
             )
             try:
                 deadline = time.monotonic() + 200
-                while not list(tmp_path.rglob("state.pt")) and process.poll() is None and time.monotonic() < deadline:
+                while (
+                    not list(tmp_path.rglob("landmark_0001.pt"))
+                    and process.poll() is None
+                    and time.monotonic() < deadline
+                ):
                     time.sleep(0.002)
             finally:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
         assert process.returncode == -signal.SIGKILL, (tmp_path / "log").read_text()[-3000:]
-        (state,) = tmp_path.rglob("state.pt")
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("training/*/*_00*.pt")}
+        assert {path.name for path in kept} >= {"template_0002.pt", "landmark_0000.pt"}
         assert not (tmp_path / "model.pt").exists()
+        with at_bundle_root():
+            workflow = open_workflow("train", kind="train", **settings)
+            workflow.initialize()
+            trainer = workflow.parser.get_parsed_content("train#trainer")
+            trainer.run()
+        assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items()), "nothing is done again"
         train(**settings)
-        assert not state.exists(), "the new process took the old one's state and removed it in the end"
-        assert_equal(decoders(whole), decoders(tmp_path / "model.pt"))
+        assert not any(path.exists() for path in kept)
+        assert_equal(tensors(from_three), tensors(tmp_path / "model.pt"))
 
-    def test_other_settings_start_anew(self, settings: dict[str, Any], small: Sample, tmp_path: Path) -> None:
-        output = tmp_path / "training"
-        run_dir = interrupt(1, **settings, model_path=tmp_path / "a.pt", output_dir=output)
-        changed = {**settings, "learning_rate": 0.01, "local_epochs": 1}
-        train(**changed, model_path=tmp_path / "b.pt", output_dir=output)
-        assert list(run_dir.rglob("state.pt")), "that of the other training stays"
-        train(**changed, model_path=tmp_path / "c.pt", output_dir=tmp_path / "elsewhere")
-        assert_equal(decoders(tmp_path / "b.pt"), decoders(tmp_path / "c.pt"))
+    def test_a_damaged_file_is_made_again(self, three: dict[str, Any], from_three: Path, tmp_path: Path) -> None:
+        settings = {**three, "model_path": tmp_path / "model.pt", "output_dir": tmp_path}
+        folder = Path(content("train", get="run_dir", kind="train", **settings))
+        folder.mkdir(parents=True)
+        (folder / "landmark_0000.pt").write_bytes(b"half of a f")
+        train(**settings)
+        assert_equal(tensors(from_three), tensors(tmp_path / "model.pt"))
 
 
 class TestFolderOfARun:
@@ -200,28 +242,16 @@ class TestFolderOfARun:
         ).stdout
         assert told.splitlines()[-1] == self.folder(settings)
 
-    def test_every_setting_of_the_training_changes_it(self, settings: dict[str, Any]) -> None:
-        config = read_config("train")
-        numbers = {name for name, value in config.items() if isinstance(value, int | float)}
-        numbers -= {"feature_memory_gb", "feature_disk_gb"}  # where features are kept changes no result
-        numbers -= {"max_pixels", "voi_lut"}  # how the template is read counts by its pixels
-        before = self.folder(settings)
-        kept = []
-        for name in sorted(numbers):
-            value = settings.get(name, config[name])
-            if self.folder(settings, **{name: value + 1 if isinstance(value, int) else value / 2}) == before:
-                kept.append(name)
-        assert kept == []
-
-    def test_so_do_network_and_warping(self, settings: dict[str, Any]) -> None:
-        warping = read_config("train")["train"]["warping"]
+    def test_every_setting_that_counts_changes_it(self, settings: dict[str, Any]) -> None:
         folders = [
             self.folder(settings),
+            self.folder(settings, seed=1),
+            self.folder(settings, precision="bfloat16"),
             self.folder(settings, network={**TINY_NETWORK, "working_sides": [96, 320]}),
-            self.folder(settings, **{"train#warping#0#rotate_range": 0.3}),
-            self.folder(settings, **{"train#warping": warping[:2]}),
+            self.folder(settings, matching={"patch": 1}),
         ]
-        assert len(set(folders)) == 4
+        assert len(set(folders)) == 5
+        assert self.folder(settings, keep_images=False) == folders[0]
 
     def test_so_does_the_template(self, settings: dict[str, Any], small: Sample, tmp_path: Path) -> None:
         lines = small.landmarks.read_text(encoding="utf-8").splitlines()
@@ -237,30 +267,6 @@ class TestFolderOfARun:
         assert len(set(folders)) == 4
 
 
-class TestWarps:
-    def test_a_warp_depends_on_seed_and_number_only(self, small: Sample) -> None:
-        with at_bundle_root():
-            workflow = open_workflow("train", kind="train", **tiny_training(**small.template))
-            workflow.initialize()
-            template, transform = (
-                workflow.parser.get_parsed_content(key) for key in ("template", "train#preprocessing")
-            )
-        first, second = (WarpedTemplate(template, transform, count=3, seed=5) for _ in range(2))
-        last = second[2]["image"]
-        for index in range(3):
-            assert torch.equal(first[index]["image"], second[index]["image"])
-            assert torch.equal(first[index]["landmarks"], second[index]["landmarks"])
-        assert torch.equal(first[2]["image"], last), "in any order"
-        assert not torch.equal(first[0]["image"], first[1]["image"])
-        other = WarpedTemplate(template, transform, count=3, seed=6)
-        assert not torch.equal(first[0]["image"], other[0]["image"])
-
-    def test_there_has_to_be_one(self, small: Sample) -> None:
-        template = read_template(small.image, small.landmarks)
-        with pytest.raises(ConfigError, match="0 warps"):
-            WarpedTemplate(template, lambda item: item, count=0, seed=0)
-
-
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
@@ -273,10 +279,8 @@ class TestWarps:
         ({"pixel_spacing": [0.1, -0.1]}, "spacing"),
         ({"landmark_names": ["one"]}, "1 landmark names were given for 8"),
         ({"template_landmarks": None}, "--template_landmarks"),
-        ({"warps": 0}, "0 warps"),
-        ({"warps": 1}, "fewer warps than one batch"),
-        ({"network": {**TINY_NETWORK, "whitening": False}}, "network.whitening"),
-        ({"network": {**TINY_NETWORK, "local_channels": 0}}, "local_channels"),
+        ({"network": {**TINY_NETWORK, "local_channels": 8}}, "8 local channels"),
+        ({"matching": {"strategy": "paper"}}, "configs/train_decoders.json"),
     ],
 )
 def test_settings_that_cannot_be(changed: dict[str, Any], named: str, small: Sample, tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+r"""Learn, for one landmark, what to add to its kernels: two convex problems.
+
+The scores b of the K templates, each matched to the others, are corrected by a filter d that is linear in the
+descriptors x of all scales and the crop, as far as a ridge allows:
+
+.. math:: s_k(q) = b_k(q) + \langle d, x_k(q) \rangle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bundle.matching.lattice import Window
+
+#: Weight of |d|^2; standard deviations of the two targets in pixels of a crop; height of the second in units of the
+#: temperature; iterations of L-BFGS. Figures for others: ``docs/accuracy.md``.
+RIDGE = 0.15
+SHARP, WIDE, HEIGHT = 4.0, 10.0, 60.0
+ITERATIONS = 12
+
+Objective = Callable[[Tensor], Tensor]
+
+
+def cross_entropy(base: Tensor, distance: Tensor) -> Objective:
+    r"""The posterior shall be at the truth: cross-entropy with a Gaussian of 4 pixels, summed over the templates.
+
+    .. math:: -\sum_k \sum_q t_k(q) \log \operatorname{softmax}_q s_k(q), \quad
+        t_k(q) \propto e^{-\lVert q - p_k \rVert^2 / (2 \cdot 4^2)}.
+
+    Args:
+        base: (K, S, S), scores with the prior.
+        distance: (K, S, S), distance of each place from the landmark in pixels of a crop.
+    """
+    target = torch.softmax(-(distance / SHARP).square().flatten(1) / 2, dim=1)
+    return lambda added: -(target * torch.log_softmax((base + added).flatten(1), dim=1)).sum()
+
+
+def distance_aware(base: Tensor, distance: Tensor) -> Objective:
+    r"""The paper's distance-aware loss: scores shall fall with the distance as a Gaussian of 10 pixels does.
+
+    .. math:: \tfrac12 \sum_k \operatorname{mean}_q
+        \big(s_k(q) - 60 \, e^{-\lVert q - p_k \rVert^2 / (2 \cdot 10^2)}\big)^2,
+
+    both without their mean over the places. It is quadratic in the filter.
+
+    Args:
+        base: (K, S, S), scores without the prior.
+        distance: (K, S, S), distance of each place from the landmark in pixels of a crop.
+    """
+    wanted = _centred(HEIGHT * torch.exp(-(distance / WIDE).square() / 2) - base)
+    return lambda added: 0.5 * (_centred(added) - wanted).square().flatten(1).mean(dim=1).sum()
+
+
+def _centred(maps: Tensor) -> Tensor:
+    return maps - maps.mean(dim=(-2, -1), keepdim=True)
+
+
+def fit_filter(windows: Sequence[Window], objective: Objective) -> list[Tensor]:
+    r"""Minimise :math:`\text{objective}(\langle d, x \rangle) + 0.15 \lVert d \rVert^2` over d, by L-BFGS from zero.
+
+    Args:
+        windows: for each scale and the crop, one landmark's windows of K templates.
+        objective: a convex function of what is added to the scores, (K, S, S).
+
+    Returns:
+        for each window the filter, (C, patch, patch).
+    """
+    parts = []
+    for window in windows:
+        side = window.cells.shape[-1] - window.columns.shape[-1] + 1
+        parts.append(window.cells.new_zeros(window.cells.shape[1], side, side, requires_grad=True))
+    columns = [window.cells.transpose(0, 1).flatten(1).contiguous() for window in windows]
+    optimizer = torch.optim.LBFGS(parts, max_iter=ITERATIONS, history_size=8, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        added = [_added(window, flat, part) for window, flat, part in zip(windows, columns, parts)]
+        ridge = torch.stack([part.square().sum() for part in parts]).sum()
+        loss = objective(torch.stack(added).sum(dim=0)) + RIDGE * ridge
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    return [part.detach() for part in parts]
+
+
+def shared_scores(windows: Sequence[Window], kernels: Sequence[Tensor]) -> Tensor:
+    """One landmark's filter over its windows of K templates: for each window (C, patch, patch) -> (K, S, S)."""
+    columns = (window.cells.transpose(0, 1).flatten(1) for window in windows)
+    return torch.stack([_added(*three) for three in zip(windows, columns, kernels)]).sum(dim=0)
+
+
+def _added(window: Window, columns: Tensor, kernel: Tensor) -> Tensor:
+    values = _Correlation.apply(kernel, columns, len(window.cells), window.cells.shape[-1])
+    return window.rows @ values @ window.columns.transpose(-1, -2)
+
+
+class _Correlation(torch.autograd.Function):
+    """One kernel over K maps as one matrix product a pass: three times faster than a convolution with one result."""
+
+    @staticmethod
+    def forward(ctx: Any, kernel: Tensor, columns: Tensor, count: int, side: int) -> Tensor:
+        """Correlate: (C, p, p) and the maps as (C, K * side * side) -> (K, side - p + 1, side - p + 1)."""
+        ctx.save_for_backward(columns)
+        ctx.shapes = (kernel.shape, count, side)
+        patch = kernel.shape[-1]
+        taps = (kernel.flatten(1).T @ columns).view(patch, patch, count, side, side)
+        inside = side - patch + 1
+        total = torch.zeros_like(taps[0, 0, :, :inside, :inside])
+        for y in range(patch):
+            for x in range(patch):
+                total += taps[y, x, :, y : y + inside, x : x + inside]
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        """The gradient of the kernel; the maps are given."""
+        (columns,), (shape, count, side) = ctx.saved_tensors, ctx.shapes
+        patch, inside = shape[-1], side - shape[-1] + 1
+        spread = columns.new_zeros(patch, patch, count, side, side)
+        for y in range(patch):
+            for x in range(patch):
+                spread[y, x, :, y : y + inside, x : x + inside] = gradients[0]
+        return (columns @ spread.view(patch * patch, -1).T).view(shape), None, None, None

@@ -1,0 +1,108 @@
+"""The default training, from annotated images to a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bundle.metrics.calibration import interval_factor
+from bundle.metrics.error_factors import error_factors
+from bundle.model.building import fit_whitening
+from bundle.records.errors import ConfigError
+from bundle.training.adaptation import adapted_landmarks
+from bundle.training.doubtful import Doubt, doubtful_annotations
+from bundle.training.landmark_trainer import LandmarkTrainer
+from bundle.training.leave_one_out import TemplateExamples
+from bundle.training.mixing import learn
+from bundle.training.run_folder import forget_run
+from bundle.training.save_model import save_model
+
+#: Share of the points that lie within the interval that a training tells of.
+INTERVAL = 0.9
+
+
+class FilterTraining:
+    """Fits the whitening, learns the filters, and writes the model.
+
+    Args:
+        trainer: fits each landmark.
+        examples: the templates, with network and matching.
+        model_path: the file to write.
+        keep_images: whether it shall hold the templates' images.
+        record: settings of the training, for the record.
+        adapt: whether a single template shall adapt to unlabelled images.
+        unlabelled: a folder of these, or a data list.
+
+    Raises:
+        ConfigError: when network or matching are those of trained decoders, or several templates shall adapt.
+    """
+
+    def __init__(
+        self,
+        trainer: LandmarkTrainer,
+        examples: TemplateExamples,
+        model_path: str | Path,
+        keep_images: bool,
+        record: Mapping[str, Any],
+        adapt: bool = False,
+        unlabelled: str | Path | None = None,
+    ) -> None:
+        settings, strategy = examples.network.settings, examples.inferer.settings.strategy
+        if strategy != "posterior" or settings.global_channels or settings.local_channels:
+            raise ConfigError(
+                f"matching.strategy is {strategy!r}, with {settings.global_channels} global and "
+                f"{settings.local_channels} local channels, but configs/train.json trains 'posterior' and no decoders: "
+                "train with configs/train_decoders.json, which goes with configs/paper.json."
+            )
+        if adapt and unlabelled is None:
+            raise ConfigError("adapt is true, but there are no images to adapt to: give --dataset_dir FOLDER.")
+        if adapt and examples.inferer.template.others:
+            raise ConfigError(
+                f"adapt is true, but there are {len(examples.inferer.template.all)} annotated images, which teach more "
+                "than unlabelled ones: leave adapt out, or give one annotated image."
+            )
+        self.unlabelled = unlabelled if adapt else None
+        self.trainer = trainer
+        self.examples = examples
+        self.model_path = model_path
+        self.keep_images = keep_images
+        self.record = record
+
+    def run(self) -> None:
+        """Train, and say how well landmarks of each template are found by a model of the others."""
+        inferer, network = self.examples.inferer, self.examples.network
+        fit_whitening(network, inferer.template)
+        self.trainer.run()
+        with torch.no_grad():
+            lesson = learn(self.examples, self.trainer.found)
+            if self.unlabelled is not None:
+                known = lesson.learned.known(self.examples.templates.views[0].landmarks.device)
+                known = adapted_landmarks(known, inferer, network, self.unlabelled, self.trainer.folder)
+                lesson = learn(self.examples, self.trainer.found, known)
+        matching, record = inferer.settings, {**self.record, "strength": lesson.strength}
+        if lesson.held_out is not None:
+            errors, expected = lesson.held_out.errors, lesson.held_out.expected
+            factors = error_factors(errors, expected)
+            if matching.error_factors is None:
+                matching = matching.model_copy(update={"error_factors": tuple(factors.tolist())})
+            record["held_out_error_px"] = round(float(errors.mean()), 3)
+            record["interval_factor"] = round(interval_factor(errors, expected * factors, INTERVAL), 3)
+            print(
+                f"on each template, a model of the others is {errors.mean():.2f} px off in the mean; {INTERVAL:.0%} of "
+                f"the points lie within {record['interval_factor']:.2f} times their expected error"
+            )
+            record["doubtful"] = [self._say(doubt) for doubt in doubtful_annotations(lesson.held_out)]
+        save_model(self.model_path, network, inferer.template, matching, record, lesson.learned, self.keep_images)
+        forget_run(self.trainer.folder)
+
+    def _say(self, doubt: Doubt) -> dict[str, Any]:
+        template = self.examples.inferer.template.all[doubt.template]
+        name = template.landmarks.names[doubt.landmark]
+        print(
+            f"check {template.name}: the other templates find its landmark {name} {doubt.distance:.0f} px from where "
+            "it was annotated"
+        )
+        return {"image": template.name, "landmark": name, "distance_px": round(doubt.distance, 1)}

@@ -1,0 +1,174 @@
+"""Each template as a query of the others: the examples that filters are learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from bundle.matching.lattice import Lattice, Window
+from bundle.model.inferer import template_tensors
+from bundle.model.posterior_inferer import DescribedTemplates, PosteriorInferer, crop_unit
+from bundle.networks import OneShotNetwork
+from bundle.records.progress import progress
+from bundle.training.kept import kept
+
+#: A lattice is moved until its landmark is no further from its centre than this share of a crop's side.
+FARTHEST = 0.3125
+
+
+class Example(NamedTuple):
+    """One template as a query of the others.
+
+    Attributes:
+        lattice: the places around its landmarks, and what it shows there.
+        scores: (K, N, S, S), how similar these places are to each template's landmarks, in units of the temperature.
+        prior: (N, S, S), where the other templates' layouts expect the landmarks, likewise.
+        distance: (N, S, S), distance of each place from the template's own landmark, in pixels of a crop.
+    """
+
+    lattice: Lattice
+    scores: Tensor
+    prior: Tensor
+    distance: Tensor
+
+
+class LandmarkExamples(NamedTuple):
+    """One landmark in all K templates.
+
+    Attributes:
+        landmark: its number.
+        windows: what the templates show, for each scale and, last, the crops.
+        scores: (K, K, S, S), of each template as a query (first) to each template (second), see :class:`Example`.
+        prior: (K, S, S), likewise.
+        distance: (K, S, S), likewise.
+    """
+
+    landmark: int
+    windows: list[Window]
+    scores: Tensor
+    prior: Tensor
+    distance: Tensor
+
+
+class TemplateExamples(Dataset[LandmarkExamples]):
+    """All landmarks of the templates, each template matched to all others, as inference would match it.
+
+    Each template is described and matched once, when the first landmark is asked for; what a killed training
+    had done is taken up.
+
+    Args:
+        inferer: the matching, with the templates.
+        network: what describes them.
+        folder: the folder of the training.
+    """
+
+    def __init__(self, inferer: PosteriorInferer, network: OneShotNetwork, folder: str | Path) -> None:
+        self.inferer = inferer
+        self.network = network
+        self.folder = Path(folder)
+        self._templates: DescribedTemplates | None = None
+        self._examples: list[Example] | None = None
+
+    def __len__(self) -> int:
+        return len(self.inferer.template.landmarks)
+
+    def __getitem__(self, index: int) -> LandmarkExamples:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        examples = self.examples
+        count = len(examples[0].lattice.windows)
+        return LandmarkExamples(
+            index,
+            [_stack([one.lattice.windows[number] for one in examples], index) for number in range(count)],
+            torch.stack([one.scores[:, index] for one in examples]),
+            torch.stack([one.prior[index] for one in examples]),
+            torch.stack([one.distance[index] for one in examples]),
+        )
+
+    @property
+    def templates(self) -> DescribedTemplates:
+        """The templates' descriptors."""
+        if self._templates is None:
+            device = next(self.network.parameters()).device
+            with torch.no_grad():
+                self._templates = self.inferer.describe_all(self.network, device)
+        return self._templates
+
+    @property
+    def examples(self) -> list[Example]:
+        """Each template as a query of the others."""
+        if self._examples is None:
+            everyone = range(len(self.inferer.template.all))
+            with torch.no_grad():
+                self._examples = [
+                    _unpacked(self._kept(index)) for index in progress(everyone, desc="templates", unit="image")
+                ]
+        return self._examples
+
+    def _kept(self, index: int) -> dict[str, Tensor]:
+        return kept(
+            self.folder / f"template_{index:04d}.pt",
+            lambda: _packed(_leave_out(self.inferer, self.templates, index, self.network)),
+        )
+
+
+def _leave_out(
+    inferer: PosteriorInferer, templates: DescribedTemplates, index: int, network: OneShotNetwork
+) -> Example:
+    """Match one template to all others; an only one to itself, around its landmarks."""
+    others = [other for other in range(len(templates.views)) if other != index]
+    known = templates.landmarks(others or [index])
+    view, truth = templates.views[index]
+    image, _ = template_tensors(inferer.template.all[index], truth.device)
+    coarse = inferer.matcher.coarse(known, view)
+    unit = crop_unit(view.size, network)
+    farthest = FARTHEST * network.settings.local_window * unit if others else 0.0
+    away = coarse.found.points - truth
+    inside = (farthest / away.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
+    lattice = inferer.look_closer(image, truth + away * inside, view, network, known.crop_matrix)
+    temperature = inferer.settings.temperature
+    filters = [inferer.matcher.plain_filters(templates.landmarks([number])) for number in range(len(templates.views))]
+    scores = torch.stack([lattice.scores(one) for one in filters]) / temperature
+    prior = inferer.matcher.coarse_prior(coarse, view, lattice) / temperature
+    distance = (lattice.pixels - truth[:, None, None]).norm(dim=-1) / unit
+    return Example(lattice, scores, prior, distance)
+
+
+def _stack(windows: Sequence[Window], landmark: int) -> Window:
+    """One landmark's windows of several images; those of another shape may lack a cell, which counts nothing."""
+    side = max(window.cells.shape[-1] for window in windows)
+    parts = []
+    for window in windows:
+        less = side - window.cells.shape[-1]
+        parts.append(
+            (
+                F.pad(window.cells[landmark], (0, less, 0, less)),
+                F.pad(window.rows[landmark], (0, less)),
+                F.pad(window.columns[landmark], (0, less)),
+            )
+        )
+    return Window(*(torch.stack(part) for part in zip(*parts)))
+
+
+def _packed(example: Example) -> dict[str, Tensor]:
+    """An example as named tensors."""
+    lattice = example.lattice
+    found = {"scores": example.scores, "prior": example.prior, "distance": example.distance}
+    found |= {"origins": lattice.origins, "step": lattice.step}
+    for number, window in enumerate(lattice.windows):
+        found |= {f"{name}.{number}": value for name, value in window._asdict().items()}
+    return found
+
+
+def _unpacked(found: dict[str, Tensor]) -> Example:
+    """What :func:`_packed` was given."""
+    count = sum(name.startswith("cells.") for name in found)
+    windows = [Window(*(found[f"{name}.{number}"] for name in Window._fields)) for number in range(count)]
+    lattice = Lattice(found["origins"], found["step"], found["prior"].shape[-1], windows)
+    return Example(lattice, found["scores"], found["prior"], found["distance"])

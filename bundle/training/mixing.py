@@ -1,0 +1,151 @@
+"""Put together what the templates taught, as far as it helps on templates that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bundle.matching.geometric_prior import extent
+from bundle.matching.posterior_matcher import KnownLandmarks
+from bundle.matching.shape_prior import ShapePrior
+from bundle.model.learned import LearnedLandmarks
+from bundle.training.discriminant import discriminants
+from bundle.training.landmark_trainer import LOSSES, others_of
+from bundle.training.leave_one_out import TemplateExamples
+
+#: How far to go towards the discriminant, and how much of each loss's filter to add: found on cephalograms.
+DISCRIMINANT, LOSS_WEIGHTS = 0.25, {"cross_entropy": 0.5, "distance_aware": 0.5}
+#: One template teaches no filter, so the discriminant stands alone.
+DISCRIMINANT_ALONE = 0.5
+#: Multiples of all this that are tried on templates held out; with fewer templates than that, too few are left to learn
+#: from for the trial to say anything, and the usual one is taken.
+STRENGTHS, FEWEST_FOR_TRIAL, USUAL = (0.0, 0.5, 1.0, 1.5, 2.0), 5, 0.75
+#: An error beyond this fraction of the layout's extent counts as this much, when strengths are compared.
+GROSS = 0.03
+
+
+class HeldOut(NamedTuple):
+    """How a model of the other templates does on each template.
+
+    Attributes:
+        points: (K, N, 2), where it finds the landmarks, pixels ``(x, y)``.
+        errors: (K, N), their distance from the annotation in pixels.
+        expected: (K, N), what it expects of that.
+        extents: (K,), extent of each template's layout in pixels.
+    """
+
+    points: np.ndarray
+    errors: np.ndarray
+    expected: np.ndarray
+    extents: np.ndarray
+
+
+class Lesson(NamedTuple):
+    """What a training gives.
+
+    Attributes:
+        learned: the landmarks as inference needs them.
+        strength: the multiple of the usual weights that did best.
+        held_out: how that does on each template; None with one template.
+    """
+
+    learned: LearnedLandmarks
+    strength: float
+    held_out: HeldOut | None
+
+
+def learn(
+    examples: TemplateExamples, found: Mapping[int, Mapping[str, Tensor]], adapted: KnownLandmarks | None = None
+) -> Lesson:
+    r"""Mix discriminants and filters, with the strength that does best on templates held out.
+
+    To the kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, is added
+
+    .. math:: \alpha \big( \tfrac14 (v - w) + \tfrac12 d_\text{cross-entropy} + \tfrac12 d_\text{distance-aware} \big).
+
+    Args:
+        examples: the templates.
+        found: for each landmark what :func:`bundle.training.landmark_trainer.fit_landmark` gave.
+        adapted: kernels to start from instead of the mean of the templates'.
+    """
+    matcher, templates = examples.inferer.matcher, examples.templates
+    temperature = examples.inferer.settings.temperature
+    count = len(templates.views)
+    everyone = adapted or templates.landmarks()
+    others = [templates.landmarks(others_of(index, count)) for index in range(count)]
+    plain = [[one / temperature for one in matcher.plain_filters(known)] for known in (everyone, *others)]
+    share = DISCRIMINANT if count > 1 else DISCRIMINANT_ALONE
+    towards = [[share * step for step in steps] for steps in _towards_discriminants(examples, plain)]
+    strength, best = 1.0, None
+    if count > 1:
+        filtered = _mixed(found, "held_out.{}")  # (N, K, S, S)
+        unseen = [
+            example.lattice.scores(step) + filtered[:, index]
+            for index, (example, step) in enumerate(zip(examples.examples, towards[1:]))
+        ]
+        strengths = STRENGTHS if count >= FEWEST_FOR_TRIAL else (USUAL,)
+        tried = {alpha: _hold_out(examples, others, [alpha * one for one in unseen]) for alpha in strengths}
+        strength = min(strengths, key=lambda alpha: _mean_error(tried[alpha]))
+        best = tried[strength]
+    filters = [
+        temperature * (kernel + strength * (step + _mixed(found, f"{{}}.{number}")))
+        for number, (kernel, step) in enumerate(zip(plain[0], towards[0]))
+    ]
+    layouts = torch.stack(list(templates.landmarks().layouts)).cpu()
+    learned = LearnedLandmarks(
+        layouts, tuple(everyone.kernels), tuple(filters), everyone.crop_matrix, everyone.crop_kernels
+    )
+    return Lesson(learned, strength, best)
+
+
+def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str) -> Tensor:
+    """Weighted sum over the losses of what was found for each landmark under a name: (N, ...)."""
+    return torch.stack(
+        [
+            torch.stack([LOSS_WEIGHTS[loss] * found[landmark][name.format(loss)] for loss in LOSSES]).sum(dim=0)
+            for landmark in sorted(found)
+        ]
+    )
+
+
+def _towards_discriminants(examples: TemplateExamples, plain: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    """For each set of kernels, for each window, the way from kernels to discriminants; in units of the temperature."""
+    steps = []
+    for number, several in enumerate(zip(*plain)):
+        cells = [one for example in examples.examples for one in example.lattice.windows[number].cells]
+        together = torch.cat(several)
+        steps.append((discriminants(cells, together) - together).split(len(several[0])))
+    return [list(one) for one in zip(*steps)]
+
+
+def _hold_out(examples: TemplateExamples, others: Sequence[KnownLandmarks], added: Sequence[Tensor]) -> HeldOut:
+    """Find the landmarks of each template by models of the others.
+
+    Args:
+        examples: the templates.
+        others: for each template the landmarks of the others.
+        added: for each template what its filters add to the scores, in units of the temperature, (N, S, S).
+    """
+    matcher = examples.inferer.matcher
+    temperature = examples.inferer.settings.temperature
+    rows = []
+    for index, (example, known, more) in enumerate(zip(examples.examples, others, added)):
+        view = examples.templates.views[index]
+        base = example.scores[others_of(index, len(others))].mean(dim=0)
+        shape = ShapePrior.fit(known.layouts)
+        scores = temperature * (base + more)
+        found = matcher.settle(scores, temperature * example.prior, example.lattice, shape)
+        known = known._replace(layouts=[shape.mean.to(view.landmarks.device)])
+        judged = matcher.judge(known, [], view.view, found)
+        errors = (found.points - view.landmarks).norm(dim=1)
+        rows.append((found.points, errors, judged.expected_error, torch.tensor(extent(view.landmarks))))
+    return HeldOut(*(torch.stack(part).cpu().double().numpy() for part in zip(*rows)))
+
+
+def _mean_error(held_out: HeldOut) -> float:
+    """Mean error as a fraction of the extent; a gross one counts as much as :data:`GROSS`."""
+    return float(np.minimum(held_out.errors / held_out.extents[:, None], GROSS).mean())
