@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,8 +60,6 @@ def refuse_mistakes(words: Sequence[str]) -> None:
     settings = {name: value for name, value in given.items() if name not in own | {"workflow_name"}}
     config = ConfigParser.load_config_files(files)
     _check_files(files, config)
-    for name, value in settings.items():
-        _check_setting(name, value, config, files)
     for step in ("run_id", "init_id", "final_id"):
         if given.get(step) is not None and given[step] not in config:
             runs = [name for name in ("training", "inference", "evaluation") if name in config]
@@ -71,6 +67,8 @@ def refuse_mistakes(words: Sequence[str]) -> None:
                 f"{given[step]} is no run of {_named(files)}, which has {' and '.join(runs)}; give several values of "
                 "one setting as \"['a','b']\"."
             )
+    for name, value in settings.items():
+        _check_setting(name, value, config, files)
 
 
 def _as_fire_reads(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -90,16 +88,7 @@ def _as_fire_reads(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
         return record
 
     commands = ("run", "run_workflow", "verify_net_in_out", "ckpt_export", "onnx_export", "trt_export")
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            fire.Fire({name: recorder(name) for name in commands}, command=list(words))
-    except fire.core.FireExit:
-        stray = re.search(r"consume arg: (.*)", said.getvalue())
-        raise ConfigError(
-            f"the word {stray[1] if stray else words[-1]} belongs to no option: write several values of one setting as "
-            "\"['a','b']\"."
-        ) from None
+    fire.Fire({name: recorder(name) for name in commands}, command=list(words))
     return command, update_kwargs(args=given.pop("args_file", None), **given)
 
 

@@ -45,29 +45,22 @@ class ReferenceLength:
 
         Returns:
             tensor of shape (2,); NaN where a landmark is missing.
-
-        Raises:
-            ConfigError: when there are too few landmarks.
         """
         first, second = self.landmarks
-        if max(first, second) >= len(points):
-            raise ConfigError(
-                f"reference_length.landmarks is {list(self.landmarks)}, but there are {len(points)} landmarks, counted "
-                "from 0."
-            )
         sides = size / size[0]
         length = ((points[first] - points[second]) * sides).norm()
         return self.millimetres / length.where(length > 0, torch.nan) * sides
 
 
-def read_reference_length(settings: Mapping[str, Any] | None) -> ReferenceLength | None:
+def read_reference_length(settings: Mapping[str, Any] | None, count: int) -> ReferenceLength | None:
     """The reference length of a configuration.
 
     Args:
         settings: ``landmarks`` and ``millimetres`` (see :class:`ReferenceLength`), or None for none.
+        count: how many landmarks there are.
 
     Raises:
-        ConfigError: when the settings are not these two.
+        ConfigError: when the settings are not these two, or there are too few landmarks.
     """
     if not settings:
         return None
@@ -75,7 +68,13 @@ def read_reference_length(settings: Mapping[str, Any] | None) -> ReferenceLength
         raise ConfigError(
             f"reference_length is {settings!r}, expected {{'landmarks': [first, second], 'millimetres': length}}."
         )
-    return ReferenceLength(**settings)
+    found = ReferenceLength(**settings)
+    if max(found.landmarks) >= count:
+        raise ConfigError(
+            f"reference_length.landmarks is {list(found.landmarks)}, but there are {count} landmarks, counted from 0: "
+            "correct it."
+        )
+    return found
 
 
 def _are_two_numbers(landmarks: Any) -> bool:

@@ -10,7 +10,7 @@ from bundle.encoders.base import FrozenEncoder
 from bundle.encoders.catalogue import CATALOGUE
 from bundle.encoders.vit import Facet, TimmVitEncoder
 from bundle.encoders.xfeat import XFeatEncoder
-from bundle.records.errors import ConfigError
+from bundle.records.errors import ConfigError, EncoderError
 from bundle.records.validation import Validated, validate
 
 
@@ -67,4 +67,9 @@ def create_encoder(*, weights: str = "hub", **settings: Any) -> FrozenEncoder:
         ConfigError: when a setting is not known or out of range.
     """
     resolved = validate(EncoderSettings, settings, "encoder").resolved()
+    if resolved["name"] == "xfeat" and weights not in ("hub", "random"):
+        raise EncoderError(
+            f"encoder_weights is {weights!r}, but the weights of xfeat come with its package: leave encoder_weights "
+            "out, or name the encoder that they are of."
+        )
     return XFeatEncoder() if resolved["name"] == "xfeat" else TimmVitEncoder(**resolved, weights=weights)

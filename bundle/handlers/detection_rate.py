@@ -9,7 +9,7 @@ from monai.handlers import IgniteMetricHandler
 from monai.utils import MetricReduction
 
 from bundle.handlers.landmark_metric import LandmarkMetricHandler
-from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
+from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric, positive_radii
 
 
 class SuccessfulDetectionRateHandler(LandmarkMetricHandler):
@@ -81,5 +81,5 @@ def detection_rate_handlers(
         f"sdr_{float(radius)}{unit}": SuccessfulDetectionRateHandler(
             radius, output_transform=output_transform, save_details=save_details, earlier=earlier
         )
-        for radius in radii
+        for radius in positive_radii(radii)
     }

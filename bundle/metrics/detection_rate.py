@@ -16,6 +16,23 @@ from bundle.records.errors import ConfigError
 CEPHALOMETRIC_RADII = (2.0, 2.5, 3.0, 4.0)
 
 
+def positive_radii(radii: Sequence[float]) -> tuple[float, ...]:
+    """One radius or several, as numbers.
+
+    Raises:
+        ConfigError: when there is none, or one is no positive number.
+    """
+    numbers = radii if isinstance(radii, Sequence) and not isinstance(radii, str) else ()
+    if not numbers or not all(
+        isinstance(radius, int | float) and math.isfinite(radius) and radius > 0 for radius in numbers
+    ):
+        raise ConfigError(
+            f"radii is {radii!r}, but one or more positive distances are expected: "
+            f"give for example {list(CEPHALOMETRIC_RADII)}."
+        )
+    return tuple(float(radius) for radius in numbers)
+
+
 class SuccessfulDetectionRateMetric(RadialErrorMetric):
     """Percentage of landmarks found nearer to their truth than a radius, the SDR of the literature; higher is better.
 
@@ -44,12 +61,7 @@ class SuccessfulDetectionRateMetric(RadialErrorMetric):
         get_not_nans: bool = False,
     ) -> None:
         super().__init__(reduction=reduction, get_not_nans=get_not_nans)
-        several = tuple(float(radius) for radius in (radii if isinstance(radii, Sequence) else (radii,)))
-        if not several or not all(math.isfinite(radius) and radius > 0 for radius in several):
-            raise ConfigError(
-                f"radii is {radii!r}, but one or more positive distances are expected: "
-                f"give for example {list(CEPHALOMETRIC_RADII)}."
-            )
+        several = positive_radii(radii if isinstance(radii, Sequence) else [radii])
         self.radii: float | tuple[float, ...] = several if isinstance(radii, Sequence) else several[0]
 
     def _compute_scores(self, errors: torch.Tensor) -> torch.Tensor:

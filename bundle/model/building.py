@@ -79,7 +79,19 @@ def build_network(
     seed: int = 0,
     precision: str = "float32",
 ) -> OneShotNetwork:
-    """Build a network whose decoders hold random numbers drawn from ``seed``."""
+    """Build a network whose decoders hold random numbers drawn from ``seed``.
+
+    Raises:
+        ConfigError: when the device is none that PyTorch knows and this machine has.
+        EncoderError: when the encoder's weights cannot be had.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
+        raise ConfigError(
+            f"device is {device!r}, which PyTorch does not know or this machine does not have: give cpu, cuda or "
+            "cuda:0, or leave it out."
+        ) from None
     with torch.random.fork_rng(devices=[]):
         encoder = create_encoder(**settings.encoder.model_dump(exclude_unset=True), weights=encoder_weights)
         torch.manual_seed(seed)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from bundle.records.errors import ConfigError
-
 #: GB on a processor, where crops gain nothing from each other's company and a file is as good as memory.
 _PROCESSOR_GB = 0.1
 
@@ -19,16 +17,11 @@ def memory_budget_gb(device: torch.device, memory_gb: float | None = None) -> fl
     Args:
         device: where the network is.
         memory_gb: what the user gave; None for a little on a processor and a quarter of what is free on an accelerator.
-
-    Raises:
-        ConfigError: when the budget is not positive.
     """
     if memory_gb is None:
         if device.type == "cuda":
             return torch.cuda.mem_get_info(device)[0] / 1e9 * _ACCELERATOR_SHARE
         return _PROCESSOR_GB
-    if not memory_gb > 0:
-        raise ConfigError(f"crop_memory_gb is {memory_gb}, expected a positive number of GB, or null.")
     return float(memory_gb)
 
 

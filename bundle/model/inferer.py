@@ -15,6 +15,7 @@ from bundle.matching.paper_matcher import PaperMatcher
 from bundle.matching.posterior_matcher import PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
+from bundle.records.errors import ConfigError
 from bundle.records.template import Template
 
 
@@ -29,6 +30,9 @@ class OneShotInferer(Inferer, ABC):
 
     Attributes:
         matcher: what matches the descriptors; the subclass sets it.
+
+    Raises:
+        ConfigError: when that memory is not positive.
     """
 
     matcher: PaperMatcher | PosteriorMatcher
@@ -37,6 +41,8 @@ class OneShotInferer(Inferer, ABC):
         super().__init__()
         self.template = template
         self.settings = settings
+        if crop_memory_gb is not None and not crop_memory_gb > 0:
+            raise ConfigError(f"crop_memory_gb is {crop_memory_gb}, expected a positive number of GB, or null.")
         self.crop_memory_gb = crop_memory_gb
         self._known: tuple[Any, Any, Any] | None = None
 

@@ -73,13 +73,13 @@ def test_a_reference_length_that_cannot_be_measured(second: list[float]) -> None
 
 def test_too_few_landmarks() -> None:
     with pytest.raises(ConfigError, match=r"\[0, 2\], but there are 2 landmarks"):
-        ReferenceLength([0, 2], 10).spacing(torch.tensor(LABEL), torch.ones(2))
+        read_reference_length({"landmarks": [0, 2], "millimetres": 10}, 2)
 
 
 def test_settings() -> None:
-    read = read_reference_length({"landmarks": [3, 1], "millimetres": 20})
+    read = read_reference_length({"landmarks": [3, 1], "millimetres": 20}, 4)
     assert read is not None and (read.landmarks, read.millimetres) == ((3, 1), 20.0)
-    assert read_reference_length(None) is None and read_reference_length({}) is None
+    assert read_reference_length(None, 4) is None and read_reference_length({}, 4) is None
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_settings() -> None:
 )
 def test_settings_that_cannot_be(settings: Any) -> None:
     with pytest.raises(ConfigError, match="reference_length"):
-        read_reference_length(settings)
+        read_reference_length(settings, 9)

@@ -1,0 +1,80 @@
+"""The look at the command line: what is refused, what is named, and what stays allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bundle.command_line import check_command_line, refuse_mistakes
+from bundle.records.errors import ConfigError
+from tests.workflows.running import CONFIGS
+
+TRAINING = ("run", "training", "--config_file", f"{CONFIGS}/train.json")
+INFERENCE = ("run", "inference", "--config_file", f"{CONFIGS}/inference.json")
+
+
+def stacked(*files: object) -> tuple[str, ...]:
+    return ("run", "inference", "--config_file", str([str(file) for file in files]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        TRAINING,
+        (*TRAINING, "--train#trainer#max_epochs", "5", "--train::optimizer::weight_decay", "0.1"),
+        (*TRAINING, "--network#working_sides", "[320]", "--_meta_#version", "1", "--local_epochs", "$2 + 3"),
+        (*TRAINING, "--template-image", "a.png", "-template_landmarks=b.csv", "--train#optimizer#amsgrad"),
+        (*TRAINING, "--workflow_type", "train", "--logging_file", "none", "--run_id", "training"),
+        (*TRAINING[:2], f"--config_file={CONFIGS}/train.json,{CONFIGS}/head.json"),
+        (*INFERENCE, "--dry_run", "--writers", "json", "--pixel_spacing", "0.1", "--flip", "auto"),
+        (*INFERENCE, "--device", "$torch.device('cpu')", "--network", f"%{CONFIGS}/paper.json#network"),
+        ("run_workflow", "--run_id", "inference", *INFERENCE[2:]),
+        ("verify_net_in_out", "network_def", *INFERENCE[2:], "--n", "10", "--meta_file", "x", "--device", "cpu"),
+    ],
+    ids=lambda words: " ".join(words[4:])[:60],
+)
+def test_what_is_allowed(words: tuple[str, ...]) -> None:
+    refuse_mistakes(words)
+
+
+@pytest.mark.parametrize("overlay", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)
+def test_an_overlay_of_the_bundle_is_allowed_and_no_other_file(overlay: Path) -> None:
+    words = stacked(CONFIGS / "inference.json", overlay)
+    own = {"metadata", "measurements_cephalometry", "measurements_hand"}
+    if overlay.stem in own | {"inference", "evaluate", "train", "train_decoders"}:
+        with pytest.raises(ConfigError, match=overlay.name):
+            refuse_mistakes(words)
+    else:
+        refuse_mistakes(words)
+
+
+def test_an_overlay_of_the_user_may_bring_what_it_uses(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps({"side": 320, "network": {"working_sides": ["@side"]}}))
+    refuse_mistakes(stacked(CONFIGS / "inference.json", tmp_path / "mine.json"))
+    (tmp_path / "mine.json").write_text(json.dumps({"side": 320, "+netwrok": {"working_sides": ["@side"]}}))
+    with pytest.raises(ConfigError, match=r"mine.json has netwrok, which no workflow uses: did you mean network\?"):
+        refuse_mistakes(stacked(CONFIGS / "inference.json", tmp_path / "mine.json"))
+
+
+def test_the_args_file_counts_as_the_command_line(tmp_path: Path) -> None:
+    arguments = {"config_file": f"{CONFIGS}/inference.json", "dataset_dri": "images"}
+    (tmp_path / "args.json").write_text(json.dumps(arguments))
+    with pytest.raises(ConfigError, match=r"no setting of .*inference.json: did you mean dataset_dir\?"):
+        refuse_mistakes(("run", "inference", "--args_file", str(tmp_path / "args.json")))
+
+
+def test_a_workflow_of_the_user_brings_its_own_keys(tmp_path: Path) -> None:
+    own = {"bundle_root": ".", "sizes": [1, 2], "training": []}
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    words = ("run", "training", "--config_file", str(tmp_path / "own.json"))
+    refuse_mistakes((*words, "--sizes#1", "3"))
+    with pytest.raises(ConfigError, match=r"did you mean sizes\?"):
+        refuse_mistakes((*words, "--size", "3"))
+
+
+def test_another_program_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["program", *INFERENCE, "--modle_path", os.devnull])
+    check_command_line()
