@@ -20,6 +20,7 @@ from bundle.metrics.error_summary import FAILURE_MM, LandmarkErrors, summarise_r
 from bundle.metrics.radial_error import radial_error
 from bundle.ranks import is_first
 from bundle.records.errors import one_line
+from bundle.records.landmarks import outside_image
 from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
 
@@ -76,7 +77,13 @@ class EvaluationSaver:
             pred, label = item["pred"][None, :, :2], item["label"][None].to(item["pred"].device)
             pixels = radial_error(pred, label)[0]
             millimetres = radial_error(pred, label, item["spacing"][None].to(pred))[0]
-            row: dict[str, Any] = {"px": pixels.tolist(), "mm": millimetres.tolist(), "seconds": self._timer.value()}
+            height, width = item["image"].shape[-2:]
+            row: dict[str, Any] = {
+                "px": pixels.tolist(),
+                "mm": millimetres.tolist(),
+                "seconds": self._timer.value(),
+                "outside": np.flatnonzero(outside_image(label[0].cpu().numpy(), width, height)).tolist(),
+            }
             if self.report is not None:
                 row["report"] = self.report.note(item)
             self.journal.append(str(item["image_id"]), row)
@@ -106,6 +113,9 @@ class EvaluationSaver:
                     "seconds_per_image": mean_seconds(rows),
                     "images_without_truth": self.cases.without_truth,
                     "truth_without_image": self.cases.without_image,
+                    "truth_outside_image": [
+                        f"{self.names[landmark]} of {row['image_id']}" for row in rows for landmark in row["outside"]
+                    ],
                     "failed_images": [self.cases.name_of(file) for file, _ in failures.rows],
                     "template_left_out": self.cases.template_copies,
                 }

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.io.landmark_files.checks import shown
 from bundle.io.landmark_files.json_file import load_document
 from bundle.records.errors import LandmarkError
+from bundle.records.validation import shown
 
 #: Name and version of the format.
 SCHEMA = "one-shot-landmarks/codes/1"

@@ -66,6 +66,12 @@ def are_numbers(names: Sequence[str]) -> bool:
     return all(name.isascii() and name.isdecimal() for name in names)
 
 
+def outside_image(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Which points lie outside ``[0, width-1] x [0, height-1]`` by more than half a pixel, (N,); none that is NaN."""
+    beyond = (points < -0.5) | (points > np.array([width - 0.5, height - 0.5]))
+    return np.asarray(beyond.any(axis=1))
+
+
 @dataclass(frozen=True)
 class LandmarkSet:
     """Named landmarks of one image, in pixels.
@@ -122,12 +128,11 @@ class LandmarkSet:
             LandmarkError: naming the first landmark that is missing or outside ``[0, width-1] x [0, height-1]``
                 (by more than half a pixel).
         """
-        for name, (x, y) in zip(self.names, self.points):
-            if np.isnan(x) or np.isnan(y):
-                if missing:
-                    continue
+        outside = outside_image(self.points, width, height)
+        for name, (x, y), absent, off in zip(self.names, self.points, self.missing, outside):
+            if absent and not missing:
                 raise LandmarkError(f"{where}: landmark {name} has no coordinates; every template landmark needs them.")
-            if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+            if off:
                 raise LandmarkError(
                     f"{where}: landmark {name} at (x={x:g}, y={y:g}) lies outside the image of {width} x {height} "
                     "pixels; check that the landmarks belong to this image and are (column, row) pixels."

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from bundle.records.errors import BundleError, ConfigError
 
 Item = TypeVar("Item")
-Model = TypeVar("Model", bound="Validated")
+Model = TypeVar("Model", bound=BaseModel)
 
 #: Tuples that may be given as lists, as JSON has them; their items are as strict as all else.
 Items = Annotated[tuple[Item, ...], Strict(False)]
@@ -37,6 +37,12 @@ _EXPECTED = {
     "string_type": "text",
     "tuple_type": "a list",
 }
+
+
+class Foreign(BaseModel):
+    """Base of the models of files that other programs write: exact types; unknown keys are passed over."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
 class Validated(BaseModel):

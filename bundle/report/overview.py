@@ -43,7 +43,8 @@ def tiles(run: ReportRun) -> list[Tile]:
         for radius, rate in list((metrics.get("sdr") or {}).items())[:1]:
             found.append(Tile(f"Within {float(radius):g} mm", _cell(rate, 1), "%", "successful detection rate"))
         over = _optional(metrics.get("max_mm"), "largest {:.1f} mm")
-        found.append(Tile("Over 10 mm", _cell(metrics.get("failures_over_10mm_percent"), 2), "%", over))
+        failures = metrics["failures"]
+        found.append(Tile(f"Over {failures['threshold_mm']:g} mm", _cell(failures["percent"], 2), "%", over))
     else:
         found.append(Tile("Mean radial error", _cell(metrics.get("mre_px"), 1), "px", "no pixel spacing is known"))
         errors = run.errors()

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from bundle.metrics.error_summary import FAILURE_MM, LandmarkErrors
+from bundle.metrics.error_summary import LandmarkErrors
 from bundle.writers.atomic import atomic_file
 from bundle.writers.json_file import write_json
 from bundle.writers.naming import printable, spreadsheet_safe
@@ -82,11 +82,13 @@ def format_summary(report: dict[str, Any]) -> str:
         if low is not None and high is not None:
             level = report["intervals"]["level"]
             remarks.append(f"MRE between {low:.2f} and {high:.2f} mm ({level:.0%} bootstrap interval).")
-        failures, largest = report["failures_over_10mm_percent"], report["max_mm"]
-        remarks.append(f"Over {FAILURE_MM:g} mm: {_cell(failures, 1)} % of the points; largest {_cell(largest, 2)} mm.")
+        failures, largest = report["failures"], _cell(report["max_mm"], 2)
+        over = f"Over {failures['threshold_mm']:g} mm: {_cell(failures['percent'], 1)} % of the points"
+        remarks.append(f"{over}; largest {largest} mm.")
     for title, key in (
         ("Images without truth", "images_without_truth"),
         ("Truth without image", "truth_without_image"),
+        ("Truth outside its image", "truth_outside_image"),
         ("Failed images", "failed_images"),
     ):
         if names := report[key]:

@@ -161,7 +161,7 @@ def test_a_million_points(tmp_path: Path) -> None:
     (tmp_path / "large.json").write_text('{"landmarks":[' + '{"name":"a","x":1,"y":2},' * many + "]}")
     image = Radiograph(np.zeros((40, 50), np.float32), tmp_path / "a.png")
     for name, said in (
-        ("pairs.json", "20000 landmarks, more than the 10000"),
+        ("pairs.json", "expected at most 10000 items"),
         ("rows.csv", "more than 10000 landmarks"),
         ("wide.csv", "too many for landmarks"),
         ("large.json", "has 24 MB, more than the 16 MB"),
@@ -181,7 +181,7 @@ def test_huge_numbers(number: str, tmp_path: Path) -> None:
         ).replace("[1, 2, 3]", f"[1, {number}, 3]")
     )
     for name in ("a.json", "a.csv", "a.mrk.json"):
-        with pytest.raises(LandmarkError, match=r"(finite|1e\+09 was expected)"):
+        with pytest.raises(LandmarkError, match=r"(finite|1e\+09 was expected|expected a number)"):
             read_landmarks(tmp_path / name, image)
 
 

@@ -40,7 +40,9 @@ def evaluate(
     folder: Path, items: list[dict[str, Any]], cases: Cases | None = None, failures: Failures | None = None
 ) -> dict[str, float]:
     def step(engine: Engine, batch: Any) -> Any:
-        engine.state.batch = [{"image_id": item["image_id"], "label": item["label"]} for item in batch]
+        engine.state.batch = [
+            {"image_id": item["image_id"], "label": item["label"], "image": torch.zeros(1, 60, 50)} for item in batch
+        ]
         return batch
 
     engine = Engine(step)
@@ -104,6 +106,16 @@ def test_what_was_left_out_is_named(tmp_path: Path) -> None:
     assert found["images_without_truth"] == ["x"] and found["truth_without_image"] == ["y"]
     assert found["template_left_out"] == ["z"] and found["failed_images"] == ["broken.png"]
     assert "broken.png is broken." in (tmp_path / "errors.csv").read_text()
+
+
+def test_a_truth_outside_its_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing landmark that was written as (0, -1), (-999, -999) or beyond the image would be scored as a truth."""
+    items = [outputs(0, (0.5, 0.5)), outputs(1, (0.5, 0.5)), outputs(2, (0.5, 0.5))]
+    items[0]["label"][1] = torch.tensor([50.0, 20.0])
+    items[2]["label"] = torch.tensor([[-999.0, -999.0], [49.4, 59.4], [0.0, -1.0]])
+    evaluate(tmp_path, items)
+    assert report(tmp_path)["truth_outside_image"] == ["b of case0", "a of case2", "c of case2"]
+    assert "Truth outside its image (3): b of case0, a of case2, c of case2" in capsys.readouterr().out
 
 
 def test_no_image_at_all(tmp_path: Path) -> None:

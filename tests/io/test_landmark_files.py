@@ -237,10 +237,12 @@ def test_slicer(tmp_path, system, unit, ending):
     document["markups"][0]["controlPoints"] += [
         {"label": "d", "position": [0, 0, 0], "positionStatus": "undefined"},
         {"label": "e", "positionStatus": "preview"},
+        {"label": "f", "position": [0, 0, 0], "positionStatus": "missing"},
+        {"label": "g", "position": [None, None, None], "positionStatus": "missing", "selected": False},
     ]
     document["markups"].append({"type": "Line"})
     landmarks = read_landmarks(write(tmp_path, f"l{ending}", document), radiograph(geometry=OBLIQUE))
-    same(landmarks, "abcde", [*points, [math.nan] * 2, [math.nan] * 2])
+    same(landmarks, "abcdefg", [*points, *[[math.nan] * 2] * 4])
 
 
 def test_slicer_point_beside_the_plane_is_projected(tmp_path):
@@ -249,6 +251,74 @@ def test_slicer_point_beside_the_plane_is_projected(tmp_path):
     position = OBLIQUE @ [7, 8, 1] + normal
     path = write(tmp_path, "l.mrk.json", markups({"a": position.tolist()}))
     same(read_landmarks(path, radiograph(geometry=OBLIQUE)), "a", [[7, 8]])
+
+
+# --- What is no pixel -----------------------------------------------------------------------------------------------
+
+IMAGES = {"l.csv": "name,x,y\na,{},{}\nb,30,20\n", "t.csv": "image,a_x,a_y,b_x,b_y\n001,{},{},30,20\n"}
+IMAGES |= {"l.json": '{{"a": [{}, {}], "b": [30, 20]}}'}
+IMAGES |= {"m.json": '{{"landmarks": [{{"name": "a", "x": {}, "y": {}}}, {{"name": "b", "x": 30, "y": 20}}]}}'}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("pair", [("-1", "-1"), ("-1.0", "-1.000")])
+def test_minus_one_twice_is_a_missing_landmark(tmp_path, name, pair):
+    found = read_landmarks(write(tmp_path, name, IMAGES[name].format(*pair)), radiograph())
+    same(found, "ab", [[math.nan] * 2, [30, 20]])
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("pair", [("-1", "20"), ("-2", "-2"), ("0", "0"), ("-1", "-1.5"), ("1", "-1")])
+def test_other_negative_numbers_are_points(tmp_path, name, pair):
+    found = read_landmarks(write(tmp_path, name, IMAGES[name].format(*pair)), radiograph())
+    same(found, "ab", [[float(value) for value in pair], [30, 20]])
+
+
+def test_a_point_of_slicer_may_lie_at_minus_one(tmp_path):
+    same(read_landmarks(write(tmp_path, "l.mrk.json", markups({"a": (-1, -1, 0)})), radiograph()), "a", [[-1, -1]])
+
+
+SHARES = {
+    "l.csv": "name,x,y\na,0.25,0.5\nb,0.75,0.125\nc,,\n",
+    "t.csv": "image,x1,y1,x2,y2\n001,0.25,0.5,1,0\n002,30,40,50,60\n",
+    "l.json": {"a": [0.25, 0.5], "b": None},
+    "m.json": {"landmarks": [{"name": "a", "x": 0, "y": 0.5}, {"name": "b", "x": -1, "y": -1}]},
+    "r.json": {"schema": "one-shot-landmarks/result/2", "width": 40, "height": 30, "landmarks": [
+        {"name": "a", "x": 0.4, "y": 0.1}
+    ]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_shares_of_the_sides_are_no_pixels(tmp_path, name):
+    path = write(tmp_path, name, SHARES[name])
+    with pytest.raises(
+        LandmarkError, match=r"all landmarks lie within one pixel, as shares .* multiply x by the width"
+    ):
+        read_landmarks(path, radiograph())
+    if name == "t.csv":
+        with pytest.raises(LandmarkError, match=r"line 2 \(image '001'\): all landmarks lie within one pixel"):
+            read_landmark_table(path)
+
+
+PERCENT = {
+    "l.csv": "name,x,y\na,25,50\nb,75.5,12\nc,100,0\n",
+    "t.csv": "image,x1,y1,x2,y2,x3,y3,x4,y4\n001,25,50,75,12.5,3,4,,\n",
+    "l.json": {"a": [25.5, 50], "b": [12, 13], "c": [2, 3]},
+}
+
+
+@pytest.mark.parametrize("name", PERCENT)
+def test_percentages_of_the_sides_are_no_pixels_of_a_large_image(tmp_path, name):
+    path = write(tmp_path, name, PERCENT[name])
+    with pytest.raises(LandmarkError, match="lie within the first hundred pixels, as percentages of the sides do"):
+        read_landmarks(path, radiograph(width=1000, height=1200))
+    assert len(read_landmarks(path, radiograph(width=999, height=1200))) >= 3
+
+
+@pytest.mark.parametrize("content", [{"a": [0, 0]}, {"a": [1, 0], "b": [0, 1]}, {"a": [0.5, 1.5]}, {"a": [-0.4, 0.3]}])
+def test_points_in_the_corner_are_pixels(tmp_path, content):
+    assert len(read_landmarks(write(tmp_path, "l.json", content), radiograph(width=2000, height=2000))) == len(content)
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------------
@@ -297,19 +367,27 @@ BAD = {
     "utf-16 without mark": ("l.csv", "name,x,y\na,1,2\n".encode("utf-16-le"), "zero bytes"),
     "no json": ("l.json", "{'a': [1, 2]}", "line 1: the file is no valid JSON"),
     "cut json": ("l.json", '{"a": [1, 2],\n "b": [3', "line 2: the file is no valid JSON"),
-    "deep json": ("l.json", "[" * 200_000, "nested far too deep"),
-    "deep value": ("l.json", '{"a": ' + "[" * 400 + "]" * 400 + "}", r"where a pair \[x, y\]"),
+    "deep json": ("l.json", "[" * 200_000, "nested too deep"),
+    "deep value": (
+        "l.json",
+        '{"a": ' + "[" * 400 + "]" * 400 + "}",
+        r"a\[0\] is \[\[\[\.\.\.\]\]\], expected a number",
+    ),
     "long number": ("l.json", '{"a": [1, ' + "9" * 5000 + "]}", "too many digits"),
-    "big number": ("l.json", '{"a": [1, ' + "9" * 400 + "]}", "infinite number"),
+    "big number": ("l.json", '{"a": [1, ' + "9" * 400 + "]}", r"a\[1\] is 9+\.\.\.9+, expected a number"),
     "list on top": ("l.json", "[1, 2]", "at the top of the file; expected"),
-    "list as landmarks": ("l.json", {"landmarks": {"a": 1}}, "where a list was expected"),
-    "no x": ("l.json", {"landmarks": [{"name": "a", "y": 1}]}, "landmark number 1 is .* name, x and y"),
-    "number as name": ("l.json", {"landmarks": [{"name": 1, "x": 1, "y": 1}]}, "has the name 1, but text"),
-    "text in json": ("l.json", {"a": ["1", 2]}, "landmark 'a', x: found '1' where a number"),
-    "truth in json": ("l.json", {"a": [True, 2]}, "found True where a number"),
-    "infinite json": ("l.json", '{"a": [1, Infinity]}', "infinite number"),
+    "list as landmarks": ("l.json", {"landmarks": {"a": 1}}, "landmarks is {'a': 1}, expected a list"),
+    "no x": ("l.json", {"landmarks": [{"name": "a", "y": 1}]}, r"landmarks\['a'\]\.x is missing"),
+    "number as name": (
+        "l.json",
+        {"landmarks": [{"name": 1, "x": 1, "y": 1}]},
+        r"landmarks\[0\]\.name is 1, expected text",
+    ),
+    "text in json": ("l.json", {"a": ["1", 2]}, r"a\[0\] is '1', expected a number"),
+    "truth in json": ("l.json", {"a": [True, 2]}, r"a\[0\] is True, expected a number"),
+    "infinite json": ("l.json", '{"a": [1, Infinity]}', r"a\[1\] is inf, expected a finite number"),
     "half json": ("l.json", {"a": [1, None]}, "has x but no y"),
-    "three numbers": ("l.json", {"a": [1, 2, 3]}, r"found \[1, 2, 3\] under 'a' where a pair"),
+    "three numbers": ("l.json", {"a": [1, 2, 3]}, r"a is \[1, 2, 3\], expected at most 2"),
     "same json name": ("l.json", '{"a": [1, 2], "a": [3, 4]}', "'a' is used more than once"),
     "same listed name": ("l.json", {"landmarks": [{"name": n, "x": 1, "y": 2} for n in "aa"]}, "'a' is used more"),
     "empty name": ("l.json", {"": [1, 2]}, "number 1 has no name"),
@@ -325,24 +403,36 @@ BAD = {
         },
         "an image of 3 x 4 pixels, but the image has 40 x 30",
     ),
-    "too many": ("l.json", {str(i): [1, 2] for i in range(10_001)}, "holds 10001 landmarks"),
-    "too many listed": ("l.json", {"landmarks": [0] * 10_001}, "holds 10001 landmarks"),
+    "too many": ("l.json", {str(i): [1, 2] for i in range(10_001)}, "expected at most 10000 items"),
+    "too many listed": ("l.json", {"landmarks": [0] * 10_001}, "landmarks is .* at most 10000 items"),
     "too many rows": ("l.csv", "name,x,y\n" + "".join(f"{i},1,2\n" for i in range(10_001)), "holds more than 10000"),
     "no markups": ("l.mrk.json", {"a": [1, 2]}, 'found no "markups"'),
-    "markups no list": ("l.mrk.json", {"markups": 3}, "3 as markups where a list"),
+    "markups no list": ("l.mrk.json", {"markups": 3}, "markups is 3, expected a list"),
     "no point list": ("l.mrk.json", {"markups": [{"type": "Line"}]}, "found 0 point lists .*'Line'"),
     "two point lists": ("l.mrk.json", {"markups": [{"type": "Fiducial"}] * 2}, "found 2 point lists"),
     "no points": ("l.mrk.json", markups({}), "there is no landmark"),
-    "points no list": ("l.mrk.json", markups({}, controlPoints="x"), "as controlPoints where a list"),
-    "point no object": ("l.mrk.json", markups({}, controlPoints=[3]), "control point 1 is 3"),
-    "other system": ("l.mrk.json", markups({"a": (1, 2, 0)}, coordinateSystem="XYZ"), "coordinateSystem 'XYZ'"),
-    "other unit": ("l.mrk.json", markups({"a": (1, 2, 0)}, coordinateUnits="inch"), "coordinateUnits 'inch'"),
-    "empty label": ("l.mrk.json", markups({" ": (1, 2, 0)}), "control point 1 has the label ' '"),
+    "points no list": ("l.mrk.json", markups({}, controlPoints="x"), "controlPoints is 'x', expected a list"),
+    "point no object": ("l.mrk.json", markups({}, controlPoints=[3]), r"controlPoints\[0\] is 3, expected an object"),
+    "other system": (
+        "l.mrk.json",
+        markups({"a": (1, 2, 0)}, coordinateSystem="XYZ"),
+        "coordinateSystem is 'XYZ', expected 'LPS' or 'RAS'",
+    ),
+    "other unit": (
+        "l.mrk.json",
+        markups({"a": (1, 2, 0)}, coordinateUnits="inch"),
+        "coordinateUnits is 'inch', expected 'mm' or 'um'",
+    ),
+    "empty label": ("l.mrk.json", markups({" ": (1, 2, 0)}), "number 1 has no name"),
     "same label": ("l.mrk.json", markups({}, controlPoints=[POINT, POINT]), "'a' is used more than once"),
-    "two numbers": ("l.mrk.json", markups({"a": (1, 2)}), r"the position \[1, 2\], but three"),
+    "two numbers": ("l.mrk.json", markups({"a": (1, 2)}), r"position is \[1, 2\], expected at least 3"),
     "null position": ("l.mrk.json", markups({"a": (1, 2, None)}), "is not three numbers"),
-    "infinite position": ("l.mrk.json", markups({"a": (1, 2, math.inf)}), "infinite number"),
-    "other status": ("l.mrk.json", markups({}, controlPoints=[{**POINT, "positionStatus": "x"}]), "positionStatus 'x'"),
+    "infinite position": ("l.mrk.json", markups({"a": (1, 2, math.inf)}), r"position\[2\] is inf, expected a finite"),
+    "other status": (
+        "l.mrk.json",
+        markups({}, controlPoints=[{**POINT, "positionStatus": "x"}]),
+        "positionStatus is 'x', expected 'defined', 'undefined', 'preview' or 'missing'",
+    ),
     "off the plane": ("l.mrk.json", markups({"a": (1, 2, 50)}), "lies 50 mm off the plane of the image 001.jpg"),
 }
 

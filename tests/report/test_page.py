@@ -63,6 +63,14 @@ def test_the_interval_of_the_mean_is_shown_where_it_was_computed(tmp_path: Path)
     assert "1.23 to 2.35 mm, 95% interval" in write(tmp_path, ReportRun(**{**run.__dict__, "metrics": metrics}))
 
 
+def test_failures_are_counted_beyond_the_threshold_that_was_asked_for(tmp_path: Path) -> None:
+    run = make_run(6, 3)
+    failures = {"threshold_mm": 2.5, "points": 3, "percent": 16.667, "worst": []}
+    metrics = {**(run.metrics or {}), "failures": failures}
+    text = write(tmp_path, ReportRun(**{**run.__dict__, "metrics": metrics}))
+    assert "Over 2.5 mm" in text and "16.67" in text and "10 mm" not in Page(text).texts.get("dt", "")
+
+
 def test_nothing_is_loaded_and_nothing_may_be(tmp_path: Path) -> None:
     text = write(tmp_path, make_run(6, 4))
     page = Page(text)

@@ -24,7 +24,13 @@ RADII = (2.0, 2.5, 3.0, 4.0)
 
 def report_of(errors: LandmarkErrors, radii: Sequence[float] = RADII, **facts: Any) -> dict[str, Any]:
     """What ``metrics.json`` holds of a run."""
-    known = {"seconds_per_image": None, "images_without_truth": [], "truth_without_image": [], "failed_images": []}
+    known = {
+        "seconds_per_image": None,
+        "images_without_truth": [],
+        "truth_without_image": [],
+        "failed_images": [],
+        "truth_outside_image": [],
+    }
     return json_values({**summarise_run(errors, radii, resamples=20), **known, **facts})
 
 
@@ -58,6 +64,22 @@ def test_what_is_infinite_or_unknown_is_null() -> None:
     assert report["failures"]["worst"] == [{"image": "a", "landmark": "1", "error_mm": None}]
     json.dumps(report, allow_nan=False)
     format_summary(report)
+
+
+@pytest.mark.parametrize(("threshold", "said"), [(10.0, "Over 10 mm: 50.0 %"), (2.5, "Over 2.5 mm: 75.0 %")])
+def test_the_threshold_of_failures_is_the_one_that_was_asked_for(threshold: float, said: str) -> None:
+    errors = np.array([[1.0, 3.0], [11.0, 12.0]])
+    found = summarise_run(
+        LandmarkErrors(("a", "b"), ("1", "2"), errors, errors), RADII, failure_mm=threshold, resamples=2
+    )
+    none = {
+        "seconds_per_image": None,
+        "images_without_truth": [],
+        "truth_without_image": [],
+        "failed_images": [],
+        "truth_outside_image": [],
+    }
+    assert f"{said} of the points; largest 12.00 mm." in format_summary(json_values({**found, **none}))
 
 
 def test_the_interval_is_said_where_there_is_one() -> None:

@@ -1,17 +1,19 @@
-"""What the landmark formats share: the door through which a file's text comes in, and the checks on its numbers."""
+"""What the landmark formats share: the door through which a file's text comes in, and what its numbers may be."""
 
 from __future__ import annotations
 
 import math
 import re
-import reprlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, BeforeValidator
 
 from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet, names_problem
+from bundle.records.validation import shown
 
 #: The largest landmark file that is read, in bytes.
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -25,17 +27,23 @@ MAX_CELLS = 10_000_000
 #: The most landmarks of one image that are read.
 MAX_LANDMARKS = 10_000
 
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxstring = 2, 4, 4, 60
+#: In an image with sides of at least this many pixels, landmarks that all lie in the first hundred are percentages.
+_SIDE_OF_PERCENT = 1000
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 
 
-def shown(value: object, limit: int = 60) -> str:
-    """A value as it stands in an error message: on one line, quoted where it is text, cut at ``limit`` characters."""
-    text = _SHORT.repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _within_limits(value: float) -> float:
+    if abs(value) > MAX_COORDINATE:
+        raise ValueError(f"a finite number of at most {MAX_COORDINATE:g}")
+    return value
+
+
+#: A coordinate in JSON; null and NaN are NaN, of a landmark that is missing.
+Coordinate = Annotated[
+    float, BeforeValidator(lambda value: math.nan if value is None else value), AfterValidator(_within_limits)
+]
 
 
 def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
@@ -116,43 +124,7 @@ def _wrong_number(text: str, value: float) -> str:
     return f"{shown(text)} where a number of pixels was expected; {hint}"
 
 
-def check_number(value: object, where: str) -> float:
-    """The number that a JSON value is.
-
-    Args:
-        value: the value as JSON gave it.
-        where: the place of the value, with the file, for the message.
-
-    Returns:
-        The number; NaN where the value is null or NaN.
-
-    Raises:
-        LandmarkError: when it is no number, or infinite.
-    """
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise LandmarkError(
-            f"{where}: found {shown(value)} where a number was expected; write a number, or null for a landmark that "
-            "is missing."
-        )
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if math.isinf(number):
-        raise LandmarkError(f"{where}: found an infinite number, but a finite one was expected; correct it.")
-    return _plausible(number, where)
-
-
-def _plausible(value: float, where: str) -> float:
-    """The same number, which is NaN or no larger than any image."""
-    if abs(value) > MAX_COORDINATE:
-        raise LandmarkError(f"{where}: found {value:g}, but at most {MAX_COORDINATE:g} was expected; correct it.")
-    return value
-
-
-def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]]) -> LandmarkSet:
+def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]] | np.ndarray) -> LandmarkSet:
     """Make the landmarks of one image, with messages that name their place.
 
     Args:
@@ -177,6 +149,57 @@ def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]]
             "missing."
         )
     return LandmarkSet(tuple(names), array)
+
+
+def pixel_set(
+    where: str,
+    names: Sequence[str],
+    points: Sequence[Sequence[float]],
+    size: tuple[int, int] | None = None,
+) -> LandmarkSet:
+    """Make the landmarks of one image out of a file in pixels.
+
+    Args:
+        where: the file, and the line where there is one, for the message.
+        names: N names.
+        points: N pairs ``(x, y)`` in pixels; a pair of NaN, or ``(-1, -1)``, is a missing landmark.
+        size: ``(width, height)`` of the image; None where it is not known.
+
+    Raises:
+        LandmarkError: as :func:`make_set` and :func:`refuse_shares`.
+    """
+    array = np.array(points, dtype=np.float64).reshape(-1, 2)
+    array[(array == -1).all(axis=1)] = np.nan
+    found = make_set(where, [name.strip() for name in names], array)
+    refuse_shares(where, found.points, size)
+    return found
+
+
+def refuse_shares(where: str, points: np.ndarray, size: tuple[int, int] | None) -> None:
+    """Refuse shares or percentages of the sides, which would be taken for points in the corner of the image.
+
+    All points within the first pixel, and not all on whole numbers, are shares. Three points or more within the first
+    hundred pixels of an image of a thousand or more are percentages.
+
+    Args:
+        where: what the points belong to, for the message.
+        points: (N, 2), NaN where a landmark is missing.
+        size: ``(width, height)`` of the image; None where it is not known, then percentages are not.
+
+    Raises:
+        LandmarkError: when they are no pixels.
+    """
+    known = points[np.isfinite(points).all(axis=1)]
+    if not len(known) or known.min() < 0:
+        return
+    shares = known.max() <= 1 and bool((known != np.round(known)).any())
+    percent = len(known) >= 3 and 1 < known.max() <= 100 and size is not None and min(size) >= _SIDE_OF_PERCENT
+    if shares or percent:
+        raise LandmarkError(
+            f"{where}: all landmarks lie within {'one pixel' if shares else 'the first hundred pixels'}, as "
+            f"{'shares' if shares else 'percentages'} of the sides do, but pixels were expected; multiply x by the "
+            "width and y by the height of the image."
+        )
 
 
 def check_names(where: str, names: Sequence[str]) -> None:

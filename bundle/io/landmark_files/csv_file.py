@@ -13,13 +13,13 @@ from bundle.io.landmark_files.checks import (
     MAX_CELLS,
     MAX_LANDMARKS,
     check_names,
-    make_set,
     parse_pair,
+    pixel_set,
     read_text,
-    shown,
 )
 from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
+from bundle.records.validation import shown
 
 _SEPARATORS = (",", ";", "\t")
 _EXPECTED = (
@@ -77,7 +77,7 @@ class WideTable:
         points = [
             parse_pair((row.cells[x], row.cells[y]), where, name) for name, (x, y) in zip(self.names, self.columns)
         ]
-        return make_set(where, self.names, points)
+        return pixel_set(where, self.names, points)
 
 
 def read_csv(path: Path) -> LandmarkSet | WideTable:
@@ -173,7 +173,7 @@ def _single(path: Path, header_row: _Row, lines: Iterator[_Row]) -> LandmarkSet:
         first_line[name] = row.line
         names.append(name)
         points.append(parse_pair((row.cells[at_x], row.cells[at_y]), where, name))
-    return make_set(str(path), names, points)
+    return pixel_set(str(path), names, points)
 
 
 def _wide(path: Path, header_row: _Row, lines: Iterator[_Row]) -> WideTable:

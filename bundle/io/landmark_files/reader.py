@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.landmark_files.csv_file import WideTable, read_csv
 from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
 from bundle.io.landmark_files.rows import RowIndex
@@ -35,19 +36,11 @@ def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = N
     Raises:
         LandmarkError: when the file cannot be used; the message names the file, the place, and what to do.
     """
-    path = Path(path)
+    path, size = Path(path), (image.width, image.height)
     if _suffix(path) == ".csv":
-        content = read_csv(path)
-        if isinstance(content, LandmarkSet):
-            return content
-        index = RowIndex(content.rows)
-        try:
-            row = index.find(image.path, image_id)
-        except LandmarkError as error:
-            raise LandmarkError(f"{path}: {error}") from None
-        if row is None:
-            raise index.lacking(image.path, str(path))
-        return content.landmarks(row)
+        found = _from_csv(path, image.path, image_id)
+        refuse_shares(str(path), found.points, size)
+        return found
     if _suffix(path) == ".dcm":
         return landmarks_from_report(path, image.path)
     document = load_document(path)
@@ -56,10 +49,23 @@ def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = N
     if _suffix(path) == ".mrk.json":
         raise LandmarkError(
             f'{path}: found no "markups", which every file of 3D Slicer named .mrk.json has; save it from 3D Slicer, '
-            "or "
-            "name it .json if it is other JSON."
+            "or name it .json if it is other JSON."
         )
-    return landmarks_from_document(path, document, (image.width, image.height))
+    return landmarks_from_document(path, document, size)
+
+
+def _from_csv(path: Path, image: Path, image_id: str | None) -> LandmarkSet:
+    content = read_csv(path)
+    if isinstance(content, LandmarkSet):
+        return content
+    index = RowIndex(content.rows)
+    try:
+        row = index.find(image, image_id)
+    except LandmarkError as error:
+        raise LandmarkError(f"{path}: {error}") from None
+    if row is None:
+        raise index.lacking(image, str(path))
+    return content.landmarks(row)
 
 
 def read_landmark_table(path: Path | str) -> dict[str, LandmarkSet]:

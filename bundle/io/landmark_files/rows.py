@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from bundle.io.landmark_files.checks import shown
 from bundle.io.names import file_stem, name_parts, safe_image_id
 from bundle.records.errors import LandmarkError
 from bundle.records.names import composed, folded, grouped
+from bundle.records.validation import shown
 
 
 class RowIndex:
