@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
+
 from bundle.data.journal import Journal
 from bundle.data.result_folder import ResultFolder
 from bundle.io.formats import sniff_kind
-from bundle.ranks import barrier, is_first
+from bundle.ranks import is_first
 from bundle.records.errors import ConfigError, one_line
 
 #: What is said of an image whose results an earlier run has written and noted.
@@ -51,7 +53,7 @@ class DryRun:
         if is_first():
             for line in self._lines():
                 print(one_line(line))
-        barrier()
+        idist.barrier()
 
     def _lines(self) -> Iterator[str]:
         folder = self.results.path

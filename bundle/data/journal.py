@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, overload
 
+import ignite.distributed as idist
 import numpy as np
 
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
-from bundle.ranks import barrier, from_first, is_first, of_all, rank, ranks, refuse_uninvited_ranks
+from bundle.ranks import from_first, is_first, of_all, refuse_uninvited_ranks
 from bundle.records.errors import BundleError, ConfigError
 
 try:
@@ -110,7 +111,7 @@ class Journal:
         done = set(from_first(list(self._earlier)))
         self.done = len(done)
         left = [item for item in cases.items if item["image_id"] not in done]
-        self.remaining = left[rank() :: ranks()]
+        self.remaining = left[idist.get_rank() :: idist.get_world_size()]
         if is_first():
             if self.done:
                 print(f"continuing: {self.done} of {len(cases.items)} images are done already")
@@ -120,7 +121,7 @@ class Journal:
     @property
     def path(self) -> Path:
         """The file of this rank."""
-        return self.folder / f"journal-{rank()}.jsonl"
+        return self.folder / f"journal-{idist.get_rank()}.jsonl"
 
     def earlier(self, key: str) -> np.ndarray:
         """One entry of all images that an earlier run has done, stacked, in the order of the cases.
@@ -185,11 +186,11 @@ class Journal:
         try:
             if is_first():
                 # Each rank empties its own, which it may have taken already.
-                own = {self.folder / f"journal-{index}.jsonl" for index in range(ranks())}
+                own = {self.folder / f"journal-{index}.jsonl" for index in range(idist.get_world_size())}
                 for path in self._foreign():
                     if path not in own:
                         path.unlink(missing_ok=True)
-            barrier()
+            idist.barrier()
             if self._fingerprint_of(self.path) == self.fingerprint:
                 self._write("\n")  # ends a line that a killed process left half written
             else:
@@ -197,8 +198,10 @@ class Journal:
                 self._write(json.dumps({"fingerprint": self.fingerprint}) + "\n")
         except OSError as error:
             raise self._unwritable(error) from error
-        barrier()
-        if is_first() and (absent := [i for i in range(ranks()) if not (self.folder / f"journal-{i}.jsonl").is_file()]):
+        idist.barrier()
+        if is_first() and (
+            absent := [i for i in range(idist.get_world_size()) if not (self.folder / f"journal-{i}.jsonl").is_file()]
+        ):
             raise ConfigError(
                 f"output_dir {self.folder} is not the same folder for all ranks, what rank {absent[0]} writes there "
                 "does not appear: choose a folder that all machines share."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 from ignite.engine import Engine, Events
 
@@ -17,7 +18,7 @@ from bundle.handlers.items import decollated_items, time_iterations
 from bundle.handlers.report_saver import ReportSaver
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
-from bundle.ranks import barrier, from_first, is_first
+from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED
 from bundle.records.errors import ConfigError, NothingToWrite, one_line
 from bundle.records.prediction import PREDICTION_COLUMNS, LandmarkPrediction
@@ -275,7 +276,7 @@ def stop_for_failures(failures: Failures, done: int, output_dir: Path) -> None:
         table = one_line(str(output_dir / "errors.csv"))
         print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
     done = from_first(done)
-    barrier()
+    idist.barrier()
     if len(failures):
         raise SystemExit(SOME_FAILED if done else NOT_DONE)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.ranks import barrier, is_first, ranks
+from bundle.ranks import is_first
 from bundle.records.progress import progress
 
 
@@ -39,10 +40,10 @@ class ImageProgress:
 
     def _advance(self, engine: Engine) -> None:
         if is_first():
-            new = engine.state.iteration if ranks() == 1 else self.journal.count_new()
+            new = engine.state.iteration if idist.get_world_size() == 1 else self.journal.count_new()
             self._bar.update(self.journal.done + new + len(self.failures) - self._bar.n)
 
     def _close(self) -> None:
-        barrier()  # the others' images belong to the bar
+        idist.barrier()  # the others' images belong to the bar
         self._bar.update(len(self.journal.cases.items) - self._bar.n)
         self._bar.close()

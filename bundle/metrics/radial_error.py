@@ -7,11 +7,12 @@ from abc import abstractmethod
 from functools import reduce
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from monai.metrics import CumulativeIterationMetric
 from monai.utils import MetricReduction, look_up_option
 
-from bundle.ranks import of_all, ranks
+from bundle.ranks import of_all
 
 #: What each reduction averages over; the buffer is (images, landmarks, ...).
 _AVERAGED_DIMENSIONS: dict[MetricReduction, tuple[int, ...]] = {
@@ -140,7 +141,7 @@ class RadialErrorMetric(CumulativeIterationMetric):
         if self._buffers is not None:
             (rows,) = self._buffers
             own = torch.stack([row.to(rows[-1].device) for row in rows])  # earlier errors come from a file
-        if ranks() == 1:
+        if idist.get_world_size() == 1:
             self._synced_tensors = None if own is None else [own]
         else:
             gathered = of_all(None if own is None else own.cpu())

@@ -8,10 +8,10 @@ import pickle
 import shutil
 from pathlib import Path
 
+import ignite.distributed as idist
 import torch
 from torch import Tensor
 
-from bundle.ranks import ranks
 from bundle.records.errors import BundleError, ConfigError
 
 _GB = 1e9
@@ -44,7 +44,7 @@ class FeatureStore:
         self.memory_gb = float(memory_gb)
         self.disk_gb = float(disk_gb)
         self._memory_left = self.memory_gb * _GB
-        self._disk_left = self.disk_gb * _GB / ranks()
+        self._disk_left = self.disk_gb * _GB / idist.get_world_size()
 
     def reserve(self, name: str, indices: list[int], item_bytes: int) -> int:
         """Take room for features that all have the same size, before they are computed.
@@ -74,11 +74,11 @@ class FeatureStore:
             )
         there = sum(self._file(name, index).is_file() for index in indices[kept:]) * item_bytes
         free = self._free()
-        if (needed - there) * ranks() > free:
+        if (needed - there) * idist.get_world_size() > free:
             raise ConfigError(
                 f"{total} a rank, of which {(needed - there) / _GB:.3g} GB have to be written to {self.folder}, but "
-                f"the disk has {free / _GB:.3g} GB left for {ranks()} rank(s): give another --feature_dir, raise "
-                f"feature_memory_gb (now {self.memory_gb:g}), or lower warps."
+                f"the disk has {free / _GB:.3g} GB left for {idist.get_world_size()} rank(s): give another "
+                f"--feature_dir, raise feature_memory_gb (now {self.memory_gb:g}), or lower warps."
             )
         self._disk_left -= needed
         return kept

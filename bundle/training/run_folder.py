@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 from torch import Tensor
 
-from bundle.ranks import barrier, is_first, refuse_uninvited_ranks
+from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template
 from bundle.training.feature_store import FeatureStore
 
@@ -51,7 +52,7 @@ def forget_run(folder: str | Path, features: FeatureStore | None = None) -> None
         folder: the folder of the training.
         features: its frozen features, where it keeps any.
     """
-    barrier()  # until nobody needs them
+    idist.barrier()  # until nobody needs them
     if not is_first():
         return
     if features is not None:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
+
 from bundle import __version__
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.model.learned import LearnedLandmarks
 from bundle.networks import OneShotNetwork
-from bundle.ranks import is_first, ranks
+from bundle.ranks import is_first
 from bundle.records.template import Template
 
 
@@ -48,7 +50,7 @@ def save_model(
         network={**network.settings.as_dict(), "encoder": network.settings.encoder.resolved()},
         matching=matching.as_dict(),
         encoder_digest=network.encoder.digest,
-        training={**record, "ranks": ranks(), "version": __version__},
+        training={**record, "ranks": idist.get_world_size(), "version": __version__},
         learned=learned,
     )
     written = write_checkpoint(path, checkpoint)

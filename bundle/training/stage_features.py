@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ignite.distributed as idist
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from bundle.data.warps import WarpedTemplate
-from bundle.ranks import is_first, ranks
+from bundle.ranks import is_first
 from bundle.records.errors import ConfigError
 from bundle.records.progress import progress
 from bundle.training.feature_store import Features, FeatureStore
@@ -49,7 +50,9 @@ class StageFeatures(Dataset):
         self.name = name
         self.indices = list(range(len(warps))) if indices is None else list(indices)
         if not self.indices:
-            raise ConfigError(f"there are {len(warps)} warps for {ranks()} ranks: raise warps or start fewer ranks.")
+            raise ConfigError(
+                f"there are {len(warps)} warps for {idist.get_world_size()} ranks: raise warps or start fewer ranks."
+            )
         self._warps = warps
         self._stage = stage
         self._memory: list[Features] = []

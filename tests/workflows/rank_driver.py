@@ -29,12 +29,12 @@ def status_of(configs: list[str], kind: str, settings: dict) -> int:
 
 
 def main(jobs: Path) -> None:
-    from bundle.ranks import end_ranks, rank
+    import ignite.distributed as idist
 
     torch.set_num_threads(1)
     statuses = [status_of(**job) for job in json.loads(jobs.read_text(encoding="utf-8"))]
-    jobs.with_name(f"status-{rank()}.json").write_text(json.dumps(statuses), encoding="utf-8")
-    end_ranks()
+    jobs.with_name(f"status-{idist.get_rank()}.json").write_text(json.dumps(statuses), encoding="utf-8")
+    idist.finalize()
 
 
 if __name__ == "__main__":

@@ -1,31 +1,18 @@
-"""Shares over any number of ranks; the ranks themselves are tested in tests/workflows/test_ranks.py."""
+"""Shares and exchange of one process; those of several are tested in tests/workflows/test_ranks.py."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from bundle import ranks as package
-from bundle.ranks import (
-    batch_share,
-    covering_share,
-    end_ranks,
-    equal_share,
-    from_first,
-    group,
-    is_first,
-    of_all,
-    rank_device,
-    start_ranks,
-    sum_over_ranks,
-)
+from bundle import ranks
+from bundle.ranks import batch_share, covering_share, equal_share, from_first, is_first, of_all, start_ranks
 from bundle.records.errors import ConfigError
 
 
 def as_rank(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:
-    monkeypatch.setattr(package.shares, "rank", lambda: number)
-    monkeypatch.setattr(package.shares, "ranks", lambda: count)
-    monkeypatch.setattr(package.shares, "is_first", lambda: number == 0)
+    monkeypatch.setattr(ranks.idist, "get_rank", lambda: number)
+    monkeypatch.setattr(ranks.idist, "get_world_size", lambda: count)
 
 
 @pytest.mark.parametrize(("count", "number"), [(0, 1), (1, 1), (7, 1), (7, 2), (8, 4), (3, 5)])
@@ -54,9 +41,10 @@ def test_a_batch(
 
 
 def test_one_process_is_rank_0_of_one() -> None:
-    assert is_first() and of_all("x") == ["x"] and from_first(3) == 3
-    assert torch.equal(sum_over_ranks(torch.ones(2)), torch.ones(2))
-    end_ranks()
+    assert is_first() and from_first(3) == 3
+    for own in ("x", 3, None, True, [1], ("a", "b")):
+        assert of_all(own) == [own] and type(of_all(own)[0]) is type(own)
+    assert torch.equal(of_all(torch.ones(2))[0], torch.ones(2))
 
 
 class TestStart:
@@ -69,8 +57,7 @@ class TestStart:
     def test_more_ranks_than_accelerators(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in {"RANK": "2", "WORLD_SIZE": "3", "LOCAL_RANK": "2", "MASTER_ADDR": "localhost"}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(group.torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(group.torch.cuda, "device_count", lambda: 2)
-        assert rank_device() == torch.device("cuda:2")
+        monkeypatch.setattr(ranks.torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(ranks.torch.cuda, "device_count", lambda: 2)
         with pytest.raises(ConfigError, match="there are 2"):
             start_ranks()
