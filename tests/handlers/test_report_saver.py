@@ -55,7 +55,8 @@ def data_of(page: Path) -> dict[str, Any]:
     return json.loads(found.group(1))
 
 
-METRICS = {"mre_mm": 1.0, "std_mm": 0.0, "median_mm": 1.0, "max_mm": 1.0, "mre_px": 2.0, "sdr": {"2.0": 100.0}}
+METRICS: dict[str, Any] = {"mre_mm": 1.0, "std_mm": 0.0, "median_mm": 1.0, "max_mm": 1.0, "mre_px": 2.0}
+METRICS |= {"sdr": {"2.0": 100.0}, "failures": {"threshold_mm": 10.0, "percent": 0.0}}
 
 
 def test_the_numbers_of_an_evaluation_arrive(tmp_path: Path) -> None:
