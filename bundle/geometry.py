@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Size = tuple[int, int]  # (height, width)
 
@@ -152,9 +153,21 @@ def sample_map(features: Tensor, cells: Tensor) -> Tensor:
         x, y = cells.long().unbind(dim=-1)
         index = y.clamp(0, rows - 1) * columns + x.clamp(0, columns - 1)
         return features.flatten(1)[:, index.flatten()].T.reshape(*cells.shape[:-1], -1)
-    scale = torch.tensor([2.0 / columns, 2.0 / rows], dtype=features.dtype, device=features.device)
-    grid = (cells.to(features.dtype).reshape(1, -1, 1, 2) + 0.5) * scale - 1.0
-    sampled = torch.nn.functional.grid_sample(
-        features[None], grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    sampled = sample_maps(features[None], cells.reshape(1, -1, 1, 2))
     return sampled[0, :, :, 0].T.reshape(*cells.shape[:-1], -1)
+
+
+def sample_maps(maps: Tensor, cells: Tensor, mode: str = "bilinear") -> Tensor:
+    """Sample each of several maps at places of its own; outside a map the border's value holds.
+
+    Args:
+        maps: (N, C, h, w).
+        cells: (N, rows, columns, 2), cell coordinates ``(x, y)``.
+        mode: ``"bilinear"`` or ``"bicubic"``.
+
+    Returns:
+        tensor of shape (N, C, rows, columns).
+    """
+    scale = torch.tensor([2.0 / maps.shape[-1], 2.0 / maps.shape[-2]], dtype=maps.dtype, device=maps.device)
+    grid = (cells.to(maps.dtype) + 0.5) * scale - 1.0
+    return F.grid_sample(maps, grid, mode=mode, padding_mode="border", align_corners=False)

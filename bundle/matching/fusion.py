@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.geometry import Size, bilinear_matrix
+from bundle.geometry import Size, bilinear_matrix, sample_maps
 from bundle.matching.descriptors import normalise_channels
 
 
@@ -56,8 +56,4 @@ def sample_scores(scores: Tensor, cells: Tensor) -> Tensor:
     Returns:
         tensor of shape (N, h, w); beyond the map the border's value holds.
     """
-    rows, columns = scores.shape[-2:]
-    scale = torch.tensor([2.0 / columns, 2.0 / rows], dtype=scores.dtype, device=scores.device)
-    grid = (cells + 0.5) * scale - 1.0
-    sampled = F.grid_sample(scores[:, None], grid, mode="bicubic", padding_mode="border", align_corners=False)
-    return sampled[:, 0]
+    return sample_maps(scores[:, None], cells, "bicubic")[:, 0]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.geometry import sample_maps
+
 
 def kernels_at(maps: Tensor, cells: Tensor, patch: int) -> Tensor:
     """The patch of descriptors around one point a map.
@@ -21,9 +23,7 @@ def kernels_at(maps: Tensor, cells: Tensor, patch: int) -> Tensor:
     reach = patch // 2
     offset = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
     ys, xs = torch.meshgrid(offset, offset, indexing="ij")
-    scale = torch.tensor([2.0 / maps.shape[-1], 2.0 / maps.shape[-2]], dtype=maps.dtype, device=maps.device)
-    grid = (cells.to(maps.dtype)[:, None, None] + torch.stack([xs, ys], dim=-1) + 0.5) * scale - 1.0
-    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sample_maps(maps, cells.to(maps.dtype)[:, None, None] + torch.stack([xs, ys], dim=-1))
 
 
 def kernel_similarity(maps: Tensor, kernels: Tensor, side: int) -> Tensor:

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 from torch import Tensor
 
 from bundle import __version__
+from bundle.encoders.weights_only import load_weights_only
 from bundle.io.digest import file_digest
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network
 from bundle.model.checkpoint import IMPORTED, Checkpoint
-from bundle.model.foreign_weights import read_weights
 from bundle.networks import NetworkSettings
 from bundle.records.errors import CheckpointError, ConfigError
 from bundle.records.template import Template
@@ -171,3 +172,75 @@ def _copy_differs(in_global: Mapping[str, Tensor], in_local: Mapping[str, Tensor
     """Whether the local file has a copy of the global convolution, and it is another one."""
     pairs = [(in_global[f"conv_out.{part}"], in_local.get(f"conv_out1.{part}")) for part in _AFFINE]
     return any(copy is not None and not torch.equal(original, copy) for original, copy in pairs)
+
+
+#: Keys under which programs put the state of a network, beside what else they save.
+WRAPPERS = ("state_dict", "model", "net")
+
+#: What ``DataParallel`` puts before the names.
+PARALLEL = "module."
+
+
+def read_weights(path: str | Path, what: str) -> dict[str, Tensor]:
+    """The tensors of a state, bare or under one of :data:`WRAPPERS`; nothing in the file is executed.
+
+    Args:
+        path: the file.
+        what: what the file should be, for the messages.
+
+    Returns:
+        tensors by name, without the prefix ``module.``; entries that are no tensors are left out.
+
+    Raises:
+        CheckpointError: when the file is missing, is no file of ``torch.save``, holds more than plain values, or is no
+            dictionary.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}: expected {what}.")
+    content = _load(path, what)
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not named tensors: expected {what}.")
+    return {str(name).removeprefix(PARALLEL): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _load(path: Path, what: str) -> Any:
+    try:
+        return load_weights_only(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is not opened, {error}: expected {what}.") from error
+    except Exception as error:  # a damaged file can make the unpickler raise anything
+        if "GLOBAL" in str(error):  # the unpickler's word for a class or function that it will not run
+            raise CheckpointError(
+                f"{path} holds Python objects beside weights and is not opened, because that could execute code: "
+                f"expected {what}, so save the network's state_dict() alone."
+            ) from error
+        raise CheckpointError(f"{path} is no file of torch.save, or a damaged one: expected {what}.") from error
+
+
+#: The settings, and the one key that those of the matching refer to.
+_PRESET_KEYS = ("network", "matching", "candidates")
+
+
+def read_preset(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the settings of the network and of the matching; nothing else of the configuration is looked at.
+
+    Raises:
+        ConfigError: when the file cannot be read, or lacks one of the two.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"there is no configuration {path}: expected a JSON file with 'network' and 'matching'.")
+    try:
+        content = ConfigParser.load_config_file(path)
+        parser = ConfigParser({key: content[key] for key in _PRESET_KEYS if key in content})
+        return dict(parser.get_parsed_content("network")), dict(parser.get_parsed_content("matching"))
+    except Exception as error:  # JSON, YAML and MONAI's parser each raise their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{path} is no configuration with 'network' and 'matching' ({reason}): give one such as configs/paper.json."
+        ) from error

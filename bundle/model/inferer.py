@@ -26,7 +26,7 @@ class OneShotInferer(Inferer, ABC):
         template: the annotated image.
         settings: the settings of the matching.
         crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device decide
-            (see :func:`bundle.model.crop_batches.crops_at_a_time`).
+            (see :func:`bundle.model.memory.crops_at_a_time`).
 
     Attributes:
         matcher: what matches the descriptors; the subclass sets it.

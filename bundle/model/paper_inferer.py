@@ -10,15 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.matching.bidirectional import Matches
-from bundle.matching.confidence import confidence
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.fusion import fuse
-from bundle.matching.paper_matcher import PaperMatcher, stack_matches
+from bundle.matching.paper_matcher import PaperMatcher, confidence, stack_matches
 from bundle.matching.settings import MatchingSettings
-from bundle.model.crop_batches import crops_at_a_time, memory_budget_gb
-from bundle.model.freed_memory import hand_back_freed_memory
 from bundle.model.inferer import OneShotInferer, describe_whole, template_tensors
-from bundle.model.region_store import Region, RegionStore
+from bundle.model.memory import Region, RegionStore, crops_at_a_time, hand_back_freed_memory, memory_budget_gb
 from bundle.networks import OneShotNetwork
 from bundle.networks.windows import clipped_windows
 from bundle.records.errors import ConfigError

@@ -15,9 +15,9 @@ from bundle.matching.lattice import Lattice, crop_window, level_window
 from bundle.matching.local_kernels import kernel_similarity, kernels_at
 from bundle.matching.posterior_matcher import KnownLandmarks, KnownTemplate, PosteriorMatcher, mean_of
 from bundle.matching.settings import MatchingSettings
-from bundle.model.crop_batches import crops_at_a_time
 from bundle.model.inferer import OneShotInferer, template_tensors
 from bundle.model.learned import LearnedLandmarks
+from bundle.model.memory import crops_at_a_time
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import LocalCrops, local_crops
 from bundle.networks.whitening import inverse_power

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.geometry import PixelCentres
+from bundle.geometry import PixelCentres, sample_maps
 from bundle.networks.resampling import resize, working_size
 from bundle.networks.settings import NetworkSettings
 from bundle.networks.windows import padded_windows
@@ -55,8 +55,7 @@ class LocalCrops:
             tensor of shape (N, C).
         """
         origins, step = self.lattice(maps.shape[-1])
-        grid = (((points - origins) / step).to(maps.dtype) + 0.5) * (2.0 / maps.shape[-1]) - 1.0
-        sampled = F.grid_sample(maps, grid[:, None, None], mode="bilinear", padding_mode="border", align_corners=False)
+        sampled = sample_maps(maps, ((points - origins) / step)[:, None, None])
         return F.normalize(sampled[:, :, 0, 0], dim=1)
 
 

@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import ctypes
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from bundle.model.crop_batches import crops_at_a_time, memory_budget_gb
-from bundle.model.region_store import Region, RegionStore
+from bundle.model.memory import (
+    Region,
+    RegionStore,
+    crops_at_a_time,
+    hand_back_freed_memory,
+    memory_budget_gb,
+)
+from tests.workflows.running import ROOT
 
 CPU = torch.device("cpu")
 
@@ -49,3 +60,29 @@ def test_as_many_crops_as_the_budget_holds() -> None:
     assert crops_at_a_time(1000, CPU, 4e-6 * 2.9) == 2
     assert crops_at_a_time(1000, CPU, 1e-9) == 1
     assert crops_at_a_time(1000, CPU) == memory_budget_gb(CPU) * 1e9 / 4000
+
+
+#: Frees most of 200 MB of small pieces, between some that stay, and tells how many resident pages that saves.
+PROGRAM = """
+import torch
+from bundle.model.memory import hand_back_freed_memory
+pages = lambda: int(open("/proc/self/statm").read().split()[1])
+pieces = [torch.ones(25_000) for _ in range(2000)]
+kept = pieces[::100]
+del pieces
+before = pages()
+assert hand_back_freed_memory(torch.device("cpu"))
+print(before - pages())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs glibc")
+def test_freed_memory_goes_back() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert int(done.stdout) * 4096 > 150e6, done.stderr
+
+
+def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hand_back_freed_memory(torch.device("meta")) is False
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: SimpleNamespace())
+    assert hand_back_freed_memory(torch.device("cpu")) is False
