@@ -13,7 +13,7 @@ from bundle.io.radiographs import read_radiograph
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.selection import describe_images
-from bundle.selection.describe import WORKING_SIDE
+from bundle.selection.typical import WORKING_SIDE
 from label_server.annotations import file_state
 from label_server.predictor import read_configuration
 

@@ -27,7 +27,7 @@ from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
 from bundle.selection import deformation_of_each, describe_images, whiten_together  # noqa: E402
-from bundle.selection.describe import WORKING_SIDE  # noqa: E402
+from bundle.selection.typical import WORKING_SIDE  # noqa: E402
 from bundle.writers.csv_table import write_csv  # noqa: E402
 from bundle.writers.naming import printable  # noqa: E402
 

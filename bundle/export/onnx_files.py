@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from bundle.export.description import FORMAT, INTENSITY, describe_part, versions
-from bundle.export.onnx_graph import largest_difference, onnx_graph, require_onnx, run_graph
-from bundle.export.parts import parts_of
+from bundle import __version__
+from bundle.export.onnx_graph import PACKAGES, largest_difference, onnx_graph, require_onnx, run_graph
+from bundle.export.parts import Part, parts_of
 from bundle.io.digest import file_digest
 from bundle.model import trained_model
 from bundle.networks.resampling import resize
@@ -19,6 +21,13 @@ from bundle.records.errors import ExportError
 from bundle.writers.atomic import atomic_file
 
 DESCRIPTION = "export.json"
+
+FORMAT = "one-shot-landmarks/onnx/1"
+
+INTENSITY = (
+    "one grey channel, float32, 0 to 1, bone bright, as bundle.data.LoadRadiographd gives it with the network's "
+    "grey_values; the encoder's own normalisation is inside the model"
+)
 
 
 def export_model(
@@ -72,7 +81,7 @@ def export_model(
                 "or allow more with --tolerance."
             )
         graphs[f"{part.name}.onnx"] = graph
-        described[part.name] = describe_part(part, f"{part.name}.onnx", expected, differences)
+        described[part.name] = _describe_part(part, f"{part.name}.onnx", expected, differences)
     content = {
         "format": FORMAT,
         "model": {"file": Path(model_path).name, "sha256": file_digest(model_path)},
@@ -83,7 +92,7 @@ def export_model(
         "network": model.network.settings.as_dict(),
         "matching": model.matching.as_dict(),
         "tolerance": tolerance,
-        "versions": versions(opset),
+        "versions": _versions(opset),
     }
     _write(Path(output_dir), graphs, content)
     return content
@@ -98,3 +107,20 @@ def _write(folder: Path, graphs: Mapping[str, bytes], content: Mapping[str, Any]
             file.write(graph)
     with atomic_file(folder / DESCRIPTION) as file:
         file.write(json.dumps(content, indent=4) + "\n")
+
+
+def _describe_part(part: Part, file: str, outputs: Sequence[Tensor], differences: Sequence[float]) -> dict[str, Any]:
+    """Names, shapes and normalisation of one file."""
+    return {
+        "file": file,
+        "inputs": [{"name": name, "shape": list(shape)} for name, shape in zip(part.inputs, part.shapes)],
+        "outputs": [
+            {"name": name, "shape": list(output.shape), **about, "largest_difference": difference}
+            for name, output, about, difference in zip(part.outputs, outputs, part.about, differences)
+        ],
+    }
+
+
+def _versions(opset: int) -> dict[str, Any]:
+    """Versions of everything that had a part in the export."""
+    return {"bundle": __version__, **{name: version(name) for name in ("torch", *PACKAGES)}, "opset": opset}

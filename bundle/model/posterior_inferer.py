@@ -20,7 +20,7 @@ from bundle.model.learned import LearnedLandmarks
 from bundle.model.memory import crops_at_a_time
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import LocalCrops, local_crops
-from bundle.networks.whitening import inverse_power
+from bundle.networks.whitening import inverse_power, total_covariance, whitened
 from bundle.records.errors import ConfigError
 from bundle.records.template import Template
 
@@ -176,7 +176,7 @@ class PosteriorInferer(OneShotInferer):
         else:
             cut = local_crops(image, points, network.settings)
             origins, step = cut.lattice(side)
-            crops = [crop_window(_whitened(self._encoded(cut, network), crop_matrix), side, patch)]
+            crops = [crop_window(F.normalize(whitened(self._encoded(cut, network), crop_matrix), dim=1), side, patch)]
         windows = [level_window(level, query.size, origins, step, side, patch) for level in query.levels]
         return Lattice(origins, step, side, [*windows, *crops])
 
@@ -185,12 +185,10 @@ class PosteriorInferer(OneShotInferer):
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         crops = [local_crops(image, landmarks, network.settings) for image, landmarks in templates]
         encoded = [self._encoded(one, network) for one in crops]
-        rows = torch.cat(encoded)
-        centred = (rows - rows.mean(dim=(-2, -1), keepdim=True)).transpose(0, 1).flatten(1)
-        matrix = inverse_power(centred @ centred.T / centred.shape[1], LOCAL_POWER, LOCAL_SHRINKAGE)
+        matrix = inverse_power(total_covariance(torch.cat(encoded)), LOCAL_POWER, LOCAL_SHRINKAGE)
         window, kernels, decoded = network.settings.local_window, [], []
         for (_, landmarks), one, features in zip(templates, crops, encoded):
-            maps = _whitened(features, matrix)
+            maps = F.normalize(whitened(features, matrix), dim=1)
             inside = PixelCentres().to_cells(one.to_crop(landmarks), (window, window), (maps.shape[-2], maps.shape[-1]))
             kernels.append(kernels_at(maps, inside, self.settings.patch))
             if network.local_decoder is not None:
@@ -211,7 +209,7 @@ class PosteriorInferer(OneShotInferer):
         assert known.crop_matrix is not None and known.crop_kernels is not None
         features = self._encoded(crops, network)
         side = network.settings.decoded_crop[0]
-        maps = _whitened(features, known.crop_matrix)
+        maps = F.normalize(whitened(features, known.crop_matrix), dim=1)
         scores = kernel_similarity(maps, known.crop_kernels, side) * self.settings.local_weight
         if decoded is not None and self.settings.decoder_weight:
             maps = F.normalize(network.decode_local(features, network.settings.decoded_crop), dim=1)
@@ -222,9 +220,3 @@ class PosteriorInferer(OneShotInferer):
 def crop_unit(size: tuple[int, int], network: OneShotNetwork) -> float:
     """Pixels of an image of (height, width) in one pixel of its crops."""
     return max(size) / (network.settings.local_side or max(size))
-
-
-def _whitened(features: Tensor, matrix: Tensor) -> Tensor:
-    """Features of crops, each crop's mean removed, whitened, of length one: (N, C, h, w)."""
-    centred = features - features.mean(dim=(-2, -1), keepdim=True)
-    return F.normalize(torch.einsum("dc,nchw->ndhw", matrix, centred), dim=1)

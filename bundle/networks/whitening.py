@@ -28,8 +28,7 @@ class Whitening(nn.Module):
 
     def forward(self, features: Tensor, level: int) -> Tensor:
         """Whiten the features of one scale: (B, C, h, w) -> (B, C, h, w)."""
-        centred = features - features.mean(dim=(-2, -1), keepdim=True)
-        return torch.einsum("dc,bchw->bdhw", self.matrices[level], centred)
+        return whitened(features, self.matrices[level])
 
     def fit(self, covariances: Sequence[Tensor], power: float, shrinkage: float) -> None:
         """Set the matrices to the covariances to the power ``-power``.
@@ -42,11 +41,15 @@ class Whitening(nn.Module):
         self.matrices.copy_(torch.stack([inverse_power(matrix, power, shrinkage) for matrix in covariances]))
 
 
+def whitened(features: Tensor, matrix: Tensor) -> Tensor:
+    """Each map without its mean over the positions, times a matrix, (C, C): (B, C, h, w) -> (B, C, h, w)."""
+    return torch.einsum("dc,bchw->bdhw", matrix, _centred(features))
+
+
 def total_covariance(features: Tensor) -> Tensor:
-    """Covariance over the positions of one map: (1, C, h, w) -> (C, C)."""
-    rows = features[0].flatten(1)
-    centred = rows - rows.mean(dim=1, keepdim=True)
-    return centred @ centred.T / centred.shape[1]
+    """Covariance over the positions of maps, each without its own mean: (B, C, h, w) -> (C, C)."""
+    rows = _centred(features).transpose(0, 1).flatten(1)
+    return rows @ rows.T / rows.shape[1]
 
 
 def inverse_power(covariance: Tensor, power: float, shrinkage: float) -> Tensor:
@@ -57,3 +60,7 @@ def inverse_power(covariance: Tensor, power: float, shrinkage: float) -> Tensor:
     shrunk = (1 - shrinkage) * exact + shrinkage * mean * identity
     values, vectors = torch.linalg.eigh(shrunk)
     return (vectors @ torch.diag(values.clamp(min=1e-12) ** -power) @ vectors.T).to(covariance.dtype)
+
+
+def _centred(features: Tensor) -> Tensor:
+    return features - features.mean(dim=(-2, -1), keepdim=True)

@@ -1,6 +1,5 @@
 """Selection: which image of a folder is the best one to annotate."""
 
-from bundle.selection.describe import describe_images, whiten_together
-from bundle.selection.typical import deformation_of_each, mean_deformation
+from bundle.selection.typical import deformation_of_each, describe_images, mean_deformation, whiten_together
 
 __all__ = ["deformation_of_each", "describe_images", "mean_deformation", "whiten_together"]

@@ -19,7 +19,7 @@ from benchmarking.methods import SEED, Preset, product, reference
 from bundle.geometry import PaperRounding
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PaperInferer
-from bundle.networks.global_view import global_image
+from bundle.networks.resampling import resize, working_size
 from bundle.networks.windows import padded_windows
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
@@ -120,7 +120,9 @@ def train_global_product(preset: Preset, device: torch.device, repeats: int) -> 
     scene, network = make_scene(device), product(preset, device)
     decoder = network.global_decoder
     assert decoder is not None
-    working = global_image(scene.template[None, None], preset.network)
+    image, settings = scene.template[None, None], preset.network
+    size = working_size((image.shape[-2], image.shape[-1]), settings.working_sides[0], settings.working_side)
+    working = resize(image, size, settings.resampling)
     size = (working.shape[-2], working.shape[-1])
     (features,) = network.encode_global(scene.template[None, None])
     features = features.expand(preset.batch, -1, -1, -1).contiguous()
