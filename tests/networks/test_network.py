@@ -99,7 +99,7 @@ def test_a_decoded_map_has_the_decoders_size_and_forward_brings_it_to_length_one
 @torch.no_grad()
 def test_scales_of_the_undecoded_network(xfeat: XFeatEncoder) -> None:
     """Each scale is encoded on its own, the negative too; forward puts them all on the finest."""
-    network = OneShotNetwork(NetworkSettings(**XFEAT), xfeat).eval()
+    network = OneShotNetwork(NetworkSettings(**XFEAT, negative=True), xfeat).eval()
     sizes = network.global_sizes((120, 97))
     assert sizes == [(64, 48), (96, 80)] * 2  # sides of whole cells of eight pixels
     image = torch.rand(1, 1, 120, 97)
