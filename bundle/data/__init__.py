@@ -1,6 +1,7 @@
 """Which images a run works on, how they reach the engine, and warps of the template."""
 
 from bundle.data.cases import Cases, beside_template, collect_cases, with_truth
+from bundle.data.configuration import run_fingerprint
 from bundle.data.dry_run import DryRun
 from bundle.data.journal import Journal
 from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd
@@ -26,5 +27,6 @@ __all__ = [
     "beside_template",
     "collect_cases",
     "read_reference_length",
+    "run_fingerprint",
     "with_truth",
 ]

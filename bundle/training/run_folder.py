@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import ignite.distributed as idist
-from torch import Tensor
 
+from bundle import __version__
+from bundle.data import run_fingerprint
+from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template
 from bundle.training.feature_store import FeatureStore
 
 
-def run_folder(
-    root: str | Path, template: Template, settings: Mapping[str, Any], example: Mapping[str, Tensor] | None = None
-) -> str:
-    """The folder of the training that is defined by a template and settings.
+def run_folder(root: str | Path, template: Template, network: OneShotNetwork) -> str:
+    """The folder of the training that the configuration in use describes.
 
     Args:
         root: where the folders of all trainings are.
         template: the annotated image.
-        settings: everything else that the result depends on, as JSON values.
-        example: one warp, which stands for the transforms that made it; None without warps.
+        network: the network as it is before the training.
 
     Returns:
-        path of the folder, whose name is a fingerprint of all that; it need not exist yet.
+        path of the folder, whose name is a fingerprint of all that the training depends on: configuration, template,
+        encoder, version and number of ranks. It need not exist yet.
 
     Raises:
         ConfigError: when several processes were started without the overlay that makes them a group.
     """
     refuse_uninvited_ranks()
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256()
     for one in template.all:
+        digest.update(repr((one.size, one.spacing, one.aspect, one.landmarks.names)).encode())
         digest.update(one.image.tobytes())
         digest.update(one.landmarks.points.tobytes())
-        digest.update("\n".join(one.landmarks.names).encode())
-    for name, tensor in sorted((example or {}).items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return str(Path(root) / digest.hexdigest()[:12])
+    name = run_fingerprint(
+        template=digest.hexdigest(),
+        network=network.settings.as_dict(),
+        encoder=network.encoder.digest,
+        ranks=idist.get_world_size(),
+        version=__version__,
+    )
+    return str(Path(root) / name[:12])
 
 
 def forget_run(folder: str | Path, features: FeatureStore | None = None) -> None:

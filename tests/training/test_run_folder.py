@@ -5,39 +5,52 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.bundle import ConfigParser
 
+from bundle.model import build_network
+from bundle.networks import NetworkSettings
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
-from bundle.training import FeatureStore, forget_run, run_folder
-
-SETTINGS: dict[str, Any] = {"seed": 0, "network": {"working_sides": [1, 2]}}
-EXAMPLE = {"image": torch.zeros(1, 4, 4), "landmarks": torch.ones(2, 2)}
+from bundle.training import FeatureStore, forget_run
+from tests.workflows.running import TINY_NETWORK
 
 
-def template(value: float = 0.0, x: float = 1.0, names: tuple[str, ...] = ("a", "b")) -> Template:
+def template(value: float = 0.0, x: float = 1.0, names: tuple[str, ...] = ("a", "b"), **changed: Any) -> Template:
     points = np.array([[x, 2.0], [3.0, 4.0]])
-    return Template(np.full((8, 8), value, np.float32), LandmarkSet(names, points), None, "template")
+    found = {"spacing": None, "name": "template", **changed}
+    return Template(np.full((8, 8), value, np.float32), LandmarkSet(names, points), **found)
+
+
+def folder(root: Any, template: Template, seed: int = 0, **network: Any) -> str:
+    """What a configuration makes, with template and network under keys that do not count themselves."""
+    built = build_network(NetworkSettings(**{**TINY_NETWORK, **network}), encoder_weights="random")
+    parts = {"root": "@output_dir", "template": "@template_image", "network": "@encoder_weights"}
+    parser = ConfigParser({"seed": seed, "run_dir": {"_target_": "bundle.training.run_folder", **parts}})
+    for key, value in {"output_dir": root, "template_image": template, "encoder_weights": built}.items():
+        parser[key] = value
+    return parser.get_parsed_content("run_dir")
 
 
 def test_the_same_training_has_the_same_folder() -> None:
-    again = {"network": {"working_sides": [1, 2]}, "seed": 0}
-    folder = run_folder("root", template(), SETTINGS, EXAMPLE)
-    assert folder == run_folder(Path("root"), template(), again, dict(reversed(EXAMPLE.items())))
-    assert Path(folder).parent == Path("root")
+    first = folder("root", template())
+    assert first == folder(Path("root"), template(name="other", digest="x"))
+    assert Path(first).parent == Path("root") and len(Path(first).name) == 12
 
 
 def test_any_other_has_another() -> None:
-    warped = {**EXAMPLE, "image": torch.ones(1, 4, 4)}
     folders = [
-        run_folder("root", template(), SETTINGS, EXAMPLE),
-        run_folder("root", template(value=1.0), SETTINGS, EXAMPLE),
-        run_folder("root", template(x=1.5), SETTINGS, EXAMPLE),
-        run_folder("root", template(names=("a", "c")), SETTINGS, EXAMPLE),
-        run_folder("root", template(), {**SETTINGS, "seed": 1}, EXAMPLE),
-        run_folder("root", template(), {**SETTINGS, "network": {"working_sides": [1, 3]}}, EXAMPLE),
-        run_folder("root", template(), SETTINGS, warped),
+        folder("root", template()),
+        folder("root", template(), seed=1),
+        folder("root", template(value=1.0)),
+        folder("root", template(x=1.5)),
+        folder("root", template(names=("a", "c"))),
+        folder("root", template(spacing=(0.1, 0.1))),
+        folder("root", template(aspect=1.5)),
+        folder("root", template(others=(template(value=1.0),))),
+        folder("root", template(), working_sides=[96, 320]),
+        folder("root", template(), encoder={"name": "vit_tiny_patch16_224"}),
     ]
-    assert len(set(folders)) == 7
+    assert len(set(folders)) == len(folders)
 
 
 def test_only_the_state_is_forgotten(tmp_path: Path) -> None:

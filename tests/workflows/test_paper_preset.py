@@ -16,6 +16,7 @@ from tests.conftest import Sample
 from tests.workflows.running import (
     TINY_PAPER_TRAINING,
     at_bundle_root,
+    content,
     open_workflow,
     refusal,
     run,
@@ -80,6 +81,10 @@ def test_an_interrupted_training_goes_on_in_the_second_stage(model: Path, small:
     assert not (tmp_path / "model.pt").exists()
     states = [path.relative_to(run_dir).parts[0] for path in Path(run_dir).rglob("state.pt")]
     assert sorted(states) == ["global", "local"]
+    other = {"train#loss": {"_target_": "bundle.training.losses.OneHotSimilarityLoss"}}
+    for changed in (other, {"train#optimizer#_target_": "torch.optim.SGD"}):
+        found = content("train_decoders", "paper", get="run_dir", kind="train", **settings, **changed)
+        assert not Path(found).exists(), "another training does not go on from that state"
     train_decoders(**settings)
     first, second = (read_checkpoint(path).decoders for path in (model, tmp_path / "model.pt"))
     assert set(first) == set(second)
