@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bundle.io.landmark_files import read_landmark_table
 from bundle.io.radiographs import read_radiograph
 from bundle.io.template import read_template
 from bundle.model.checkpoint import read_checkpoint, write_checkpoint
@@ -57,10 +56,14 @@ def coarse_only(model: Path) -> Path:
 
 
 def found_points(images: Path, output: Path, **settings: Any) -> dict[str, np.ndarray]:
-    """By the command, with the paper's overlays: for each image the points ``(x, y)``, in pixels."""
+    """By the command, with the paper's overlays: for each image (N, 4), x, y, similarity and back-matching error."""
     run("inference", "paper", "head", dataset_dir=images, output_dir=output, writers=["json"], **settings)
-    table = read_landmark_table(output / "landmarks.csv")
-    return {name: landmarks.points for name, landmarks in table.items()}
+    keys = ("x", "y", "similarity", "back_match_error_px")
+    documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in output.glob("*.json")}
+    return {
+        name: np.array([[landmark[key] for key in keys] for landmark in document["landmarks"]])
+        for name, document in documents.items()
+    }
 
 
 @pytest.mark.real_data
@@ -82,7 +85,7 @@ def test_the_points_that_the_public_code_found(tmp_path: Path) -> None:
     for stage, path in (("coarse", coarse_only(model)), ("final", model)):
         settings = {"model_path": path, "encoder_weights": files["encoder"]}
         for name, points in found_points(tmp_path / "images", tmp_path / stage, **settings).items():
-            distances = np.linalg.norm(points - np.array(expected[name][stage]), axis=1)
+            distances = np.linalg.norm(points[:, :2] - np.array(expected[name][stage]), axis=1)
             different[f"{name} {stage}"] = int((distances > 0.51).sum())
     assert different == {"001 coarse": 0, "075 coarse": 0, "001 final": 0, "075 final": 0}
 
@@ -119,11 +122,11 @@ def literal_encoder(files: Mapping[str, Path]) -> Any:
     return model
 
 
-def literal_points(files: Mapping[str, Path], sample: Sample) -> dict[str, list[Match]]:
+def literal_pipeline(files: Mapping[str, Path]) -> Pipeline:
     """What the public code does, step by step, with the weights as its files have them, in double precision."""
     model = literal_encoder(files).double()
     in_global, in_local = ({k: v.double() for k, v in torch.load(files[name]).items()} for name in ("global", "local"))
-    pipeline = Pipeline(
+    return Pipeline(
         model=model,
         stride=ENCODER["stride"],
         block=ENCODER["block"],
@@ -135,6 +138,9 @@ def literal_points(files: Mapping[str, Path], sample: Sample) -> dict[str, list[
         mean=model.pretrained_cfg["mean"],
         std=model.pretrained_cfg["std"],
     )
+
+
+def literal_points(pipeline: Pipeline, sample: Sample) -> dict[str, list[Match]]:
     lines = sample.landmarks.read_text(encoding="utf-8").splitlines()[1:]
     landmarks = [(int(x), int(y)) for _, x, y in (line.split(",") for line in lines)]
 
@@ -159,22 +165,19 @@ def test_the_points_of_the_literal_version(files: dict[str, Path], eight_bit: Sa
     )
     model = tmp_path / "model.pt"
     import_checkpoint(files, eight_bit.image, eight_bit.landmarks, model, "--config_file", str(tmp_path / "tiny.json"))
-    found = found_points(
-        eight_bit.images,
-        tmp_path / "out",
-        model_path=model,
-        encoder_weights=files["encoder"],
-        network={"encoder": ENCODER},
-    )
-    expected = literal_points(files, eight_bit)
-    assert sorted(found) == sorted(expected) and len(found) == 2
-    clear = 0
-    for name, matches in expected.items():
-        for point, match in zip(found[name].tolist(), matches, strict=True):
-            if match.margin > 1e-6:
-                clear += 1
-                assert point == [match.x, match.y], name
-    assert clear >= 12, "too few clear decisions to tell anything"
+    pipeline = literal_pipeline(files)
+    for stage, path in (("coarse", coarse_only(model)), ("final", model)):
+        settings = {"model_path": path, "encoder_weights": files["encoder"], "network": {"encoder": ENCODER}}
+        found = found_points(eight_bit.images, tmp_path / stage, **settings)
+        expected = literal_points(replace(pipeline, local=None) if stage == "coarse" else pipeline, eight_bit)
+        assert sorted(found) == sorted(expected) and len(found) == 2
+        pairs = [pair for name, matches in expected.items() for pair in zip(found[name].tolist(), matches, strict=True)]
+        clear = [(point, match) for point, match in pairs if match.margin > 1e-6]
+        assert len(clear) >= 12, "too few clear decisions to tell anything"
+        for (x, y, similarity, error), match in clear:
+            assert [x, y] == [match.x, match.y], stage
+            assert similarity == pytest.approx(match.similarity, abs=6e-5), stage
+            assert error == pytest.approx(match.error, abs=1e-3), stage
 
 
 @pytest.fixture(scope="module")
