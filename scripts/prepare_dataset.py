@@ -25,7 +25,7 @@ from datasets.checks import Duplicate, check, drop_duplicates, find_duplicates, 
 from datasets.cl_detection2023 import read_cl_detection2023  # noqa: E402
 from datasets.coco import read_coco  # noqa: E402
 from datasets.cvat import read_cvat  # noqa: E402
-from datasets.files import DataSetError  # noqa: E402
+from datasets.files import DataSetError, Source  # noqa: E402
 from datasets.folder import read_folder  # noqa: E402
 from datasets.hand import read_hand  # noqa: E402
 from datasets.isbi2015 import read_isbi2015  # noqa: E402
@@ -34,10 +34,11 @@ from datasets.records import SPLITS, DataSet  # noqa: E402
 from datasets.writing import write_data_set  # noqa: E402
 
 from bundle.io.spacing import parse_spacing  # noqa: E402
-from bundle.records.errors import BundleError, ConfigError  # noqa: E402
+from bundle.records.console import DONE, NOT_DONE, SOME_FAILED  # noqa: E402
+from bundle.records.errors import BundleError, one_line  # noqa: E402
 
-#: The readers, each with the folder of the source and that of the output.
-READERS: dict[str, Callable[[Path, Path], DataSet]] = {
+#: The readers, each with the source and the folder of the output.
+READERS: dict[str, Callable[[Source, Path], DataSet]] = {
     "isbi2015": lambda source, _output: read_isbi2015(source),
     "hand": lambda source, _output: read_hand(source),
     "cl_detection2023": read_cl_detection2023,
@@ -105,26 +106,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0, or 1 with one sentence on standard error where the data cannot be used. Bad arguments end with status 2.
+        0; 1 where some files could not be used, which errors.csv names; 2 with one sentence on standard error, and
+        nothing written, where the data cannot be used or the command is wrong.
     """
     parser = build_parser()
     args = parser.parse_args(argv)
     if not args.source.is_dir():
         parser.error(f"--source is {args.source}: expected a folder, unpack the download first")
     try:
-        data = choose(READERS[args.what](args.source, args.output), args)
-        looks = look_at(data)
+        source = Source(args.source, args.output)
+        data, looks = look_at(choose(READERS[args.what](source, args.output), args))
         remarks = check(data, looks)
         duplicates = find_duplicates(data, looks)
         dropped = drop_duplicates(data, duplicates) if args.drop_duplicates else []
         kept = replace(data, images=[image for image in data.images if image.image_id not in dropped])
-        written = write_data_set(kept, args.output, looks, duplicates, remarks, dropped)
-    except (BundleError, ConfigError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        written = write_data_set(kept, source, args.output, looks, duplicates, remarks, dropped)
+    except BundleError as error:
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return NOT_DONE
     print(tell(kept, duplicates, dropped, remarks))
     print(f"written to {args.output}: {', '.join(path.name for path in written)}")
-    return 0
+    for _, reason in kept.failures:
+        print(f"error: {one_line(reason)}", file=sys.stderr)
+    return SOME_FAILED if kept.failures else DONE
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ class FolderContent:
     left_out: dict[str, list[str]]
 
 
-def search_folder(folder: str | Path, results: str | Path | None = None) -> FolderContent:
+def search_folder(
+    folder: str | Path, results: str | Path | None = None, may_lack_images: bool = False
+) -> FolderContent:
     """Look through a folder and its subfolders.
 
     A file counts as an image by its ending (.dcm, .png, .nii.gz and so on, in any case) or, with any other name, by its
@@ -41,6 +43,7 @@ def search_folder(folder: str | Path, results: str | Path | None = None) -> Fold
     Args:
         folder: a folder, a DICOMDIR, or a single image file.
         results: the folder that results are written to, whose content is no image of the run; None for none.
+        may_lack_images: whether a folder without any image is no mistake.
 
     Returns:
         The content; for a DICOMDIR the images that it names; for another file, that one.
@@ -73,7 +76,7 @@ def search_folder(folder: str | Path, results: str | Path | None = None) -> Fold
                 entries += entry.iterdir()
         except OSError:  # the reader will say what is wrong with it
             content.images.append(entry)
-    if not content.images:
+    if not content.images and not may_lack_images:
         raise ImageError(f"{folder} has no image in it: put {READABLE_KINDS} files there or give another folder.")
     content.images.sort()
     return FolderContent(content.images, {reason: sorted(paths) for reason, paths in content.left_out.items()})

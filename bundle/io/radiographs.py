@@ -57,7 +57,7 @@ def read_radiograph(
     """
     path = Path(path)
     given = parse_spacing(spacing)
-    decoded = _decode(path, check_max_pixels(max_pixels), voi_lut)
+    decoded = decode_image(path, max_pixels, voi_lut)
     pixels = scale_to_unit(
         decoded.values,
         path,
@@ -77,7 +77,9 @@ def read_radiograph(
     )
 
 
-def _decode(path: Path, max_pixels: int, voi_lut: bool) -> DecodedImage:
+def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool = False) -> DecodedImage:
+    """The grey values of a file as they are, with what it says of them; see :func:`read_radiograph` for the rest."""
+    check_max_pixels(max_pixels)
     try:
         if not path.exists():
             raise ImageError(f"{path} does not exist: check the path of the image.")

@@ -14,10 +14,9 @@ import numpy as np
 
 from datasets.files import (
     DataSetError,
+    Source,
     arrange,
     csv_rows,
-    find_file,
-    images_below,
     name_order,
     point,
     positive,
@@ -29,25 +28,26 @@ PARTS = {"train": "training", "valid": "validation", "test": "testing"}
 READERS = {"senior": "Senior Orthodontists", "junior": "Junior Orthodontists"}
 
 
-def read_aariz(source: Path) -> DataSet:
+def read_aariz(source: Source) -> DataSet:
     """Read the data set.
 
     Raises:
         DataSetError: when folders or files are missing or damaged.
     """
-    mapping = find_file(source, "cephalogram_machine_mappings.csv")
-    root = source if mapping is None else mapping.parent
-    parts = [part for part in PARTS if (root / part / "Cephalograms").is_dir()]
-    if not parts:
-        raise DataSetError(
-            f"{source} has no folder train/Cephalograms, valid/Cephalograms or test/Cephalograms: unpack Aariz there."
-        )
+    mapping = source.file("cephalogram_machine_mappings.csv")
+    root = source.folder if mapping is None else mapping.parent
     spacings = {} if mapping is None else _spacings(mapping)
     named: list[tuple[str, str, Path, dict[str, dict[str, tuple[float, float]]]]] = []
     without_landmarks: list[str] = []
     without_image: list[str] = []
+    parts = [part for part in PARTS if (root / part / "Cephalograms").is_dir()]
+    if not parts:
+        raise DataSetError(
+            f"{source.folder} has no folder train/Cephalograms, valid/Cephalograms or test/Cephalograms: unpack Aariz "
+            "there."
+        )
     for part in parts:
-        files = images_below(root / part / "Cephalograms")
+        images = {name: path for name, path in source.images.items() if root / part / "Cephalograms" in path.parents}
         folders = {
             reader: root / part / "Annotations" / "Cephalometric Landmarks" / folder
             for reader, folder in READERS.items()
@@ -55,14 +55,16 @@ def read_aariz(source: Path) -> DataSet:
         folders = {reader: folder for reader, folder in folders.items() if folder.is_dir()}
         if not folders:
             raise DataSetError(f"{root / part} has no folder Annotations/Cephalometric Landmarks/Senior Orthodontists.")
-        annotated = {path.stem for folder in folders.values() for path in folder.glob("*.json")}
-        without_image += sorted(annotated - set(files))
-        for name, path in files.items():
-            sources = {reader: folder / f"{name}.json" for reader, folder in folders.items()}
-            if not all(file.is_file() for file in sources.values()):
+        match = source.match({path.stem: 0 for folder in folders.values() for path in folder.glob("*.json")}, images)
+        without_image += match.without_image
+        without_landmarks += match.without_landmarks
+        for name, annotated in match.names.items():
+            files = {reader: folder / f"{annotated}.json" for reader, folder in folders.items()}
+            if all(file.is_file() for file in files.values()):
+                points = {reader: _landmarks(file) for reader, file in files.items()}
+                named.append((name, PARTS[part], images[name], points))
+            else:
                 without_landmarks.append(name)
-                continue
-            named.append((name, PARTS[part], path, {reader: _landmarks(file) for reader, file in sources.items()}))
     names = name_order(symbols for _, _, _, readers in named for symbols in readers.values())
     images = [
         LabelledImage(name, path, split, _points(readers, names, name), spacings.get(name))

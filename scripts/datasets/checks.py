@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +13,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from bundle.io.radiographs import read_radiograph
+from bundle.io.intensity import scale_to_unit
+from bundle.io.landmark_files.checks import refuse_shares
+from bundle.io.radiographs import decode_image
+from bundle.records.errors import BundleError
+from bundle.records.landmarks import outside_image
 from datasets.files import DataSetError
-from datasets.records import DataSet
+from datasets.records import DataSet, LabelledImage
 
 #: Side of the thumbnails that are compared.
 THUMBNAIL = 48
@@ -59,45 +63,77 @@ class Duplicate:
     across_splits: bool
 
 
-def look_at(data: DataSet) -> dict[str, Look]:
-    """Look at every image of a data set, by id.
+def look_at(data: DataSet) -> tuple[DataSet, dict[str, Look]]:
+    """Look at every image of a data set.
+
+    Returns:
+        the data set without the images that cannot be used, which are among its failures; and what is seen of the
+        others, by id.
 
     Raises:
-        ImageError: when one cannot be read.
+        DataSetError: when no image can be used.
     """
-    with tqdm(data.images, desc="images", unit="image") as shown:  # a bar that an error ends has a line of its own
-        return {image.image_id: _look(image.path) for image in shown}
+    looks: dict[str, Look] = {}
+    failures = list(data.failures)
+    with tqdm(data.images, desc="images", unit="image") as shown:
+        for image in shown:
+            try:
+                look = _look(image.path)
+                _check_points(data, image, look)
+                looks[image.image_id] = look
+            except BundleError as error:
+                failures.append((str(image.path), str(error)))
+    if not looks:
+        raise DataSetError(
+            failures[0][1] if failures else f"{data.name} has no image with landmarks: check the folder."
+        )
+    images = [image for image in data.images if image.image_id in looks]
+    return replace(data, images=images, failures=tuple(failures)), looks
 
 
 def _look(path: Path) -> Look:
-    try:
-        with Image.open(path) as opened:
-            grey = np.asarray(opened if opened.mode in ("L", "I;16", "I") else opened.convert("L"))
-    except (OSError, ValueError):
-        grey = read_radiograph(path).pixels  # DICOM, NIfTI, MetaImage, NRRD; or the one sentence that says why not
+    decoded = decode_image(path)
+    grey = np.asarray(decoded.values)
     height, width = grey.shape
-    small = Image.fromarray(grey.astype(np.float32)).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    digest = hashlib.sha256(f"{width} {height} {decoded.dark_bone}".encode())
+    digest.update(np.ascontiguousarray(grey, dtype=np.float64).tobytes())  # one type, whatever the file has
+    pixels = scale_to_unit(grey, path, ignored=decoded.ignored, invert=decoded.dark_bone)
+    small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     values = np.asarray(small, dtype=np.float64).ravel()
     values = values - values.mean()
     length = np.linalg.norm(values)
-    digest = hashlib.sha256(np.ascontiguousarray(grey).tobytes()).hexdigest()
-    return Look(width, height, digest, values / length if length > 0 else values)
+    return Look(width, height, digest.hexdigest(), values / length if length > 0 else values)
+
+
+def _check_points(data: DataSet, image: LabelledImage, look: Look) -> None:
+    """Whether an image and its annotations belong together."""
+    size = look.width, look.height
+    if image.size not in (None, size):
+        raise DataSetError(
+            f"{image.path} has {look.width} x {look.height} pixels, expected {image.size[0]} x {image.size[1]}, which "
+            "its annotations belong to: use the original file."
+        )
+    for points in image.points.values():
+        if len(points) != len(data.landmark_names):
+            raise DataSetError(
+                f"{image.path} has {len(points)} landmarks, expected {len(data.landmark_names)}: complete the "
+                "annotation, or leave the image out."
+            )
+        refuse_shares(str(image.path), points, size)
 
 
 def find_duplicates(data: DataSet, looks: dict[str, Look]) -> list[Duplicate]:
     """Pairs of images that are one: equal grey values, or thumbnails that correlate by :data:`SAME_IMAGE`."""
-    ids = [image.image_id for image in data.images]
-    if len(ids) < 2:
-        return []
     home = {image.image_id: (image.split, image.part) for image in data.images}
-    thumbnails = np.stack([looks[image_id].thumbnail for image_id in ids])
+    thumbnails = np.stack([looks[name].thumbnail for name in home])
+    _, digests = np.unique([looks[name].digest for name in home], return_inverse=True)
     found = []
-    for first, row in enumerate(thumbnails @ thumbnails.T):
-        for second in range(first + 1, len(ids)):
-            one, other = ids[first], ids[second]
-            exact = looks[one].digest == looks[other].digest
-            if exact or row[second] >= SAME_IMAGE:
-                found.append(Duplicate(one, other, exact, home[one] != home[other]))
+    for first, name in enumerate(home):
+        exact = digests[first + 1 :] == digests[first]
+        same = exact | (thumbnails[first + 1 :] @ thumbnails[first] >= SAME_IMAGE)
+        for place in map(int, np.flatnonzero(same)):
+            other = list(home)[first + 1 + place]
+            found.append(Duplicate(name, other, bool(exact[place]), home[name] != home[other]))
     return found
 
 
@@ -125,9 +161,7 @@ def check(data: DataSet, looks: dict[str, Look]) -> list[str]:
     Raises:
         DataSetError: when the annotations cannot belong to these images.
     """
-    if not data.images:
-        raise DataSetError(f"{data.name} has no image with landmarks: check the folder.")
-    remarks = [*_counts(data), *_sizes(data, looks), *_places(data, looks), *_order(data)]
+    remarks = [*_counts(data), *_places(data, looks), *_order(data)]
     for names, text in (
         (data.without_image, "annotated, but there is no such image"),
         (data.without_landmarks, "not annotated"),
@@ -146,34 +180,15 @@ def _counts(data: DataSet) -> list[str]:
     ]
 
 
-def _sizes(data: DataSet, looks: dict[str, Look]) -> list[str]:
-    if data.size is None:
-        return []
-    wrong = [name for name, look in looks.items() if (look.width, look.height) != data.size]
-    if wrong:
-        look = looks[wrong[0]]
-        raise DataSetError(
-            f"{data.name}: image {wrong[0]} has {look.width} x {look.height} pixels, expected {data.size[0]} x "
-            f"{data.size[1]}: use the original files, landmarks and spacing belong to them ({len(wrong)} such images)."
-        )
-    return []
-
-
 def _places(data: DataSet, looks: dict[str, Look]) -> list[str]:
     outside, total = [], 0
     for image in data.images:
         look = looks[image.image_id]
         for reader, points in image.points.items():
-            if len(points) != len(data.landmark_names):
-                raise DataSetError(
-                    f"{data.name}: image {image.image_id} has {len(points)} landmarks, expected "
-                    f"{len(data.landmark_names)}: complete the annotation, or leave the image out."
-                )
-            known = np.isfinite(points).all(axis=1)
-            inside = (points >= -0.5).all(axis=1) & (points <= [look.width - 0.5, look.height - 0.5]).all(axis=1)
-            total += int(known.sum())
+            total += int(np.isfinite(points).all(axis=1).sum())
             outside += [
-                f"{image.image_id} {data.landmark_names[index]} ({reader})" for index in np.flatnonzero(known & ~inside)
+                f"{image.image_id} {data.landmark_names[index]} ({reader})"
+                for index in np.flatnonzero(outside_image(points, look.width, look.height))
             ]
     if not total:
         raise DataSetError(f"{data.name}: no image has any landmark: check the annotations.")

@@ -13,24 +13,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datasets.files import DataSetError, arrange, find_file, point, positive, read_json
+from datasets.files import DataSetError, Source, arrange, point, positive, read_json
 from datasets.metaimage_stack import stacked_images
 from datasets.records import DataSet, LabelledImage
 
 LANDMARKS = tuple(str(number) for number in range(1, 39))
 
 
-def read_cl_detection2023(source: Path, output: Path) -> DataSet:
+def read_cl_detection2023(source: Source, output: Path) -> DataSet:
     """Read the challenge's training set and write its images to ``output/images``.
 
     Raises:
         DataSetError: when a file is missing or damaged.
     """
-    truth, stack = find_file(source, "train-gt.json"), find_file(source, "train_stack.mha")
-    stack = stack or find_file(source, "train-stack.mha")
+    truth, stack = source.file("train-gt.json"), source.file("train_stack.mha", "train-stack.mha")
     if truth is None or stack is None:
         raise DataSetError(
-            f"{source} has not both train-gt.json and train_stack.mha: unpack the challenge's files there."
+            f"{source.folder} has not both train-gt.json and train_stack.mha: unpack the challenge's files there."
         )
     points, scales = _points(truth)
     folder = output / "images"

@@ -8,13 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from datasets.files import DataSetError, Source, point, read_json, size_of
+from datasets.named_points import Annotation, named_points_data_set
+from datasets.records import DataSet
 
-from datasets.files import DataSetError, images_below, point, read_json
-from datasets.records import DataSet, LabelledImage
 
-
-def read_coco(source: Path) -> DataSet:
+def read_coco(source: Source) -> DataSet:
     """Read COCO keypoints.
 
     Raises:
@@ -22,40 +21,23 @@ def read_coco(source: Path) -> DataSet:
     """
     file, content = _annotations(source)
     names = _names(file, content)
-    by_id = {image["id"]: str(image["file_name"]) for image in content["images"]}
-    files = images_below(source)
-    images: list[LabelledImage] = []
-    missing: list[str] = []
-    seen: set[str] = set()
+    images = {image.get("id"): image for image in content["images"] if isinstance(image, dict)}
+    found: dict[str, Annotation] = {}
     for annotation in content["annotations"]:
-        image = by_id.get(annotation.get("image_id"))
+        image = images.get(annotation.get("image_id"))
         if image is None:
             raise DataSetError(f"{file} has an annotation of the image {annotation.get('image_id')!r}, which it lacks.")
-        name = Path(image).stem
-        if name in seen:
-            raise DataSetError(f"{file} has two annotations of {image}: keep one object in each image.")
-        seen.add(name)
-        points = _points(annotation.get("keypoints"), names, f"{file}, image {image}")
-        if name in files:
-            images.append(LabelledImage(name, files[name], "testing", {"annotator": points}))
-        else:
-            missing.append(image)
-    if not images:
-        raise DataSetError(f"{source} has no image that {file.name} annotates: put the images beside it.")
-    return DataSet(
-        name=source.resolve().name,
-        title=f"COCO keypoints of {file.name}",
-        licence=_licence(content),
-        landmark_names=names,
-        images=sorted(images, key=lambda image: image.image_id),
-        layout="coco",
-        without_image=tuple(missing),
-        without_landmarks=tuple(sorted(set(files) - seen)),
-    )
+        name = str(image.get("file_name"))
+        if name in found:
+            raise DataSetError(f"{file} has two annotations of {name}: keep one object in each image.")
+        points = _points(annotation.get("keypoints"), names, f"{file}, image {name}")
+        found[name] = Annotation(points, size_of(image.get("width"), image.get("height")))
+    title = f"COCO keypoints of {file.name}"
+    return named_points_data_set(source, "COCO", found, names=names, title=title, licence=_licence(content))
 
 
-def _annotations(source: Path) -> tuple[Path, dict[str, Any]]:
-    found = [(path, read_json(path)) for path in sorted(source.rglob("*.json"))]
+def _annotations(source: Source) -> tuple[Path, dict[str, Any]]:
+    found = [(path, read_json(path)) for path in source.with_ending(".json")]
     fitting = [
         (path, content)
         for path, content in found
@@ -64,8 +46,8 @@ def _annotations(source: Path) -> tuple[Path, dict[str, Any]]:
     ]
     if len(fitting) != 1:
         raise DataSetError(
-            f"{source} has {len(fitting)} JSON files with images, annotations and categories, expected one: export "
-            "COCO keypoints into a folder of its own."
+            f"{source.folder} has {len(fitting)} JSON files with images, annotations and categories, expected one: "
+            "export COCO keypoints into a folder of its own."
         )
     return fitting[0]
 
@@ -79,18 +61,12 @@ def _names(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in categories[0]["keypoints"])
 
 
-def _points(keypoints: Any, names: tuple[str, ...], where: str) -> np.ndarray:
+def _points(keypoints: Any, names: tuple[str, ...], where: str) -> dict[str, tuple[float, float]]:
     if not isinstance(keypoints, list) or len(keypoints) != 3 * len(names):
         count = len(keypoints) if isinstance(keypoints, list) else "no"
         raise DataSetError(f"{where} has {count} numbers under keypoints, expected {3 * len(names)}: x, y, v of each.")
-    triples = [keypoints[index : index + 3] for index in range(0, len(keypoints), 3)]
-    return np.array(
-        [
-            (np.nan, np.nan) if not triple[2] else point(triple, f"{where}, keypoint {name}")
-            for name, triple in zip(names, triples)
-        ],
-        dtype=np.float64,
-    )
+    triples = zip(names, zip(*[iter(keypoints)] * 3))
+    return {name: point(triple, f"{where}, keypoint {name}") for name, triple in triples if triple[2]}
 
 
 def _licence(content: dict[str, Any]) -> str:

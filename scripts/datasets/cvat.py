@@ -12,42 +12,32 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bundle.io.landmark_files.checks import read_text
-from datasets.files import DataSetError, find_file, images_below, point
-from datasets.named_points import named_points_data_set
+from datasets.files import DataSetError, Source, point, size_of
+from datasets.named_points import Annotation, named_points_data_set
 from datasets.records import DataSet
 
 
-def read_cvat(source: Path) -> DataSet:
+def read_cvat(source: Source) -> DataSet:
     """Read CVAT's points.
 
     Raises:
         DataSetError: when there is no such file, or it holds other shapes.
     """
-    file = find_file(source, "annotations.xml")
+    file = source.file("annotations.xml")
     if file is None:
         raise DataSetError(
-            f"{source} has no annotations.xml: export the task as CVAT for images 1.1 and unpack it there."
+            f"{source.folder} has no annotations.xml: export the task as CVAT for images 1.1 and unpack it there."
         )
-    root = _parse(file)
-    files = images_below(source)
-    named: dict[str, dict[str, tuple[float, float]]] = {}
-    missing: list[str] = []
-    for image in root.iter("image"):
-        name = Path(str(image.get("name", ""))).stem
+    found: dict[str, Annotation] = {}
+    for image in _parse(file).iter("image"):
+        name = str(image.get("name", ""))
         points = _points(file, image, name)
         if not points:
             continue
-        if name in named:
+        if name in found:
             raise DataSetError(f"{file} has the image {name} twice: give the images names that differ.")
-        if name in files:
-            named[name] = points
-        else:
-            missing.append(name)
-    if not named:
-        raise DataSetError(
-            f"{file} has no points on an image that is there: put the images beside it, or annotate them."
-        )
-    return named_points_data_set(source, "CVAT", files, named, missing)
+        found[name] = Annotation(points, size_of(image.get("width"), image.get("height")))
+    return named_points_data_set(source, "CVAT", found)
 
 
 def _parse(file: Path) -> ElementTree.Element:
@@ -67,11 +57,10 @@ def _points(file: Path, image: ElementTree.Element, name: str) -> dict[str, tupl
     found: dict[str, tuple[float, float]] = {}
     for label, number, value in _named(image):
         where = f"{file}, image {name}, {label}"
-        x, y = point(value.split(","), where)
         key = label if number is None else str(number)
         if key in found:
             raise DataSetError(f"{where}: this landmark is there twice; keep one.")
-        found[key] = (x - 0.5, y - 0.5)
+        found[key] = point(value.split(","), where, corner=0.5)
     return found
 
 

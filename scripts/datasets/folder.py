@@ -7,52 +7,48 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.io.landmark_files import RowIndex, read_landmark_table
-from datasets.files import DataSetError, images_below
+from bundle.io.landmark_files import read_landmark_table
+from datasets.files import DataSetError, Source
 from datasets.records import DataSet, LabelledImage
 
 
-def read_folder(source: Path) -> DataSet:
+def read_folder(source: Source) -> DataSet:
     """Read a plain folder.
 
     Raises:
-        DataSetError: when it has no table, or the tables differ in images or landmarks.
-        LandmarkError: when a table cannot be read.
+        DataSetError: when it has no table, or the tables have no image in common.
+        LandmarkError: when a table cannot be read, or has other landmarks than the first.
     """
-    tables = _tables(source)
+    tables = _tables(source.folder)
     read = {reader: read_landmark_table(path) for reader, path in tables.items()}
-    indices = {reader: RowIndex(table) for reader, table in read.items()}
-    files = images_below(source)
-    first = next(iter(read.values()))
-    names = next(iter(first.values())).names
-    images, without_landmarks = [], []
-    used: set[str] = set()
-    for name, path in files.items():
-        rows = {reader: index.find(path, name) for reader, index in indices.items()}
-        if any(row is None for row in rows.values()):
-            without_landmarks.append(name)
-            continue
-        sets = {reader: read[reader][row] for reader, row in rows.items() if row is not None}
-        other = [reader for reader, found in sets.items() if found.names != names]
-        if other:
-            raise DataSetError(
-                f"{tables[other[0]]} has other landmarks than the other tables: give all the same columns."
-            )
-        used.add(str(next(iter(rows.values()))))
-        images.append(LabelledImage(name, path, "testing", {reader: found.points for reader, found in sets.items()}))
-    if not images:
+    matches = {reader: source.match(table) for reader, table in read.items()}
+    names = next(iter(next(iter(read.values())).values())).names
+    common = [name for name in source.images if all(name in match.names for match in matches.values())]
+    if not common:
         raise DataSetError(
-            f"{source} has no image that all its tables name: the first column must hold the file names."
+            f"{source.folder} has no image that all its tables name: the first column must hold the file names."
         )
+    folder = source.folder.resolve().name
     return DataSet(
-        name=source.resolve().name,
-        title=f"folder {source.resolve().name}",
+        name=folder,
+        title=f"folder {folder}",
         licence="as its owner says",
         landmark_names=tuple(names),
-        images=images,
+        images=[
+            LabelledImage(
+                name,
+                source.images[name],
+                "testing",
+                {
+                    reader: read[reader][match.names[name]].in_order_of(names, str(tables[reader])).points
+                    for reader, match in matches.items()
+                },
+            )
+            for name in common
+        ],
         layout="folder",
-        without_image=tuple(sorted(set(first) - used)),
-        without_landmarks=tuple(without_landmarks),
+        without_image=tuple(sorted({name for match in matches.values() for name in match.without_image})),
+        without_landmarks=tuple(name for name in source.images if name not in common),
     )
 
 

@@ -6,9 +6,9 @@ first 609 of 909 images and measures on the others; there is no true spacing (se
 
 from __future__ import annotations
 
-from pathlib import Path
+import numpy as np
 
-from datasets.files import DataSetError, csv_rows, find_file, images_below, pairs
+from datasets.files import DataSetError, Source, csv_rows, pairs
 from datasets.records import DataSet, LabelledImage
 
 COUNT = 37
@@ -17,36 +17,39 @@ TOTAL, TRAINING = 909, 609
 TEMPLATE = "3229"
 
 
-def read_hand(source: Path) -> DataSet:
+def read_hand(source: Source) -> DataSet:
     """Read the hand radiographs.
 
     Raises:
         DataSetError: when the folder has no ``all.csv`` of that kind, or no image of it.
     """
-    table = find_file(source, "all.csv") or find_file(source, "landmarks.csv")
+    table = source.file("all.csv", "landmarks.csv")
     if table is None:
-        raise DataSetError(f"{source} has no all.csv: put Payer's table of the 37 landmarks there, beside the images.")
-    rows = csv_rows(table)
-    if rows[0][0].lower() == "image":
-        rows = rows[1:]
-    files = images_below(source)
-    images, missing = [], []
-    seen: set[str] = set()
-    for index, (name, *cells) in enumerate(rows):
-        where = f"{table}, row {index + 1}"
-        if name in seen:
-            raise DataSetError(f"{where}: image {name} has a row already; keep one.")
-        seen.add(name)
-        points = pairs(cells, COUNT, where)
-        if name not in files:
-            missing.append(name)
-            continue
-        split = "testing" if len(rows) == TOTAL and index >= TRAINING else "training"
-        images.append(LabelledImage(name, files[name], split, {"payer": points}))
-    if not images:
         raise DataSetError(
-            f"{source} has no image named in {table.name}, such as {rows[0][0]}.jpg: put the images there."
+            f"{source.folder} has no all.csv: put Payer's table of the 37 landmarks there, beside the images."
         )
+    rows = csv_rows(table)
+    rows = rows[1:] if rows[0][0].lower() == "image" else rows
+    points: dict[str, np.ndarray] = {}
+    for index, (name, *cells) in enumerate(rows, start=1):
+        if name in points:
+            raise DataSetError(f"{table}, row {index}: image {name} has a row already; keep one.")
+        points[name] = pairs(cells, COUNT, f"{table}, row {index}")
+    match = source.match(points)
+    if not match.names:
+        raise DataSetError(
+            f"{source.folder} has no image named in {table.name}, such as {rows[0][0]}.jpg: put the images there."
+        )
+    row = {name: number for number, name in enumerate(points)}
+    images = [
+        LabelledImage(
+            image_id,
+            source.images[image_id],
+            "testing" if len(rows) == TOTAL and row[match.names[image_id]] >= TRAINING else "training",
+            {"payer": points[match.names[image_id]]},
+        )
+        for image_id in sorted(match.names, key=lambda image_id: row[match.names[image_id]])
+    ]
     return DataSet(
         name="hand",
         title="Hand radiographs of the Digital Hand Atlas, landmarks of Payer et al. (Med Image Anal 54, 2019)",
@@ -57,6 +60,6 @@ def read_hand(source: Path) -> DataSet:
         overlay="hand",
         template=TEMPLATE if TEMPLATE in {image.image_id for image in images} else images[0].image_id,
         expected={"training": TRAINING, "testing": TOTAL - TRAINING},
-        without_image=tuple(missing),
-        without_landmarks=tuple(sorted(set(files) - seen)),
+        without_image=match.without_image,
+        without_landmarks=match.without_landmarks,
     )

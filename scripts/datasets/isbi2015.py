@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.files import DataSetError, csv_rows, find_file, find_folder, images_below, pairs
+from bundle.io.names import file_stem
+from datasets.files import DataSetError, Source, csv_rows, pairs
 from datasets.records import DataSet, LabelledImage
 
 LANDMARKS = (
@@ -27,7 +28,7 @@ SIZE = (1935, 2400)
 Reading = dict[int, np.ndarray]
 
 
-def read_isbi2015(source: Path) -> DataSet:
+def read_isbi2015(source: Source) -> DataSet:
     """Read the cephalograms in any of their layouts.
 
     Raises:
@@ -38,19 +39,17 @@ def read_isbi2015(source: Path) -> DataSet:
         if readings:
             return _collect(source, layout, readings)
     raise DataSetError(
-        f"{source} has none of the layouts of isbi2015: expected AnnotationsByMD/400_senior/*.txt (the challenge), "
-        "train_senior.csv (Kaggle), setup/senior.csv (Payer) or landmarks_senior.csv, with the images beside them."
+        f"{source.folder} has none of the layouts of isbi2015: expected AnnotationsByMD/400_senior/*.txt (the "
+        "challenge), train_senior.csv (Kaggle), setup/senior.csv (Payer) or landmarks_senior.csv, with the images."
     )
 
 
-def _challenge(source: Path) -> dict[str, Reading]:
+def _challenge(source: Source) -> dict[str, Reading]:
     """``AnnotationsByMD/400_senior/001.txt``: a line ``x,y`` for each of 19 landmarks, then eight lines of classes."""
     readings = {}
     for reader in READERS:
-        folder = find_folder(source, f"400_{reader}")
-        if folder is None:
-            continue
-        readings[reader] = {_number(path.stem, str(path)): _text_file(path) for path in sorted(folder.glob("*.txt"))}
+        files = source.with_ending(".txt", f"400_{reader}")
+        readings[reader] = {_number(path.stem, str(path)): _text_file(path) for path in files}
     return {reader: reading for reader, reading in readings.items() if reading}
 
 
@@ -64,12 +63,12 @@ def _text_file(path: Path) -> np.ndarray:
     return pairs([cell for row in rows for cell in row], len(LANDMARKS), str(path))
 
 
-def _kaggle(source: Path) -> dict[str, Reading]:
+def _kaggle(source: Source) -> dict[str, Reading]:
     """``train_senior.csv``, ``test1_senior.csv``, ``test2_senior.csv``: image_path, then x and y of each landmark."""
     readings: dict[str, Reading] = {}
     for reader in READERS:
         for part in ("train", "test1", "test2"):
-            path = find_file(source, f"{part}_{reader}.csv")
+            path = source.file(f"{part}_{reader}.csv")
             if path is not None:
                 header, *rows = csv_rows(path)
                 if header[0].lower() != "image_path":
@@ -80,21 +79,21 @@ def _kaggle(source: Path) -> dict[str, Reading]:
     return readings
 
 
-def _payer(source: Path) -> dict[str, Reading]:
+def _payer(source: Source) -> dict[str, Reading]:
     """``setup/senior.csv`` and ``setup/junior.csv``: no header; the image, then x and y of each landmark in mm."""
     readings = {}
     for reader in READERS:
-        path = find_file(source, f"{reader}.csv")
+        path = source.file(f"{reader}.csv")
         if path is not None:
             readings[reader] = _table(path, csv_rows(path), 1 / SPACING[0])
     return readings
 
 
-def _tables(source: Path) -> dict[str, Reading]:
+def _tables(source: Source) -> dict[str, Reading]:
     """``landmarks_senior.csv`` and ``landmarks_junior.csv``: image, then x and y of each landmark in pixels."""
     readings = {}
     for reader in READERS:
-        path = find_file(source, f"landmarks_{reader}.csv")
+        path = source.file(f"landmarks_{reader}.csv")
         if path is not None:
             header, *rows = csv_rows(path)
             if header[0].lower() != "image":
@@ -103,7 +102,7 @@ def _tables(source: Path) -> dict[str, Reading]:
     return readings
 
 
-LAYOUTS: dict[str, Callable[[Path], dict[str, Reading]]] = {
+LAYOUTS: dict[str, Callable[[Source], dict[str, Reading]]] = {
     "challenge": _challenge,
     "kaggle": _kaggle,
     "payer": _payer,
@@ -115,7 +114,7 @@ def _table(path: Path, rows: list[list[str]], scale: float) -> Reading:
     reading: Reading = {}
     for line, (name, *cells) in enumerate(rows, start=1):
         where = f"{path}, row {line}"
-        number = _number(Path(name).stem, where)
+        number = _number(file_stem(name), where)
         if number in reading:
             raise DataSetError(f"{where}: image {name} has a row already; keep one.")
         reading[number] = pairs(cells, len(LANDMARKS), where) * scale
@@ -130,17 +129,21 @@ def _number(name: str, where: str) -> int:
     return int(name)
 
 
-def _collect(source: Path, layout: str, readings: dict[str, Reading]) -> DataSet:
-    files = {int(name): path for name, path in images_below(source).items() if name.isdecimal()}
+def _collect(source: Source, layout: str, readings: dict[str, Reading]) -> DataSet:
+    files: dict[int, Path] = {}
+    for path in source.images.values():
+        if (stem := file_stem(path.name)).isdecimal() and files.setdefault(int(stem), path) != path:
+            raise DataSetError(f"{path} and {files[int(stem)]} are both image {stem}: keep one.")
     if not files:
         raise DataSetError(
-            f"{source} has annotations but no image 001 to 400: unpack the images (RawImage or cepha400) there too."
+            f"{source.folder} has annotations but no image 001 to 400: unpack the images (RawImage or cepha400) there, "
+            "too."
         )
     common = set.intersection(*(set(reading) for reading in readings.values()))
     alone = sorted(set.union(*(set(reading) for reading in readings.values())) - common)
     if alone:
         raise DataSetError(
-            f"{source}: image {alone[0]:03d} was annotated by one reader only; complete the annotations of both."
+            f"{source.folder}: image {alone[0]:03d} was annotated by one reader only; complete the annotations of both."
         )
     images = [
         LabelledImage(
@@ -150,6 +153,7 @@ def _collect(source: Path, layout: str, readings: dict[str, Reading]) -> DataSet
             {reader: reading[number] for reader, reading in readings.items()},
             SPACING,
             "" if number <= 150 else ("test1" if number <= 300 else "test2"),
+            SIZE,
         )
         for number in sorted(common & set(files))
     ]
@@ -164,7 +168,6 @@ def _collect(source: Path, layout: str, readings: dict[str, Reading]) -> DataSet
         overlay="head",
         template="125",
         expected={"training": 150, "testing": 250},
-        size=SIZE,
         without_image=tuple(f"{number:03d}" for number in sorted(common - set(files))),
         without_landmarks=tuple(f"{number:03d}" for number in sorted(set(files) - common)),
     )

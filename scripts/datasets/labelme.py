@@ -8,36 +8,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets.files import DataSetError, images_below, point, read_json
-from datasets.named_points import named_points_data_set
+from bundle.io.names import name_parts
+from bundle.records.errors import BundleError
+from datasets.files import DataSetError, Source, point, read_json, size_of
+from datasets.named_points import Annotation, named_points_data_set
 from datasets.records import DataSet
 
 
-def read_labelme(source: Path) -> DataSet:
-    """Read LabelMe's files.
+def read_labelme(source: Source) -> DataSet:
+    """Read LabelMe's files; one that is damaged is named and left out.
 
     Raises:
-        DataSetError: when there is none, or one is damaged.
+        DataSetError: when none can be used.
     """
-    files = images_below(source)
-    named: dict[str, dict[str, tuple[float, float]]] = {}
-    missing: list[str] = []
-    for path in sorted(source.rglob("*.json")):
-        content: Any = read_json(path)
-        shapes = content.get("shapes") if isinstance(content, dict) else None
-        if not isinstance(shapes, list):
-            raise DataSetError(f"{path} has no list 'shapes': it is no file of LabelMe; leave it out of the folder.")
-        points = _points(path, shapes)
-        name = Path(str(content.get("imagePath") or path.name).replace("\\", "/")).stem
-        if name not in files:
-            missing.append(name)
-        elif name in named:
-            raise DataSetError(f"{path} is the second file for the image {name}: keep one.")
-        else:
-            named[name] = points
-    if not named:
-        raise DataSetError(f"{source} has no JSON file of LabelMe with an image beside it: export both there.")
-    return named_points_data_set(source, "LabelMe", files, named, missing)
+    annotations: dict[str, Annotation] = {}
+    failures: list[tuple[str, str]] = []
+    for path in source.with_ending(".json"):
+        try:
+            content = _content(path)
+            # The image is beside the file, whatever path it had where it was annotated.
+            image = (name_parts(str(content.get("imagePath") or "")) or (path.name,))[-1]
+            name = (path.parent / image).relative_to(source.folder).as_posix()
+            if name in annotations:
+                raise DataSetError(f"{path} is the second file for the image {name}: keep one.")
+            size = size_of(content.get("imageWidth"), content.get("imageHeight"))
+            annotations[name] = Annotation(_points(path, content["shapes"]), size)
+        except BundleError as error:
+            failures.append((str(path), str(error)))
+    if not annotations and not failures:
+        raise DataSetError(f"{source.folder} has no JSON file of LabelMe with an image beside it: export both there.")
+    return named_points_data_set(source, "LabelMe", annotations, failures)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content: Any = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        raise DataSetError(f"{path} has no list 'shapes': it is no file of LabelMe; leave it out of the folder.")
+    return content
 
 
 def _points(path: Path, shapes: list[Any]) -> dict[str, tuple[float, float]]:
@@ -56,8 +63,7 @@ def _points(path: Path, shapes: list[Any]) -> dict[str, tuple[float, float]]:
             raise DataSetError(
                 f"{path}, point {label}: expected one pair of numbers, got {listed!r:.60}; mend the file."
             )
-        x, y = point(listed[0], f"{path}, point {label}")
-        found[label] = (x - 0.5, y - 0.5)
+        found[label] = point(listed[0], f"{path}, point {label}", corner=0.5)
     if not found:
         raise DataSetError(f"{path} has no point: annotate the image or remove the file.")
     return found

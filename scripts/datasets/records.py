@@ -24,6 +24,7 @@ class LabelledImage:
             where a landmark is missing.
         spacing: mm a pixel ``(x, y)``; None where unknown.
         part: a finer name for its split, such as ``"test1"``; empty for none.
+        size: width and height that it must have, for its annotations belong to them; None where nothing says so.
     """
 
     image_id: str
@@ -32,6 +33,7 @@ class LabelledImage:
     points: Mapping[str, np.ndarray]
     spacing: tuple[float, float] | None = None
     part: str = ""
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class DataSet:
         overlay: overlay of ``configs/`` with the paper's settings; None where it has none.
         template: id of the usual template; None where there is none.
         expected: how many images each split has in full; empty where anything may be.
-        size: width and height that every image has; None where they differ.
         without_image: names of annotations that no image has.
         without_landmarks: names of images that have no annotation.
+        failures: files that cannot be used, each with the reason.
     """
 
     name: str
@@ -64,9 +66,9 @@ class DataSet:
     overlay: str | None = None
     template: str | None = None
     expected: Mapping[str, int] = field(default_factory=dict)
-    size: tuple[int, int] | None = None
     without_image: tuple[str, ...] = ()
     without_landmarks: tuple[str, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
 
     @property
     def readers(self) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bundle.writers.atomic import atomic_file
+from bundle.io.overwriting import refuse_to_overwrite
+from bundle.writers.csv_table import write_csv
+from bundle.writers.error_table import ErrorTableWriter
+from bundle.writers.json_file import write_json
 from bundle.writers.naming import printable, spreadsheet_safe
 from datasets.checks import Duplicate, Look, consecutive
+from datasets.files import PREPARED, Source
 from datasets.records import SPLITS, DataSet, LabelledImage
 
 SCHEMA = "one-shot-landmarks/data-list/1"
@@ -21,6 +23,7 @@ SCHEMA = "one-shot-landmarks/data-list/1"
 
 def write_data_set(
     data: DataSet,
+    source: Source,
     folder: Path,
     looks: dict[str, Look],
     duplicates: Sequence[Duplicate],
@@ -31,6 +34,7 @@ def write_data_set(
 
     Args:
         data: the data set, without the images that are left out.
+        source: the files that were read.
         folder: where to; images stay where they are.
         looks: what is seen of each image.
         duplicates: pairs of images that are one.
@@ -41,7 +45,7 @@ def write_data_set(
         the files, ``dataset.json`` first.
 
     Raises:
-        BundleError: when a file cannot be written.
+        BundleError: when a file cannot be written, or would be written over one that was read.
     """
     splits = {split: [image for image in data.images if image.split == split] for split in SPLITS}
     splits = {split: images for split, images in splits.items() if images}
@@ -73,12 +77,18 @@ def write_data_set(
         ],
         "dropped": list(dropped),
     }
-    written = [_json(folder / "dataset.json", document)]
-    written += [_json(folder / f"{split}.json", {"images": entries}) for split, entries in lists.items()]
-    written.append(_table(folder / "landmarks.csv", data, [data.truth(image) for image in data.images]))
-    for reader, name in readers.items():
-        written.append(_table(folder / name, data, [image.points[reader] for image in data.images]))
-    return written
+    tables = {"landmarks.csv": [data.truth(image) for image in data.images]}
+    tables |= {name: [image.points[reader] for image in data.images] for reader, name in readers.items()}
+    documents = {PREPARED: document, **{f"{split}.json": {"images": entries} for split, entries in lists.items()}}
+    errors = ErrorTableWriter(folder)
+    refuse_to_overwrite([folder / name for name in (*documents, *tables, errors.path.name)], source.files)
+    for file, reason in data.failures:
+        errors.add(file, reason)
+    return [
+        *(write_json(folder / name, content) for name, content in documents.items()),
+        *(_table(folder / name, data, points) for name, points in tables.items()),
+        errors.write(),
+    ]
 
 
 def _entry(image: LabelledImage, folder: Path, look: Look) -> dict[str, Any]:
@@ -96,20 +106,12 @@ def _entry(image: LabelledImage, folder: Path, look: Look) -> dict[str, Any]:
     }
 
 
-def _json(path: Path, content: Any) -> Path:
-    with atomic_file(path) as file:
-        file.write(json.dumps(content, indent=4, ensure_ascii=False, allow_nan=False) + "\n")
-    return path
-
-
 def _table(path: Path, data: DataSet, points: Sequence[np.ndarray]) -> Path:
     """The table of ``docs/formats.md``; numbered columns where the names are numbers."""
     names = data.landmark_names
     columns = [f"{axis}{name}" if consecutive(names) else f"{name}_{axis}" for name in names for axis in "xy"]
-    with atomic_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", *(spreadsheet_safe(printable(column)) for column in columns)])
-        for image, own in zip(data.images, points):
-            cells = ["" if np.isnan(value) else f"{value:.10g}" for value in own.ravel()]
-            writer.writerow([spreadsheet_safe(printable(image.image_id)), *cells])
-    return path
+    rows = (
+        [image.image_id, *("" if np.isnan(value) else f"{value:.10g}" for value in own.ravel())]
+        for image, own in zip(data.images, points)
+    )
+    return write_csv(path, ["image", *columns], ([spreadsheet_safe(printable(row[0])), *row[1:]] for row in rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
@@ -30,11 +31,22 @@ def prepare(what: str, source: Path, output: Path, *options: str) -> dict[str, A
 def refusal(what: str, source: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """The one sentence with which the script refuses; nothing is written."""
     capsys.readouterr()
-    assert prepare_dataset.main([what, "--source", str(source), "--output", str(output)]) == 1
+    assert prepare_dataset.main([what, "--source", str(source), "--output", str(output)]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and lines[0].endswith(".") and len(lines[0]) > 40
     assert not (output / "dataset.json").exists()
     return lines[0]
+
+
+def one_left_out(what: str, source: Path, output: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence about a file that cannot be used; all others are there."""
+    capsys.readouterr()
+    assert prepare_dataset.main([what, "--source", str(source), "--output", str(output)]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    with (output / "errors.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert line == f"error: {row['reason']}" and list(truth(output)) == ["b"]
+    return line
 
 
 def truth(output: Path, name: str = "landmarks.csv") -> dict[str, np.ndarray]:
@@ -272,8 +284,8 @@ def test_readers_of_a_plain_folder(places: tuple[Path, Path]) -> None:
         ("folder", lambda root: (root / "landmarks.csv").unlink(), "neither landmarks.csv nor"),
         ("folder", lambda root: (root / "landmarks.csv").write_text("image,x1,y1\nz,1,2\n"), "no image that all"),
         ("coco", lambda root: (root / "annotations.json").write_text("[]"), "0 JSON files with images"),
-        ("coco", lambda root: shutil.rmtree(root / "images"), "has no image that annotations.json"),
-        ("labelme", lambda root: (root / "a.json").write_text('{"version": 1}'), "no list 'shapes'"),
+        ("coco", lambda root: shutil.rmtree(root / "images"), "has no image that COCO has annotated"),
+        ("labelme", lambda root: [path.write_text("{}") for path in root.glob("*.json")], "no list 'shapes'"),
         ("labelme", lambda root: [path.unlink() for path in root.glob("*.json")], "no JSON file of LabelMe"),
         ("cvat", lambda root: (root / "annotations.xml").unlink(), "has no annotations.xml"),
         ("cvat", lambda root: (root / "annotations.xml").write_text("<annotations>"), "no valid XML"),
@@ -330,7 +342,7 @@ def test_wrong_shapes(
     source, output = places
     layouts.labelme(source)
     change_json(source / "a.json", change)
-    assert said in refusal("labelme", source, output, capsys)
+    assert said in one_left_out("labelme", source, output, capsys)
 
 
 def test_landmarks_outside_their_images(places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,14 +361,20 @@ def test_an_image_that_is_none(places: tuple[Path, Path], capsys: pytest.Capture
     source, output = places
     layouts.folder(source)
     (source / "images" / "a.png").write_bytes(b"no image")
-    assert "a.png" in refusal("folder", source, output, capsys)
+    assert "a.png is named .png but holds no image" in one_left_out("folder", source, output, capsys)
+    (source / "images" / "b.png").write_bytes(b"no image")
+    assert "a.png is named .png but holds no image" in refusal("folder", source, places[0].parent / "new", capsys)
 
 
 def test_two_images_of_one_name(places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     source, output = places
     layouts.folder(source)
     layouts.save(source / "more" / "a.png", 5)
-    assert "have the same name" in refusal("folder", source, output, capsys)
+    assert "the row 'a.png' does not say which" in refusal("folder", source, output, capsys)
+    table = source / "landmarks.csv"
+    table.write_text(table.read_text().replace("a.png", "images\\a.png"))
+    prepare("folder", source, output)
+    assert list(truth(output)) == ["images__a", "b"]
 
 
 def test_bad_arguments(places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -366,5 +384,165 @@ def test_bad_arguments(places: tuple[Path, Path], capsys: pytest.CaptureFixture[
     assert status.value.code == 2 and "expected a folder" in capsys.readouterr().err
     layouts.folder(source)
     for option, said in ((["--template", "z"], "--template is 'z'"), (["--pixel_spacing", "-1"], "-1")):
-        assert prepare_dataset.main(["folder", "--source", str(source), "--output", str(output), *option]) == 1
+        assert prepare_dataset.main(["folder", "--source", str(source), "--output", str(output), *option]) == 2
         assert said in capsys.readouterr().err
+
+
+GREY = layouts.picture(0).astype(np.float64)
+
+
+def float_tiff(path: Path, number: int) -> None:
+    Image.fromarray((GREY * 190 + 1000 + 3 * layouts.picture(number)).astype(np.float32)).save(path)
+
+
+def big_endian_tiff(path: Path, number: int) -> None:
+    Image.fromarray((GREY * 90 + 3000 + layouts.picture(number)).astype(">u2")).save(path)
+
+
+def wide_tiff(path: Path, number: int) -> None:
+    Image.fromarray((GREY * 900 + 70_000 + 90 * layouts.picture(number)).astype(np.int32)).save(path)
+
+
+def sixteen_bit_png(path: Path, number: int) -> None:
+    Image.fromarray((GREY * 90 + 3000 + layouts.picture(number)).astype(np.uint16)).save(path.with_suffix(".png"))
+
+
+def with_another_brightest_pixel(path: Path, number: int) -> None:
+    pixels = GREY.astype(np.uint16) * 10
+    pixels[3, 4 + number] = 60_000  # beyond the percentiles between which grey values are stretched
+    Image.fromarray(pixels).save(path.with_suffix(".png"))
+
+
+@pytest.mark.parametrize(
+    "write", [float_tiff, big_endian_tiff, wide_tiff, sixteen_bit_png, with_another_brightest_pixel]
+)
+def test_images_of_many_grey_values_are_the_same_only_if_all_their_pixels_are(
+    write: Callable[[Path, int], None], places: tuple[Path, Path]
+) -> None:
+    source, output = places
+    source.mkdir()
+    for number in (1, 2, 3):
+        write(source / f"{number}.tif", number)
+    layouts.write_rows(source / "landmarks.csv", [["image", "x1", "y1"], *([k, 10 + k, 20] for k in (1, 2, 3))])
+    assert [pair for pair in prepare("folder", source, output)["duplicates"] if pair["exact"]] == []
+
+
+def test_pixels_are_compared_whatever_the_file_has_them_in(places: tuple[Path, Path]) -> None:
+    source, output = places
+    source.mkdir()
+    pixels = layouts.picture(0)
+    Image.fromarray(pixels).save(source / "a.png")
+    Image.fromarray(pixels).save(source / "b.bmp")
+    Image.fromarray(pixels.astype(np.uint16)).save(source / "c.png")
+    Image.fromarray(pixels.astype(np.float32)).save(source / "d.tif")
+    Image.fromarray(pixels.reshape(pixels.shape[::-1])).save(source / "other_shape.png")
+    rows = [[name, 10 + k, 20] for k, name in enumerate(("a", "b", "c", "d", "other_shape"))]
+    layouts.write_rows(source / "landmarks.csv", [["image", "x1", "y1"], *rows])
+    found = prepare("folder", source, output, "--drop_duplicates")
+    assert {tuple(pair["images"]) for pair in found["duplicates"] if pair["exact"]} == {
+        *(("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d"))
+    }
+    assert list(truth(output)) == ["a", "other_shape"]
+
+
+def renamed_in_text(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["..\\\\label\\\\a.png", "images/a.png", "A.PNG", "old\\\\place/a.jpeg"])
+@pytest.mark.parametrize("what", ["coco", "cvat", "labelme", "folder"])
+def test_names_of_images_from_any_system(what: str, name: str, places: tuple[Path, Path]) -> None:
+    source, output = places
+    PLAIN[what](source)
+    file = {"coco": "annotations.json", "cvat": "annotations.xml", "labelme": "a.json", "folder": "landmarks.csv"}[what]
+    name = name if file.endswith("json") else name.replace("\\\\", "\\")
+    if what == "labelme" and "images" in name:
+        (source / "images").mkdir()
+        (source / "a.png").rename(source / "images" / "a.png")
+    renamed_in_text(source / file, "a.png", name)
+    assert [entry["image_id"] for entry in prepare(what, source, output)["testing"]] == ["a", "b"]
+
+
+def test_names_with_accents_and_two_endings(places: tuple[Path, Path]) -> None:
+    source, output = places
+    layouts.coco(source)
+    (source / "images" / "a.png").rename(source / "images" / "Mun\u0303oz.png")
+    renamed_in_text(source / "annotations.json", "a.png", "Mu\u00f1oz.nii.gz")
+    assert sorted(entry["image_id"] for entry in prepare("coco", source, output)["testing"]) == ["Mu\u00f1oz", "b"]
+
+
+def test_images_of_one_name_in_several_folders(places: tuple[Path, Path]) -> None:
+    source, output = places
+    layouts.coco(source)
+    for name in "ab":
+        (source / name).mkdir()
+        (source / "images" / f"{name}.png").rename(source / name / "x.png")
+        renamed_in_text(source / "annotations.json", f'"{name}.png"', f'"{name}\\\\x.png"')
+    prepare("coco", source, output)
+    np.testing.assert_array_equal(truth(output)["a__x"], layouts.points(0, 3))
+    assert list(truth(output)) == ["a__x", "b__x"]
+
+
+@pytest.mark.parametrize(
+    ("what", "file", "old", "new"),
+    [
+        ("coco", "annotations.json", '"file_name": "a.png", "width": 60', '"file_name": "a.png", "width": 120'),
+        ("cvat", "annotations.xml", 'name="a.png" width="60" height="80"', 'name="a.png" width="80" height="60"'),
+        ("labelme", "a.json", '"imageData": null', '"imageData": null, "imageHeight": 40, "imageWidth": 30'),
+    ],
+)
+def test_annotations_of_an_image_of_another_size(
+    what: str, file: str, old: str, new: str, places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = places
+    PLAIN[what](source)
+    renamed_in_text(source / file, old, new)
+    said = one_left_out(what, source, output, capsys)
+    assert "has 60 x 80 pixels, expected" in said and "its annotations belong to" in said
+
+
+@pytest.mark.parametrize("what", PLAIN)
+def test_shares_of_the_sides(what: str, places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = places
+    PLAIN[what](source)
+    for path in [*source.glob("*.json"), *source.glob("*.xml"), *source.glob("*.csv")]:
+        for number in sorted({f"{v:.1f}" for k in (0, 1) for v in layouts.points(k, 3).ravel()}, key=len, reverse=True):
+            corner = 0.5 if what in ("labelme", "cvat") else 0.0
+            text = path.read_text().replace(f"{float(number) + corner}", f"{float(number) / 100 + corner:.3f}")
+            path.write_text(text)
+    assert "all landmarks lie within one pixel, as shares" in refusal(what, source, output, capsys)
+
+
+def test_minus_one_twice_is_a_missing_landmark(places: tuple[Path, Path]) -> None:
+    source, output = places
+    layouts.coco(source)
+    change_json(
+        source / "annotations.json", lambda c: c["annotations"][0]["keypoints"].__setitem__(slice(0, 3), [-1, -1, 1])
+    )
+    prepare("coco", source, output)
+    assert np.isnan(truth(output)["a"][0]).all() and np.isfinite(truth(output)["a"][1:]).all()
+
+
+@pytest.mark.parametrize("what", PLAIN)
+def test_an_output_within_the_source_is_no_part_of_it(what: str, places: tuple[Path, Path]) -> None:
+    source, _ = places
+    PLAIN[what](source)
+    first = prepare(what, source, source / "prepared")
+    assert prepare(what, source, source / "prepared") == first, "the second time, too"
+
+
+@pytest.mark.parametrize("what", PLAIN)
+@pytest.mark.parametrize("place", [".", "images", "link"])
+def test_nothing_is_written_over_the_source(
+    what: str, place: str, places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, _ = places
+    PLAIN[what](source)
+    (source / "images").mkdir(exist_ok=True)
+    (source / "images" / "landmarks.csv").write_text("mine")
+    (source / "link").symlink_to(source)
+    before = {path: path.read_bytes() for path in sorted(source.rglob("*")) if path.is_file()}
+    assert "holds files of the source" in refusal(what, source, source / place, capsys)
+    assert {path: path.read_bytes() for path in sorted(source.rglob("*")) if path.is_file()} == before
