@@ -86,7 +86,7 @@ class PaperRounding:
 
 
 def bilinear_matrix(positions: Tensor, cells: int) -> Tensor:
-    """Bilinear sampling along one axis as a matrix: a lattice of points is read by one such product an axis.
+    """Bilinear sampling along one axis as a matrix: a lattice of points is read by one such product per axis.
 
     Args:
         positions: (..., P), cell coordinates along the axis.

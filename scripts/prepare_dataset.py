@@ -2,7 +2,7 @@ r"""Turn a downloaded data set, or one's own annotations, into the data list tha
 
 Nothing is downloaded and no image is copied (the stack of CL-Detection 2023 is cut into single images). Counts, sizes,
 places of the landmarks and duplicates are checked. Written are dataset.json, a data list for each split
-(training.json, testing.json) and landmarks.csv, with several readers also landmarks_<reader>.csv. docs/datasets.md says
+(training.json, testing.json) and landmarks.csv, with several readers also landmarks_<reader>.csv. docs/guide.md says
 where each data set comes from and which layouts are read.
 
 Example:

@@ -1,7 +1,7 @@
 """The vision transformers that have a short name: what they are, and with which settings they are used.
 
 The families are those that the paper compares (section 3 and figure 4), and DINOv3. Any other transformer of timm can
-be had by timm's own name; it just has no entry here. ``docs/encoders.md`` shows this table to users.
+be had by timm's own name; it just has no entry here. ``docs/configuration.md`` shows this table to users.
 """
 
 from __future__ import annotations

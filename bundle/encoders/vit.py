@@ -151,7 +151,7 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
     """Build the timm model with its weights; every failure becomes one sentence."""
     if not _is_known(name):
         known = [*CATALOGUE, *timm.list_models(pretrained=True)]
-        close = ", ".join(get_close_matches(name, known, n=5)) or "none, see docs/encoders.md"
+        close = ", ".join(get_close_matches(name, known, n=5)) or "none, see docs/configuration.md"
         raise EncoderError(
             f"encoder {name!r} is neither 'xfeat' nor a model of timm, nor a short name of one; near names: {close}."
         )

@@ -1,6 +1,6 @@
 """The names of weights: each project has its own, and timm's are the ones that the encoders have.
 
-A *dialect* is the way in which one project names the parts of a vision transformer. It is recognised by the name of the
+A *dialect* is how one project names the parts of a vision transformer. It is recognised by the name of the
 projection of the patches, whatever stands before it: ``module.``, ``teacher.backbone.``, ``image_encoder.``, ``vit.``.
 """
 

@@ -25,7 +25,7 @@ _MAX_DEPTH = 32
 
 
 def load_weights_only(path: str | Path, allowed: Sequence[type] = ()) -> Any:
-    """The content of a file of ``torch.save``: tensors and plain values, on the processor.
+    """The content of a file of ``torch.save``: tensors and plain values, on the CPU.
 
     Args:
         path: the file.

@@ -50,7 +50,7 @@ def export_model(
         image_size: (height, width) in pixels of the images before they are resized to the working sizes.
         output_dir: folder of the files; made where missing. Files of an earlier export in it are replaced.
         encoder_weights: ``"hub"``, ``"random"`` or a local file.
-        batch: crops that go through the local part at once; None for one a landmark.
+        batch: crops that go through the local part at once; None for one per landmark.
         opset: version of ONNX's operators.
         tolerance: the largest difference that is allowed, as a share of the largest value of an output.
 

@@ -64,7 +64,7 @@ def onnx_graph(part: Part, opset: int) -> bytes:
 
 
 def run_graph(graph: bytes, inputs: dict[str, Tensor]) -> list[Tensor]:
-    """What ONNX Runtime computes on the processor.
+    """What ONNX Runtime computes on the CPU.
 
     Raises:
         ExportError: when it cannot run the model.

@@ -56,7 +56,7 @@ class DescriptorPyramid:
     def describe_cells(self, cells: Tensor) -> list[Tensor]:
         """The descriptors around cells of :attr:`grid`.
 
-        They do not go by way of pixels, whose rounding may lead to another cell.
+        They are not read through pixels, whose rounding may lead to another cell.
 
         Args:
             cells: (N, 2), ``(x, y)``.

@@ -10,7 +10,7 @@ from bundle.geometry import sample_maps
 
 
 def kernels_at(maps: Tensor, cells: Tensor, patch: int) -> Tensor:
-    """The patch of descriptors around one point a map.
+    """The patch of descriptors around one point per map.
 
     Args:
         maps: (N, C, h, w), descriptors of length one.

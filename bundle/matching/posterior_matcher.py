@@ -139,7 +139,7 @@ class PosteriorMatcher:
     def coarse(self, known: KnownLandmarks, query: DescriptorPyramid) -> CoarseEvidence:
         """Similarity over all scales, and a weak prior from where the other landmarks are.
 
-        Several templates have one voice each: similarities and expected places are averaged. Similarity is linear in
+        Several templates have equal weight: similarities and expected places are averaged. Similarity is linear in
         the landmarks' descriptors, so it is these that are averaged, and more templates cost no more matching.
 
         Args:

@@ -52,7 +52,7 @@ def _short_names(own: dict[str, int], info: ValidationInfo[_Landmarks]) -> dict[
 
 
 class MeasurementFile(Validated):
-    """Definitions of measurements between landmarks. docs/measurements.md says what each kind means.
+    """Definitions of measurements between landmarks. docs/formats.md says what each kind means.
 
     Landmarks are named by the template's names, by short names under ``landmarks``, or by numbers counted from 0.
     """
@@ -101,7 +101,7 @@ class MeasurementFile(Validated):
 def read_measurements(path: str | Path, names: Sequence[str]) -> MeasurementPlan:
     """Read the definitions of measurements.
 
-    docs/measurements.md describes the file, docs/schema/measurements-1.schema.json is its JSON Schema.
+    docs/formats.md describes the file, docs/schema/measurements-1.schema.json is its JSON Schema.
 
     Args:
         path: the file.
@@ -119,7 +119,7 @@ def read_measurements(path: str | Path, names: Sequence[str]) -> MeasurementPlan
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no UTF-8 text with JSON of measurements: see docs/measurements.md.") from None
+        raise ConfigError(f"{path} is no UTF-8 text with JSON of measurements: see docs/formats.md.") from None
     document = parse_json(text, str(path), ConfigError)
     file = validate(MeasurementFile, document, str(path), context=_Landmarks(names))
     return MeasurementPlan(

@@ -31,7 +31,7 @@ class MeasurementPlan:
     Attributes:
         title: what they are about.
         source: where the definitions come from, such as a paper.
-        definitions: in the order of the file; none is computed from itself, not even by way of others.
+        definitions: in the order of the file; none is computed from itself, not even through others.
         names: the landmarks that the definitions' indices count, in the template's order.
         digest: SHA-256 of the file.
     """

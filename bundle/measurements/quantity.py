@@ -87,9 +87,9 @@ def projection(points: np.ndarray, pair: tuple[int, int], line: tuple[int, int])
     step = points[end] - points[start]
     length = _length(step)
     along = step / length
-    way = points[pair[1]] - points[pair[0]]
-    travelled = float(way @ along)
-    across = (way - travelled * along) / length
+    step = points[pair[1]] - points[pair[0]]
+    travelled = float(step @ along)
+    across = (step - travelled * along) / length
     gradient = np.zeros_like(points)
     gradient[pair[1]] += along
     gradient[pair[0]] -= along

@@ -1,4 +1,4 @@
-"""The two files that the paper's public code writes, one a stage, as one checkpoint of this project.
+"""The two files that the paper's public code writes, one per stage, as one checkpoint of this project.
 
 The module that is trained in each stage has names of its own: the global stage calls the 3x3 convolution ``conv_out``;
 the local stage holds the transposed convolutions ``up.*``, the 5x5 convolution ``conv_out2``, and a copy of the global

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: GB on a processor, where crops gain nothing from each other's company and a file is as good as memory.
-_PROCESSOR_GB = 0.1
+#: GB on a CPU, where crops gain nothing from each other's company and a file is as good as memory.
+_CPU_GB = 0.1
 
-#: Share of an accelerator's free memory.
-_ACCELERATOR_SHARE = 0.25
+#: Share of a GPU's free memory.
+_GPU_SHARE = 0.25
 
 
 def memory_budget_gb(device: torch.device, memory_gb: float | None = None) -> float:
@@ -23,12 +23,12 @@ def memory_budget_gb(device: torch.device, memory_gb: float | None = None) -> fl
 
     Args:
         device: where the network is.
-        memory_gb: what the user gave; None for a little on a processor and a quarter of what is free on an accelerator.
+        memory_gb: what the user gave; None for a little on a CPU and a quarter of what is free on a GPU.
     """
     if memory_gb is None:
         if device.type == "cuda":
-            return torch.cuda.mem_get_info(device)[0] / 1e9 * _ACCELERATOR_SHARE
-        return _PROCESSOR_GB
+            return torch.cuda.mem_get_info(device)[0] / 1e9 * _GPU_SHARE
+        return _CPU_GB
     return float(memory_gb)
 
 
@@ -50,7 +50,7 @@ def hand_back_freed_memory(device: torch.device) -> bool:
     decoders' maps are larger than what it keeps, so without this the peak of the memory is the sum of both.
 
     Args:
-        device: where the network is; on an accelerator nothing is done.
+        device: where the network is; on a GPU nothing is done.
 
     Returns:
         whether memory was handed back; C libraries other than glibc do without.

@@ -52,7 +52,7 @@ class DescribedTemplates(NamedTuple):
     decoded: list[Tensor]
 
     def landmarks(self, chosen: Sequence[int] | None = None) -> KnownLandmarks:
-        """What several templates say of the landmarks, each with one voice.
+        """What several templates say of the landmarks, with equal weight.
 
         Args:
             chosen: numbers of the templates; None for all.
@@ -84,7 +84,7 @@ class PosteriorInferer(OneShotInferer):
         learned: what was learned from the templates; None to match to their descriptors as they are.
 
     Raises:
-        ConfigError: when there is not one error factor a landmark, or the settings do not fit what was learned.
+        ConfigError: when there is not one error factor per landmark, or the settings do not fit what was learned.
     """
 
     matcher: PosteriorMatcher

@@ -16,7 +16,7 @@ from bundle.networks.windows import padded_windows
 
 @dataclass(frozen=True)
 class LocalCrops:
-    """Crops of one image, one a landmark.
+    """Crops of one image, one per landmark.
 
     Attributes:
         images: (N, 1, S, S), at the local branch's resolution.
@@ -29,7 +29,7 @@ class LocalCrops:
     step: Tensor
 
     def to_crop(self, points: Tensor) -> Tensor:
-        """Pixels ``(x, y)`` of the full image, one a crop, to pixels of that crop; (N, 2)."""
+        """Pixels ``(x, y)`` of the full image, one per crop, to pixels of that crop; (N, 2)."""
         return (points - self.origins) / self.step
 
     def lattice(self, side: int) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ class LocalCrops:
         return self.origins + (ratio - 1) / 2 * self.step, self.step * ratio
 
     def sample(self, maps: Tensor, points: Tensor) -> Tensor:
-        """The maps' vectors at one point a crop, of length one.
+        """The maps' vectors at one point per crop, of length one.
 
         Args:
             maps: (N, C, side, side), decoded maps of the crops.

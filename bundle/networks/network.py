@@ -59,7 +59,7 @@ class OneShotNetwork(nn.Module):
         self.register_load_state_dict_post_hook(_do_not_miss_encoder)
 
     def global_sizes(self, image_size: tuple[int, int]) -> list[tuple[int, int]]:
-        """The working sizes (height, width) of an image of (height, width) pixels, one a scale, negatives last."""
+        """The working sizes (height, width) of an image of (height, width) pixels, one per scale, negatives last."""
         sizes = [
             self.encoder.fit(working_size(image_size, side, self.settings.working_side))
             for side in self.settings.working_sides
@@ -67,7 +67,7 @@ class OneShotNetwork(nn.Module):
         return sizes * 2 if self.settings.negative else sizes
 
     def encode_global(self, image: Tensor) -> list[Tensor]:
-        """Frozen features of whole images, one map a scale.
+        """Frozen features of whole images, one map per scale.
 
         Args:
             image: tensor of shape (B, 1, H, W), 0 to 1.

@@ -22,7 +22,7 @@ class NetworkSettings(Validated):
     Attributes:
         encoder: the frozen encoder.
         log_binning: concatenate each token's descriptor with its surroundings.
-        working_sides: sizes in pixels to which the image is brought for the global branch, one a scale.
+        working_sides: sizes in pixels to which the image is brought for the global branch, one per scale.
         working_side: which side they mean, ``"long"`` or ``"short"``.
         grey_values: how the images were read that the network is for, one of
             :data:`bundle.records.radiograph.GreyValues`.

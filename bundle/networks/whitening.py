@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class Whitening(nn.Module):
-    """Remove each map's mean over the positions, then apply one matrix a scale; the identity until fitted.
+    """Remove each map's mean over the positions, then apply one matrix per scale; the identity until fitted.
 
     Args:
         levels: how many scales there are.

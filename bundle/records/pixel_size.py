@@ -7,7 +7,7 @@ class WithPixelSize:
     """A record of an image.
 
     Attributes:
-        spacing: millimetres a pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
+        spacing: millimetres per pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
         aspect: height of a pixel over its width where the spacing is unknown, such as DICOM's ``PixelAspectRatio``.
     """
 

@@ -33,7 +33,7 @@ class LandmarkPrediction(WithPixelSize):
             where the model has no calibration.
         width: columns of the image.
         height: rows of the image.
-        spacing: millimetres a pixel as ``(x, y)``, or None where unknown.
+        spacing: millimetres per pixel as ``(x, y)``, or None where unknown.
         spacing_source: the rule that gave the spacing; None where unknown.
         pixel_to_lps: (3, 3), ``(x, y, 1)`` in pixels to LPS in mm (see :class:`bundle.records.radiograph.Radiograph`).
         aspect: height of a pixel over its width where the spacing is unknown.

@@ -16,7 +16,7 @@ GreyValues = Literal["stretch", "eight_bit"]
 
 
 def identity_pixel_to_lps() -> np.ndarray:
-    """The geometry of a file that has none: x to the left, y to the posterior, one millimetre a pixel."""
+    """The geometry of a file that has none: x to the left, y to the posterior, one millimetre per pixel."""
     return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
 
 
@@ -27,7 +27,7 @@ class Radiograph(WithPixelSize):
     Attributes:
         pixels: array of shape (H, W), float32, 0 to 1 by one of :data:`GreyValues`, bone bright.
         path: the file that it was read from.
-        spacing: millimetres a pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
+        spacing: millimetres per pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
         spacing_source: the rule that gave the spacing, such as ``"PixelSpacing"`` or ``"config"``; None where unknown.
         aspect: height of a pixel over its width where the spacing is unknown, such as DICOM's ``PixelAspectRatio``.
         pixel_to_lps: array of shape (3, 3) that maps ``(x, y, 1)`` in pixels to the LPS position in mm at which

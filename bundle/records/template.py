@@ -18,7 +18,7 @@ class Template(WithPixelSize):
     Attributes:
         pixels: (H, W), float32, 0 to 1, bone bright; None where a model was saved without its images.
         landmarks: names and points in pixels ``(x, y)`` of the image, all present and inside it.
-        spacing: millimetres a pixel as ``(x, y)``, or None where unknown.
+        spacing: millimetres per pixel as ``(x, y)``, or None where unknown.
         name: the image file's name, for messages.
         digest: SHA-256 of the image file, by which an evaluation knows the template again; None where there is no file.
         others: further annotated images with the same landmarks in the same order; they have no others of their own.

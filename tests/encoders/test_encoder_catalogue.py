@@ -16,7 +16,7 @@ from bundle.records.errors import EncoderError
 from tests.reference.encoder import FACETS, facet_maps
 from tests.reference.models import seeded_model, shallow_model
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "encoders.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 #: What the projects themselves say, for grey values from 0 to 1.
 NORMALISATION = {

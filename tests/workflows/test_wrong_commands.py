@@ -248,7 +248,7 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
     ),
     "an image as the measurements": (
         lambda p: p.infer(*p.trained, *p.images, "--measurements", p.sample.image),
-        ("docs/measurements.md",),
+        ("docs/formats.md",),
     ),
     "measurements of other landmarks": (
         lambda p: p.infer(*p.trained, *p.images, "--measurements", CONFIGS / "measurements_cephalometry.json"),

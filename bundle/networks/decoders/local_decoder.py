@@ -47,8 +47,8 @@ class LocalDecoder(nn.Module):
         first, norm, relu, second, relu_again = self.up
         cells = _deconvolve(features, first, self.binning)
         if groups > 1 and norm.training:
-            apart = cells.unflatten(0, (-1, groups)).unbind(dim=1)
-            normalised = [norm(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) for part in apart]
+            by_group = cells.unflatten(0, (-1, groups)).unbind(dim=1)
+            normalised = [norm(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) for part in by_group]
             upsampled = relu(torch.stack(normalised, dim=1).flatten(0, 1).permute(0, 3, 1, 2))
         else:
             upsampled = relu(norm(cells.permute(0, 3, 1, 2)))
@@ -59,7 +59,7 @@ class LocalDecoder(nn.Module):
 
 
 def _deconvolve(features: Tensor, layer: nn.Module, binning: LogBinning | NoBinning) -> Tensor:
-    """A transposed convolution whose patches of 2x2 do not overlap: one matrix a cell, whose rows become four cells.
+    """A transposed convolution whose patches of 2x2 do not overlap: one matrix per cell, whose rows become four cells.
 
     (B, C, h, w) -> (B, 2 h, 2 w, O).
     """
