@@ -11,7 +11,7 @@ from typing import Any
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 
-from bundle.handlers.prediction_saver import as_prediction
+from bundle.handlers.run_saver import as_prediction
 from bundle.io.formats import image_suffix
 from bundle.writers.naming import safe_image_id
 from bundle.writers.result_json import result_document

@@ -28,8 +28,8 @@ from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
 from bundle.selection import deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.typical import WORKING_SIDE  # noqa: E402
-from bundle.writers.csv_table import write_csv  # noqa: E402
 from bundle.writers.naming import printable  # noqa: E402
+from bundle.writers.run_tables import write_table  # noqa: E402
 
 #: With fewer images there is no typical one.
 FEWEST_IMAGES = 3
@@ -93,9 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for place, (name, value) in enumerate(ranking[:10], start=1):
         print(f"{place:3d}  {value:6.3f}  {printable(name)}")
     if options.output is not None:
-        rows = [[str(place), printable(name), f"{value:.4f}"] for place, (name, value) in enumerate(ranking, start=1)]
+        rows = ((place, name, float(value)) for place, (name, value) in enumerate(ranking, start=1))
         try:
-            write_csv(options.output, ["rank", "image", "deformation_percent"], rows)
+            write_table(options.output, ["rank", "image", "deformation_percent"], rows)
         except BundleError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

@@ -9,24 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
-from bundle.records.prediction import PREDICTION_COLUMNS
+from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.report import (
-    PictureStore,
-    ReportCase,
-    ReportFigure,
-    ReportRun,
-    ReportTemplate,
-    case_row,
-    draw_figures,
-    write_page,
-)
+from bundle.report import PictureStore, ReportCase, ReportFigure, ReportRun, draw_figures, write_page
 
 #: Programs whose version says most about where numbers come from.
 _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
@@ -75,32 +63,29 @@ class ReportSaver:
         self.tracker = tracker
         self.pictures = PictureStore(Path(output_dir) / ".report")
 
-    def note(self, item: Mapping[str, Any]) -> dict[str, Any]:
+    def note(self, prediction: LandmarkPrediction, item: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the picture of an image.
 
         Args:
-            item: one decollated item of an engine's batch and output: ``image`` (MetaTensor (1, H, W)), ``image_id``,
-                ``pred`` ((N, 7), columns ``PREDICTION_COLUMNS``), ``spacing`` and, where the
-                truth is known, ``label`` ((N, 2), ``(x, y)`` in pixels).
+            prediction: what was found in the image.
+            item: the decollated item behind it: ``image`` (MetaTensor (1, H, W)) and, where the truth is known,
+                ``label`` ((N, 2), ``(x, y)`` in pixels).
 
         Returns:
             What the row of the image has to hold for :meth:`write`, as JSON values.
         """
-        image = item["image"]
-        self.pictures.add(str(item["image_id"]), image.detach().cpu().numpy()[0])
-        columns = dict(zip(PREDICTION_COLUMNS, item["pred"].detach().cpu().double().numpy().T))
-        spacing = item["spacing"].detach().cpu().double().numpy().reshape(2)
-        return case_row(
-            file=Path(image.meta["filename_or_obj"]).name,
-            width=int(image.shape[-1]),
-            height=int(image.shape[-2]),
-            spacing=spacing.tolist() if bool(np.isfinite(spacing).all()) else None,
-            points=np.stack([columns["x"], columns["y"]], axis=1),
-            confidence=columns["confidence"],
-            expected_error=columns["expected_error"],
-            # MONAI's evaluator gives an item without a truth the label None
-            truth=None if item.get("label") is None else torch.as_tensor(item["label"]).cpu().double().numpy(),
-        )
+        self.pictures.add(prediction.image_id, item["image"].detach().cpu().numpy()[0])
+        truth = item.get("label")  # MONAI's evaluator gives an item without a truth the label None
+        return {
+            "width": prediction.width,
+            "height": prediction.height,
+            "spacing": prediction.spacing,
+            "aspect": prediction.aspect,
+            "points": prediction.points.tolist(),
+            "confidence": prediction.confidence.tolist(),
+            "expected_error": prediction.expected_error.tolist(),
+            "truth": None if truth is None else truth.detach().cpu().double().tolist(),
+        }
 
     def write(
         self, rows: Sequence[Mapping[str, Any]], failures: Failures, metrics: Mapping[str, Any] | None = None
@@ -120,32 +105,15 @@ class ReportSaver:
         Raises:
             BundleError: when it cannot be written.
         """
-        noted = [row for row in rows if "report" in row]
-        cases = [
-            ReportCase.from_row(
-                {
-                    **row["report"],
-                    "image_id": row["image_id"],
-                    "seconds": row["seconds"],
-                    "error_px": row.get("px"),
-                    "error_mm": row.get("mm"),
-                }
-            )
-            for row in noted
-        ]
-        height, width = self.template.size
         run = ReportRun(
             kind=self.kind,
-            names=self.template.landmarks.names,
-            cases=cases,
-            template=ReportTemplate(
-                self.template.name, width, height, self.template.landmarks.points, self.template.pixels
-            ),
+            cases=[ReportCase.from_row(row) for row in rows if "report" in row],
+            template=self.template,
             metrics=metrics,
             settings=self.settings,
             versions=_versions(),
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            failures=failures.rows,
+            failures=[(Path(file).name, reason) for file, reason in failures.rows],
             remarks=(
                 *((f"Left out of the folder: {reason}", names) for reason, names in self.cases.left_out.items()),
                 ("Left out, for it is the template itself", self.cases.template_copies),
@@ -166,10 +134,6 @@ class ReportSaver:
 
 
 def _versions() -> dict[str, str]:
-    found = {"one-shot-landmarks": __version__, "python": platform.python_version()}
-    for name in _PROGRAMS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {**found, "platform": f"{platform.system()} {platform.machine()}"}
+    installed = {name: metadata.version(name) for name in _PROGRAMS}
+    system = f"{platform.system()} {platform.machine()}"
+    return {"one-shot-landmarks": __version__, "python": platform.python_version(), **installed, "platform": system}

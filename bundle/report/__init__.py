@@ -3,15 +3,13 @@
 from bundle.report.chart import ReportFigure
 from bundle.report.page import draw_figures, write_page
 from bundle.report.pictures import PictureStore
-from bundle.report.records import ReportCase, ReportRun, ReportTemplate, case_row
+from bundle.report.records import ReportCase, ReportRun
 
 __all__ = [
     "PictureStore",
     "ReportCase",
     "ReportFigure",
     "ReportRun",
-    "ReportTemplate",
-    "case_row",
     "draw_figures",
     "write_page",
 ]

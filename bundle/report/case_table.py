@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bundle.metrics.error_summary import mean
 from bundle.report.records import ReportRun
 
 
@@ -46,63 +47,45 @@ def build_case_table(run: ReportRun, scores: np.ndarray) -> CaseTable:
         run: the run.
         scores: (M,) how bad each image is (see :func:`bundle.report.choice.case_scores`).
     """
-    confidence, expected = run.confidences(), run.expected_errors()
-    calibrated = bool(np.isfinite(expected).any())
-    errors = run.errors() if run.has_truth else None
-    header, numeric = ["Image"], [False]
-    if errors is not None:
-        header += [f"Mean error, {run.unit}", f"Largest, {run.unit}", "Worst landmark"]
-        numeric += [True, True, False]
-    header += ["Mean confidence", "Lowest"]
-    numeric += [True, True]
-    if errors is None:
-        header.append("Least sure landmark")
-        numeric.append(False)
-    if calibrated:
-        header.append(f"Expected error, {run.unit}")
-        numeric.append(True)
-    header.append("Seconds")
-    numeric.append(True)
-    order = sorted(range(len(run.cases)), key=lambda i: (np.isnan(scores[i]), -np.nan_to_num(scores[i], posinf=1e300)))
-    rows = []
-    for index in order:
-        case = run.cases[index]
-        cells = [Cell(case.image_id)]
-        if errors is not None:
-            worst = _place(errors[index], np.nanargmax)
-            cells += [
-                _number(_mean(errors[index])),
-                _number(float("nan") if worst is None else float(errors[index][worst])),
-                Cell("" if worst is None else run.names[worst]),
-            ]
-        lowest = _place(confidence[index], np.nanargmin)
-        cells += [
-            _number(_mean(confidence[index])),
-            _number(float("nan") if lowest is None else float(confidence[index][lowest])),
-        ]
-        if errors is None:
-            cells.append(Cell("" if lowest is None else run.names[lowest]))
-        if calibrated:
-            cells.append(_number(_mean(expected[index])))
-        cells.append(_number(case.seconds))
-        rows.append((index, cells))
-    if errors is not None:
-        return CaseTable(header, numeric, rows, 2, f"Largest error from, {run.unit}", True)
-    return CaseTable(header, numeric, rows, 2, "Lowest confidence up to", False)
+    confidence, errors, expected = run.confidences(), run.errors(), run.expected_errors()
+    columns: list[tuple[str, Sequence[str] | np.ndarray]] = [("Image", [case.image_id for case in run.cases])]
+    if run.has_truth:
+        largest, worst = _largest(errors, run.names)
+        columns.append((f"Mean error, {run.unit}", _means(errors)))
+        columns += [(f"Largest, {run.unit}", largest), ("Worst landmark", worst)]
+    lowest, least = _largest(-confidence, run.names)
+    columns += [("Mean confidence", _means(confidence)), ("Lowest", -lowest)]
+    if not run.has_truth:
+        columns.append(("Least sure landmark", least))
+    if np.isfinite(expected).any():
+        columns.append((f"Expected error, {run.unit}", _means(expected)))
+    columns.append(("Seconds", np.array([case.seconds for case in run.cases])))
+    order = np.lexsort([-np.nan_to_num(scores), np.isnan(scores)]).tolist()
+    return CaseTable(
+        [title for title, _ in columns],
+        [isinstance(values, np.ndarray) for _, values in columns],
+        [(index, [_cell(values[index]) for _, values in columns]) for index in order],
+        2,
+        f"Largest error from, {run.unit}" if run.has_truth else "Lowest confidence up to",
+        run.has_truth,
+    )
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+def _means(values: np.ndarray) -> np.ndarray:
+    return np.array([mean(row) for row in values])
 
 
-def _place(values: np.ndarray, which: np.ufunc | object) -> int | None:
-    return None if np.isnan(values).all() else int(which(values))  # type: ignore[operator]
+def _largest(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The largest value of each image, NaN where it has none, and the landmark that it is of."""
+    known = np.nan_to_num(values, nan=-np.inf, posinf=np.inf)
+    places, none = known.argmax(axis=1), np.isnan(values).all(axis=1)
+    largest = np.where(none, np.nan, known.max(axis=1, initial=-np.inf))
+    return largest, ["" if unknown else names[place] for place, unknown in zip(places, none)]
 
 
-def _number(value: float) -> Cell:
+def _cell(value: str | float) -> Cell:
+    if isinstance(value, str):
+        return Cell(value)
     if np.isnan(value):
         return Cell("-")
-    if np.isinf(value):
-        return Cell("not found", 1e300)
-    return Cell(f"{value:.2f}", value)
+    return Cell("not found", 1e300) if np.isinf(value) else Cell(f"{value:.2f}", float(value))

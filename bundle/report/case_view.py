@@ -13,7 +13,7 @@ from bundle.writers.overlay import confidence_colours
 
 def shown_size(case: ReportCase) -> tuple[float, float]:
     """Width and height at which an image has its true proportions, in pixels of its finer axis."""
-    across, down = _stretch(case)
+    across, down = _stretch(case).tolist()
     return case.width * across, case.height * down
 
 
@@ -65,11 +65,8 @@ def card_marks(case: ReportCase) -> Markup:
     return Markup("").join([*links, *crosses, *discs])
 
 
-def _stretch(case: ReportCase) -> tuple[float, float]:
-    if case.spacing is None:
-        return 1.0, 1.0
-    finest = min(case.spacing)
-    return case.spacing[0] / finest, case.spacing[1] / finest
+def _stretch(case: ReportCase) -> np.ndarray:
+    return np.array(case.pixel_size) / min(case.pixel_size)
 
 
 def _places(case: ReportCase, points: np.ndarray) -> list[list[float] | None]:

@@ -125,16 +125,6 @@ class ReportFigure:
     rows: Sequence[Sequence[str]]
     tips: Sequence[Tip] = ()
 
-    @property
-    def width(self) -> float:
-        """Width in units."""
-        return float(self.picture.get_figwidth() * 72)
-
-    @property
-    def height(self) -> float:
-        """Height in units."""
-        return round(float(self.picture.get_figheight() * 72), 2)
-
 
 def chart(x: str, y: str = "", *, height: float = _HEIGHT, left: float = _LEFT) -> tuple[Figure, Axes]:
     """An empty chart with titles of its axes; sizes in units."""

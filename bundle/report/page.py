@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,6 +13,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bundle.metrics.error_summary import mean, summarise
 from bundle.report.case_table import build_case_table
 from bundle.report.case_view import card_marks, shown_size, viewer_data
 from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
@@ -20,7 +21,7 @@ from bundle.report.choice import case_scores, choose_cases, within_budget
 from bundle.report.figures import box_plot, calibration_plot, confidence_bars, detection_curve, risk_plot
 from bundle.report.overview import landmark_table, settings_rows, tiles
 from bundle.report.pictures import PictureStore
-from bundle.report.records import ReportCase, ReportRun
+from bundle.report.records import ReportRun
 from bundle.report.shape import shape_plot
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable
@@ -34,28 +35,6 @@ _LISTED = 100
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True)
-class Card:
-    """An image of the gallery."""
-
-    index: int
-    image_id: str
-    caption: str
-    description: str
-    width: float
-    height: float
-    marks: Markup
-    uri: Callable[[], Markup]
-
-
-@dataclass(frozen=True)
-class StoredPicture:
-    """A picture that only the viewer shows; it is read from the disk as the page is written."""
-
-    index: int
-    uri: Callable[[], Markup]
-
-
 def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigure]:
     """All figures that a run has the data for.
 
@@ -65,7 +44,7 @@ def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigu
     """
     errors, confidence, expected = run.errors(), run.confidences(), run.expected_errors()
     with mpl.rc_context(STYLE):
-        shape = shape_plot(run.cases, run.template, run.names, run.has_truth)
+        shape = shape_plot(run.cases, run.template, run.has_truth)
         if not run.has_truth:
             figures = [box_plot(confidence, run.names, "confidence"), shape]
         else:
@@ -103,13 +82,11 @@ def write_page(
     scores = case_scores(run)
     groups = choose_cases(scores)
     gallery = [index for members in groups.values() for index in members]
-    worst_first = [int(i) for i in np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable")]
-    order = [*gallery, *(index for index in worst_first if index not in set(gallery))]
+    worst_first = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable").tolist()
+    order = list(dict.fromkeys([*gallery, *worst_first]))
     kept = within_budget(order, lambda index: pictures.size(run.cases[index].image_id), budget)
-    in_gallery = set(gallery)
-    errors, expected = run.errors(), run.expected_errors()
     shown = sorted({*gallery, *kept})
-    unit = run.unit if run.has_truth else ""
+    errors, expected = run.errors(), run.expected_errors()
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -118,7 +95,6 @@ def write_page(
         lstrip_blocks=True,
     )
     style, script = _style(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")
-    table = build_case_table(run, scores)
     context = {
         "run": run,
         "csp": (
@@ -132,29 +108,22 @@ def write_page(
         "tiles": tiles(run),
         "landmark_table": None if run.metrics is None else landmark_table(run.metrics),
         "figures": _columns(figures),
-        "groups": [
-            (_group_title(name, run.has_truth), [_card(run, i, scores[i], pictures) for i in members])
-            for name, members in groups.items()
-        ],
-        "table": table,
+        "groups": [(_group_title(name, run.has_truth), members) for name, members in groups.items()],
+        "judged": {index: _judged(run, scores[index]) for index in gallery},
+        "picture": partial(_picture, run, pictures),
+        "card_marks": card_marks,
+        "shown_size": shown_size,
+        "table": build_case_table(run, scores),
         "pictured": set(shown),
-        "left_without_picture": len(run.cases) - len(shown),
-        "stored": [
-            StoredPicture(index, _reader(pictures, run.cases[index])) for index in kept if index not in in_gallery
-        ],
+        "stored": [index for index in kept if index not in set(gallery)],
         "data": {
-            "names": [printable(name) for name in run.names],
-            "unit": unit,
+            "names": run.names,
+            "unit": run.unit if run.has_truth else "",
             "truth": run.has_truth,
             "order": shown,
-            "cases": {index: {**viewer_data(run.cases[index], errors[index], expected[index])} for index in shown},
+            "cases": {index: viewer_data(run.cases[index], errors[index], expected[index]) for index in shown},
         },
-        "remarks": [
-            (title, [printable(name) for name in names[:_LISTED]], max(0, len(names) - _LISTED))
-            for title, names in run.remarks
-            if names
-        ],
-        "failures": [(printable(Path(file).name), printable(reason)) for file, reason in run.failures],
+        "remarks": [(title, names[:_LISTED], max(0, len(names) - _LISTED)) for title, names in run.remarks if names],
         "settings": settings_rows(run.settings),
     }
     with atomic_file(path) as file:
@@ -165,31 +134,22 @@ def write_page(
 
 def _columns(figures: Sequence[ReportFigure]) -> list[list[tuple[ReportFigure, Markup]]]:
     """The figures in two columns: curves of all points, and what concerns single landmarks."""
-    drawn = [(figure, as_svg(figure)) for figure in figures]
-    of_landmarks = [pair for pair in drawn if pair[0].key in ("landmarks", "shape")]
-    others = [pair for pair in drawn if pair not in of_landmarks]
-    return [others, of_landmarks] if others else [[pair] for pair in of_landmarks]
+    columns: list[list[tuple[ReportFigure, Markup]]] = [[], []]
+    for figure in figures:
+        columns[figure.key in ("landmarks", "shape")].append((figure, as_svg(figure)))
+    return columns if columns[0] else [[drawn] for drawn in columns[1]]
 
 
-def _card(run: ReportRun, index: int, score: float, pictures: PictureStore) -> Card:
-    case = run.cases[index]
-    width, height = shown_size(case)
-    if run.has_truth:
-        judged = f"mean error {score:.2f} {run.unit}" if np.isfinite(score) else "a landmark was not found"
-    else:
-        judged = f"mean confidence {1 - score:.2f}"
-    description = f"{case.image_id}: {_count(len(run.names), 'landmark')}, {judged}"
-    return Card(index, case.image_id, judged, description, width, height, card_marks(case), _reader(pictures, case))
+def _picture(run: ReportRun, pictures: PictureStore, index: int) -> Markup:
+    """The picture of an image as an address, read as the page is written; empty where there is none."""
+    jpeg = pictures.read(run.cases[index].image_id)
+    return Markup("") if jpeg is None else Markup(f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}")
 
 
-def _reader(pictures: PictureStore, case: ReportCase) -> Callable[[], Markup]:
-    """What gives the picture of an image as an address when the page needs it; empty where there is none."""
-
-    def uri() -> Markup:
-        jpeg = pictures.read(case.image_id)
-        return Markup("") if jpeg is None else Markup(f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}")
-
-    return uri
+def _judged(run: ReportRun, score: float) -> str:
+    if not run.has_truth:
+        return f"mean confidence {1 - score:.2f}"
+    return f"mean error {score:.2f} {run.unit}" if np.isfinite(score) else "a landmark was not found"
 
 
 def _group_title(name: str, by_error: bool) -> str:
@@ -203,22 +163,18 @@ def _summary(run: ReportRun) -> str:
     landmarks = _count(len(run.names), "landmark")
     if not run.cases:
         return "No image was measured." if run.has_truth else "No image was read."
-    confidence = run.confidences()
     if not run.has_truth:
-        means = np.nanmean(np.where(np.isfinite(confidence), confidence, 0.0), axis=0)
-        least = run.names[int(np.argmin(means))]
+        means = np.array([mean(column) for column in run.confidences().T])
+        least = int(np.argmin(np.nan_to_num(means, nan=1.0)))
         return (
-            f"{landmarks} in each image. The least sure landmark, “{least}”, has a mean confidence of "
-            f"{means.min():.2f}."
+            f"{landmarks} in each image. The least sure landmark, “{run.names[least]}”, has a mean confidence of "
+            f"{means[least]:.2f}."
         )
     errors = run.errors()
-    finite = np.where(np.isfinite(errors), errors, np.nan)
-    known = np.asarray(np.isfinite(finite).any(axis=0))
-    if not known.any():
+    if not np.isfinite(errors).any():
         return f"{landmarks} in each image, but no error could be measured."
-    medians = np.array([np.nanmedian(column) if there else -1.0 for column, there in zip(finite.T, known)])
-    worst = int(np.argmax(medians))
-    half = float(np.nanmedian(finite))
+    half, *medians = (summarise(of[np.isfinite(of)])["median"] for of in (errors, *errors.T))
+    worst = int(np.nanargmax(medians))
     return (
         f"Half of the points lie within {half:.2f} {run.unit} of the truth. The hardest landmark, "
         f"“{run.names[worst]}”, has a median error of {medians[worst]:.2f} {run.unit}."

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from bundle.records.pixel_size import WithPixelSize
+from bundle.records.template import Template
+
 
 @dataclass(frozen=True)
-class ReportCase:
+class ReportCase(WithPixelSize):
     """One image of a run with its N landmarks.
 
     Attributes:
         image_id: the image's id within the run.
-        file: the image file's name, without its folder.
         width: columns of the image.
         height: rows of the image.
         spacing: millimetres a pixel as ``(x, y)``; None where unknown.
@@ -26,10 +29,10 @@ class ReportCase:
         error_px: (N,), distance to the truth in pixels; NaN without a truth, infinite where a landmark was not found.
         error_mm: (N,), the same in millimetres; NaN where the spacing is unknown.
         seconds: time to find the landmarks.
+        aspect: height of a pixel over its width where the spacing is unknown.
     """
 
     image_id: str
-    file: str
     width: int
     height: int
     spacing: tuple[float, float] | None
@@ -40,51 +43,22 @@ class ReportCase:
     error_px: np.ndarray
     error_mm: np.ndarray
     seconds: float
+    aspect: float = 1.0
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> ReportCase:
-        """The case of a row of JSON values, as :func:`case_row` makes it."""
-        points = _points(row["points"])
-        nothing = np.full(len(points), np.nan)
-        truth = row.get("truth")
-        return cls(
-            image_id=str(row["image_id"]),
-            file=str(row["file"]),
-            width=int(row["width"]),
-            height=int(row["height"]),
-            spacing=None if row["spacing"] is None else (float(row["spacing"][0]), float(row["spacing"][1])),
-            points=points,
-            confidence=np.asarray(row["confidence"], dtype=np.float64),
-            expected_error=np.asarray(row["expected_error"], dtype=np.float64),
-            truth=None if truth is None else _points(truth),
-            error_px=nothing if row.get("error_px") is None else np.asarray(row["error_px"], dtype=np.float64),
-            error_mm=nothing if row.get("error_mm") is None else np.asarray(row["error_mm"], dtype=np.float64),
-            seconds=float(row["seconds"]),
-        )
+        """The case of a row of the journal, whose entry ``report`` holds the attributes that the others do not say."""
+        own = row["report"]
+        unknown = [math.nan] * len(own["confidence"])
+        lists = {**own, "error_px": row.get("px", unknown), "error_mm": row.get("mm", unknown)}
+        arrays = {name: np.array(value, dtype=float) for name, value in lists.items() if isinstance(value, list)}
+        spacing = own["spacing"] and tuple(own["spacing"])
+        return cls(**{**lists, **arrays, "spacing": spacing}, image_id=row["image_id"], seconds=row["seconds"])
 
     @property
     def mm_a_pixel(self) -> float:
         """Millimetres a pixel, the geometric mean of both directions; NaN where unknown."""
-        return float(np.sqrt(self.spacing[0] * self.spacing[1])) if self.spacing is not None else float("nan")
-
-
-@dataclass(frozen=True)
-class ReportTemplate:
-    """The annotated image.
-
-    Attributes:
-        name: the image file's name.
-        width: columns.
-        height: rows.
-        points: (N, 2), ``(x, y)`` in pixels of the template.
-        pixels: (H, W), 0 to 1; None to show no picture.
-    """
-
-    name: str
-    width: int
-    height: int
-    points: np.ndarray
-    pixels: np.ndarray | None = None
+        return math.sqrt(math.prod(self.spacing)) if self.spacing is not None else math.nan
 
 
 @dataclass(frozen=True)
@@ -93,7 +67,6 @@ class ReportRun:
 
     Attributes:
         kind: ``"evaluation"`` or ``"inference"``.
-        names: N landmark names, in the template's order.
         cases: the images.
         template: the annotated image.
         metrics: what ``metrics.json`` holds; None for an inference.
@@ -105,15 +78,19 @@ class ReportRun:
     """
 
     kind: str
-    names: tuple[str, ...]
     cases: Sequence[ReportCase]
-    template: ReportTemplate
+    template: Template
     metrics: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     failures: Sequence[tuple[str, str]] = ()
     remarks: Sequence[tuple[str, Sequence[str]]] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """N landmark names, in the template's order."""
+        return self.template.landmarks.names
 
     @property
     def unit(self) -> str:
@@ -140,31 +117,3 @@ class ReportRun:
 
     def _stack(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.names))
-
-
-def case_row(
-    *,
-    file: str,
-    width: int,
-    height: int,
-    spacing: Sequence[float] | None,
-    points: np.ndarray,
-    confidence: np.ndarray,
-    expected_error: np.ndarray,
-    truth: np.ndarray | None,
-) -> dict[str, Any]:
-    """What has to be kept of an image, as JSON values; the arguments are those of :class:`ReportCase`."""
-    return {
-        "file": file,
-        "width": width,
-        "height": height,
-        "spacing": None if spacing is None else [float(step) for step in spacing],
-        "points": np.asarray(points, dtype=np.float64).tolist(),
-        "confidence": np.asarray(confidence, dtype=np.float64).tolist(),
-        "expected_error": np.asarray(expected_error, dtype=np.float64).tolist(),
-        "truth": None if truth is None else np.asarray(truth, dtype=np.float64).tolist(),
-    }
-
-
-def _points(rows: Any) -> np.ndarray:
-    return np.asarray(rows, dtype=np.float64).reshape(-1, 2)

@@ -14,9 +14,10 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bundle.records.template import Template
 from bundle.report.chart import WIDTH, ReportFigure, Tip
 from bundle.report.pictures import small_jpeg
-from bundle.report.records import ReportCase, ReportTemplate
+from bundle.report.records import ReportCase
 
 #: The figure is dark as the radiograph is, on any page.
 _GROUND, _INK, _FOUND, _MEAN = "#0b0e11", "#f2f5f8", "#6fc0ff", "#ff8fc8"
@@ -24,7 +25,7 @@ _MAX_VECTORS = 3000
 _MAX_LABELS = 45
 
 
-def similarity(source: np.ndarray, target: np.ndarray) -> tuple[complex, complex] | None:
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[complex, complex]:
     """The turn, scale and shift that bring points nearest to others (least squares; Umeyama, PAMI 1991).
 
     Args:
@@ -32,17 +33,14 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[complex, complex
         target: (N,), the same.
 
     Returns:
-        ``(factor, shift)`` with ``factor * point + shift``, no mirroring; None for fewer than two common points.
+        ``(factor, shift)`` with ``factor * point + shift``, no mirroring; NaN for fewer than two common places.
     """
     common = np.isfinite(source) & np.isfinite(target)
     a, b = source[common], target[common]
-    if len(a) < 2:
-        return None
+    if len(set(a.tolist())) < 2:
+        return complex(math.nan), complex(math.nan)
     from_a, from_b = a - a.mean(), b - b.mean()
-    length = np.vdot(from_a, from_a).real
-    if length <= 0:
-        return None
-    factor = np.vdot(from_a, from_b) / length
+    factor = np.vdot(from_a, from_b) / np.vdot(from_a, from_a)
     return factor, b.mean() - factor * a.mean()
 
 
@@ -62,10 +60,10 @@ def align(cases: Sequence[ReportCase], reference: np.ndarray) -> tuple[np.ndarra
     found = laid.copy()
     for index, case in enumerate(cases):
         # Pixels that are not square are made so first, or a turn would not be one.
-        plane = (1, 1j) if case.spacing is None else np.array(case.spacing) / case.mm_a_pixel * (1, 1j)
+        plane = np.array(case.pixel_size) / math.sqrt(math.prod(case.pixel_size)) * (1, 1j)
         anchor = (case.points if case.truth is None else case.truth) @ plane
-        if (way := similarity(anchor, reference @ (1, 1j))) is not None:
-            laid[index], found[index] = way[0] * anchor + way[1], way[0] * (case.points @ plane) + way[1]
+        factor, shift = similarity(anchor, reference @ (1, 1j))
+        laid[index], found[index] = factor * anchor + shift, factor * (case.points @ plane) + shift
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN
         mean = np.nanmean(laid, axis=0)
@@ -74,78 +72,69 @@ def align(cases: Sequence[ReportCase], reference: np.ndarray) -> tuple[np.ndarra
     return np.stack([mean.real, mean.imag], axis=-1), np.stack([vectors.real, vectors.imag], axis=-1)
 
 
-def shape_plot(
-    cases: Sequence[ReportCase], template: ReportTemplate, names: Sequence[str], against_truth: bool
-) -> ReportFigure | None:
+def shape_plot(cases: Sequence[ReportCase], template: Template, against_truth: bool) -> ReportFigure | None:
     """Draw the mean shape with the errors of all images around each landmark.
 
     Args:
         cases: M images.
         template: the annotated image.
-        names: N landmark names.
         against_truth: whether the vectors are errors; if not, they are differences from the mean shape.
 
     Returns:
         The figure; None where there is no shape.
     """
-    mean, vectors = align(cases, template.points)
+    mean, vectors = align(cases, template.landmarks.points)
     known = np.isfinite(vectors).all(axis=2)
-    drawn = np.flatnonzero(np.isfinite(mean).all(axis=1) & known.any(axis=0)).tolist()
-    if not drawn:
+    drawn = np.flatnonzero(known.any(axis=0))
+    if not len(drawn):
         return None
     left, top, width, height = _frame(mean[np.isfinite(mean).all(axis=1)])
     unit = WIDTH / width
     figure = Figure(figsize=(WIDTH / 72, height * unit / 72), dpi=72, facecolor=_GROUND)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(left, left + width), ylim=(top + height, top))
     axes.set_axis_off()
-    _draw_backdrop(axes, template)
+    if template.pixels is not None:
+        with Image.open(io.BytesIO(small_jpeg(template.pixels, max_side=640))) as picture:
+            grey = np.asarray(picture)  # half as bright as it is
+        extent = (-0.5, template.size[1] - 0.5, template.size[0] - 0.5, -0.5)
+        axes.imshow(grey, "gray", vmin=0, vmax=510, extent=extent, interpolation="none", aspect="auto")
     factor = _magnification(float(np.median(np.linalg.norm(vectors[known], axis=1))) * unit)
     image, landmark = np.nonzero(known)
     some = np.linspace(0, len(image) - 1, min(len(image), _MAX_VECTORS)).astype(int)
-    ends = mean[landmark[some]]
+    places, ends = mean[drawn], mean[landmark[some]]
     _draw_lines(axes, ends, ends + factor * vectors[image, landmark][some], color=_FOUND, linewidth=0.9, alpha=0.55)
-    rows, tips, ellipses = [], [], []
-    for index in drawn:
-        own = vectors[known[:, index], index]
-        shift = own.mean(axis=0)
-        spread = math.sqrt(((own - shift) ** 2).sum(axis=1).mean())
-        rows.append((names[index], f"{shift[0]:+.1f}", f"{shift[1]:+.1f}", f"{spread:.1f}", str(len(own))))
-        told = f": on average {_direction(shift, template)}" if against_truth else ""
-        x, y = (mean[index] - (left, top)) * unit
-        tips.append(Tip(x - 6, y - 6, 12, 12, f"{names[index]}{told}"))
-        if len(own) > 2:
-            values, axis = np.linalg.eigh(np.cov(own.T))
-            across, along = 2 * factor * np.sqrt(np.maximum(values, 0))
-            ellipses.append((along, across, math.degrees(math.atan2(*axis[::-1, 1])), *(mean[index] + factor * shift)))
-    if ellipses:
-        along, across, angles, *centre = np.transpose(ellipses)
-        axes.add_collection(
-            EllipseCollection(
-                along,
-                across,
-                angles,
-                units="xy",
-                offsets=np.transpose(centre),
-                offset_transform=axes.transData,
-                facecolor=(_MEAN, 0.22),
-                edgecolor=_MEAN,
-                linewidth=1.25,
-            )
+    own, counts = np.where(known[..., None], vectors, np.nan)[:, drawn], known[:, drawn].sum(axis=0)
+    shifts = np.nanmean(own, axis=0)
+    rest = np.nan_to_num(own - shifts)
+    spreads = np.sqrt((rest**2).sum(axis=(0, 2)) / counts)
+    many = counts > 2
+    values, directions = np.linalg.eigh(np.einsum("mki,mkj->kij", rest, rest)[many] / (counts[many, None, None] - 1))
+    across, along = 2 * factor * np.sqrt(np.maximum(values, 0)).T
+    axes.add_collection(
+        EllipseCollection(
+            along,
+            across,
+            np.degrees(np.arctan2(directions[:, 1, 1], directions[:, 0, 1])),
+            units="xy",
+            offsets=(places + factor * shifts)[many],
+            offset_transform=axes.transData,
+            facecolor=(_MEAN, 0.22),
+            edgecolor=_MEAN,
+            linewidth=1.25,
         )
-    places = mean[drawn]
+    )
     if against_truth:
-        shifts = np.array([vectors[known[:, index], index].mean(axis=0) for index in drawn])
         _draw_lines(axes, places, places + factor * shifts, color=_MEAN, linewidth=2.25)
     axes.plot(*places.T, "o", color=_INK, markersize=6.4, markeredgecolor=_GROUND, markeredgewidth=1)
-    for index in drawn if len(names) <= _MAX_LABELS else ():
-        axes.annotate(
-            str(index + 1), mean[index], (6, 5), textcoords="offset points", color=_INK, size=10.5, weight="bold"
-        )
+    names = [template.landmarks.names[index] for index in drawn]
+    for index, place in zip(drawn, places) if len(drawn) <= _MAX_LABELS else ():
+        style: dict[str, Any] = {"color": _INK, "size": 10.5, "weight": "bold"}
+        axes.annotate(str(index + 1), place, (6, 5), textcoords="offset points", **style)
+    told = [f": on average {_direction(shift, template)}" if against_truth else "" for shift in shifts]
     larger = f"drawn {factor:g} times as long as they are" if factor != 1 else "drawn to scale"
-    farthest = max(rows, key=lambda row: math.hypot(float(row[1]), float(row[2])))
     if against_truth:
         title, what, source = "Errors around the mean shape", "Errors", "truth"
-        further = f" The largest mean shift is that of {farthest[0]}."
+        further = f" The largest mean shift is that of {names[int(np.argmax(np.linalg.norm(shifts, axis=1)))]}."
         key = "Thick line: mean error; ellipse: spread (one standard deviation)."
     else:
         title, what, source = "Variation around the mean shape", "Differences from the mean shape", "mean shape"
@@ -158,18 +147,15 @@ def shape_plot(
         f"All images laid over the template by their {'true ' if against_truth else ''}landmarks: a thin line leads "
         f"from the {source} to a landmark found, {larger}. {key}",
         ("Landmark", "Mean x, px", "Mean y, px", "Spread, px", "Points"),
-        rows,
-        tips,
+        [
+            (name, f"{x:+.1f}", f"{y:+.1f}", f"{spread:.1f}", str(count))
+            for name, (x, y), spread, count in zip(names, shifts, spreads, counts)
+        ],
+        [
+            Tip(x - 6, y - 6, 12, 12, f"{name}{shift}")
+            for name, shift, (x, y) in zip(names, told, (places - (left, top)) * unit)
+        ],
     )
-
-
-def _draw_backdrop(axes: Axes, template: ReportTemplate) -> None:
-    """Put the template behind the shape, half as bright as it is."""
-    if template.pixels is None:
-        return
-    with Image.open(io.BytesIO(small_jpeg(template.pixels, max_side=640))) as picture:
-        extent = (-0.5, template.width - 0.5, template.height - 0.5, -0.5)
-        axes.imshow(np.asarray(picture), "gray", vmin=0, vmax=510, extent=extent, interpolation="none", aspect="auto")
 
 
 def _draw_lines(axes: Axes, starts: np.ndarray, ends: np.ndarray, **style: Any) -> None:
@@ -181,10 +167,10 @@ def _draw_lines(axes: Axes, starts: np.ndarray, ends: np.ndarray, **style: Any) 
 def _frame(points: np.ndarray) -> tuple[float, float, float, float]:
     """Left, top, width and height of what is shown: the landmarks with a margin, neither a strip nor a tower."""
     low, high = points.min(axis=0), points.max(axis=0)
-    side = 1.28 * float(max(high - low)) + 8
-    width, height = np.maximum(high - low + 0.28 * max(high - low) + 8, (side / 1.35, side / 2))
-    left, top = (low + high - (width, height)) / 2
-    return float(left), float(top), float(width), float(height)
+    extent = high - low + 0.28 * max(high - low) + 8
+    width, height = np.maximum(extent, (max(extent) / 1.35, max(extent) / 2)).tolist()
+    left, top = ((low + high - (width, height)) / 2).tolist()
+    return left, top, width, height
 
 
 def _magnification(median: float) -> float:
@@ -192,9 +178,9 @@ def _magnification(median: float) -> float:
     return next((factor for factor in (20.0, 10.0, 5.0, 4.0, 3.0, 2.0) if factor * median <= 12), 1.0)
 
 
-def _direction(shift: np.ndarray, template: ReportTemplate) -> str:
+def _direction(shift: np.ndarray, template: Template) -> str:
     """A shift in words."""
-    if math.hypot(*shift) < 0.0005 * max(template.width, template.height):
+    if math.hypot(*shift) < 0.0005 * max(template.size):
         return "where it should be"
     across, down = "right" if shift[0] > 0 else "left", "down" if shift[1] > 0 else "up"
     parts = [f"{abs(shift[0]):.1f} px to the {across}"] if abs(shift[0]) >= 0.05 else []

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import textwrap
 from pathlib import Path
 from typing import Any
 
 from bundle.metrics.error_summary import LandmarkErrors
-from bundle.writers.atomic import atomic_file
 from bundle.writers.json_file import write_json
-from bundle.writers.naming import printable, spreadsheet_safe
+from bundle.writers.run_tables import write_table
 
 _COLUMNS = 100
 _LISTED_NAMES = 5
@@ -35,23 +32,15 @@ def write_report(folder: Path | str, errors: LandmarkErrors, report: dict[str, A
     Raises:
         BundleError: when a file cannot be written.
     """
-    json_path, csv_path = Path(folder) / "metrics.json", Path(folder) / "metrics.csv"
-    write_json(json_path, report)
-    with atomic_file(csv_path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "landmark", "error_px", "error_mm"])
-        for image, px_row, mm_row in zip(errors.image_ids, errors.px, errors.mm):
-            for landmark, px, mm in zip(errors.landmark_names, px_row, mm_row):
-                writer.writerow([_text_cell(image), _text_cell(landmark), _number_cell(px), _number_cell(mm)])
-    return json_path, csv_path
-
-
-def _text_cell(text: str) -> str:
-    return spreadsheet_safe(printable(text))
-
-
-def _number_cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4f}"
+    rows = (
+        (image, landmark, float(px), float(mm))
+        for image, px_row, mm_row in zip(errors.image_ids, errors.px, errors.mm)
+        for landmark, px, mm in zip(errors.landmark_names, px_row, mm_row)
+    )
+    return (
+        write_json(Path(folder) / "metrics.json", report),
+        write_table(Path(folder) / "metrics.csv", ("image", "landmark", "error_px", "error_mm"), rows),
+    )
 
 
 def format_summary(report: dict[str, Any]) -> str:

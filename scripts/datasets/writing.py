@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from bundle.io.overwriting import refuse_to_overwrite
-from bundle.writers.csv_table import write_csv
-from bundle.writers.error_table import ErrorTableWriter
 from bundle.writers.json_file import write_json
-from bundle.writers.naming import printable, spreadsheet_safe
+from bundle.writers.run_tables import write_errors, write_table
 from datasets.checks import Duplicate, Look, consecutive
 from datasets.files import PREPARED, Source
 from datasets.records import SPLITS, DataSet, LabelledImage
@@ -80,14 +78,11 @@ def write_data_set(
     tables = {"landmarks.csv": [data.truth(image) for image in data.images]}
     tables |= {name: [image.points[reader] for image in data.images] for reader, name in readers.items()}
     documents = {PREPARED: document, **{f"{split}.json": {"images": entries} for split, entries in lists.items()}}
-    errors = ErrorTableWriter(folder)
-    refuse_to_overwrite([folder / name for name in (*documents, *tables, errors.path.name)], source.files)
-    for file, reason in data.failures:
-        errors.add(file, reason)
+    refuse_to_overwrite([folder / name for name in (*documents, *tables, "errors.csv")], source.files)
     return [
         *(write_json(folder / name, content) for name, content in documents.items()),
         *(_table(folder / name, data, points) for name, points in tables.items()),
-        errors.write(),
+        write_errors(folder, data.failures),
     ]
 
 
@@ -110,8 +105,5 @@ def _table(path: Path, data: DataSet, points: Sequence[np.ndarray]) -> Path:
     """The table of ``docs/formats.md``; numbered columns where the names are numbers."""
     names = data.landmark_names
     columns = [f"{axis}{name}" if consecutive(names) else f"{name}_{axis}" for name in names for axis in "xy"]
-    rows = (
-        [image.image_id, *("" if np.isnan(value) else f"{value:.10g}" for value in own.ravel())]
-        for image, own in zip(data.images, points)
-    )
-    return write_csv(path, ["image", *columns], ([spreadsheet_safe(printable(row[0])), *row[1:]] for row in rows))
+    rows = ([image.image_id, *own.ravel().tolist()] for image, own in zip(data.images, points))
+    return write_table(path, ["image", *columns], rows, ".10g")

@@ -20,9 +20,8 @@ from bundle.io.names import MAX_ID_BYTES, safe_image_id
 from bundle.records.errors import BundleError, LandmarkError, one_line
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.radiograph import Radiograph
-from bundle.writers.error_table import ErrorTableWriter
-from bundle.writers.landmark_table import LandmarkTableWriter
 from bundle.writers.naming import output_path
+from bundle.writers.run_tables import write_errors, write_landmarks
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("steady")
@@ -131,12 +130,9 @@ def test_every_image_gets_a_name_of_its_own(names: list[str]) -> None:
 @given(st.lists(st.tuples(NAMES, NAMES), max_size=5))
 def test_no_cell_of_a_table_is_a_formula(failures: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        errors, landmarks = ErrorTableWriter(folder), LandmarkTableWriter(folder)
-        for file, reason in failures:
-            errors.add(file, reason)
-        for name in {safe_image_id(file) for file, _ in failures}:
-            landmarks.add_points(name, np.array([[1.0, np.nan]]))
-        for path in (errors.write(), landmarks.write()):
+        names = {safe_image_id(file) for file, _ in failures}
+        landmarks = ((name, np.array([[1.0, np.nan]])) for name in names)
+        for path in (write_errors(Path(folder), failures), write_landmarks(Path(folder), 1, landmarks)):
             text = path.read_text(encoding="utf-8")
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.reader(file))

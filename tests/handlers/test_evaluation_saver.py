@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.data import MetaTensor
 from monai.handlers import from_engine
 
 from bundle.data import Cases, Failures, Journal
@@ -22,15 +23,17 @@ NAN = float("nan")
 def outputs(seed: int, spacing: tuple[float, float]) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
     label = torch.rand(3, 2, generator=generator) * 50
-    pred = torch.cat([label + torch.randn(3, 2, generator=generator) * 4, torch.rand(3, 4)], dim=1)
+    pred = torch.cat([label + torch.randn(3, 2, generator=generator) * 4, torch.rand(3, 5)], dim=1)
     if seed == 1:
         label[2] = NAN
     scale = torch.tensor(spacing)
     return {
+        "image": MetaTensor(torch.zeros(1, 60, 50), meta={"filename_or_obj": "x.png", "pixel_to_lps": np.eye(3)}),
         "image_id": f"case{seed}",
         "pred": pred,
         "label": label,
         "spacing": scale,
+        "spacing_source": "config",
         "pred_mm": pred[:, :2] * scale,
         "label_mm": label * scale,
     }
@@ -40,9 +43,7 @@ def evaluate(
     folder: Path, items: list[dict[str, Any]], cases: Cases | None = None, failures: Failures | None = None
 ) -> dict[str, float]:
     def step(engine: Engine, batch: Any) -> Any:
-        engine.state.batch = [
-            {"image_id": item["image_id"], "label": item["label"], "image": torch.zeros(1, 60, 50)} for item in batch
-        ]
+        engine.state.batch = [{key: item[key] for key in ("image", "image_id", "label")} for item in batch]
         return batch
 
     engine = Engine(step)

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from bundle.data import Cases, Failures, Journal
 from bundle.handlers import PredictionSaver
-from bundle.handlers.prediction_saver import as_prediction
+from bundle.handlers.run_saver import as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
 from bundle.records.errors import ConfigError
@@ -196,3 +198,24 @@ def test_a_report_that_cannot_be_written_is_a_note_and_no_failure(
     assert header == "image,writer,note" and row.startswith("one,sr,")
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("note: one.png") and told[1].startswith("1 file(s) not written")
+
+
+def test_reading_and_finding_are_timed_but_not_writing(tmp_path: Path) -> None:
+    def images() -> Iterator[Any]:
+        for name in ("one", "two"):
+            time.sleep(0.02)
+            yield [pair(name)]
+
+    def step(engine: Engine, batch: Any) -> Any:
+        time.sleep(0.03)
+        engine.state.batch = [inputs for inputs, _ in batch]
+        return [outputs for _, outputs in batch]
+
+    saver = saver_of(tmp_path, "one", "two", writers=["json"])
+    saver.writers["json"] = lambda *args: time.sleep(0.3)
+    engine = Engine(step)
+    saver.attach(engine)
+    seconds: list[float] = []
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: seconds.append(saver.timer.value()))
+    engine.run(images(), max_epochs=1)
+    assert len(seconds) == 2 and all(0.05 <= one < 0.3 for one in seconds)

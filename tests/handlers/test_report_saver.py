@@ -14,9 +14,12 @@ from monai.data import MetaTensor
 
 from bundle.data import Cases, Failures
 from bundle.handlers import ReportSaver
+from bundle.handlers.run_saver import as_prediction
+from bundle.metrics.error_summary import LandmarkErrors, summarise_run
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.report import ReportFigure
+from bundle.writers.json_file import json_values
 
 NAN = float("nan")
 NAMES = ("a", "b", "c")
@@ -38,13 +41,15 @@ def item(name: str, spacing: tuple[float, float] = (0.5, 0.5), truth: bool = Tru
         "image_id": name,
         "pred": torch.cat([label + torch.tensor([2.0, 0.0]), columns], dim=1),
         "spacing": torch.tensor(spacing),
+        "spacing_source": "config",
     }
     return {**found, "label": label if truth else None}
 
 
 def row(saver: ReportSaver, name: str, **settings: Any) -> dict[str, Any]:
     """What the journal gives back of an image."""
-    noted = saver.note(item(name, **settings))
+    one = item(name, **settings)
+    noted = saver.note(as_prediction(one, NAMES), one)
     known = {"px": [2.0] * 3, "mm": [1.0] * 3} if settings.get("truth", True) else {}
     return json.loads(json.dumps({"image_id": name, "seconds": 0.25, "report": noted, **known}))
 
@@ -55,8 +60,8 @@ def data_of(page: Path) -> dict[str, Any]:
     return json.loads(found.group(1))
 
 
-METRICS: dict[str, Any] = {"mre_mm": 1.0, "std_mm": 0.0, "median_mm": 1.0, "max_mm": 1.0, "mre_px": 2.0}
-METRICS |= {"sdr": {"2.0": 100.0}, "failures": {"threshold_mm": 10.0, "percent": 0.0}}
+ERRORS = np.full((1, 3), 1.0)
+METRICS = json_values(summarise_run(LandmarkErrors(("one",), NAMES, 2 * ERRORS, ERRORS), (2.0,)))
 
 
 def test_the_numbers_of_an_evaluation_arrive(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
-from bundle.report import PictureStore, ReportCase, ReportRun, ReportTemplate, case_row
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
+from bundle.report import PictureStore, ReportCase, ReportRun
 from bundle.writers.json_file import json_values
 
 #: Text that would do harm in a page that does not escape it.
@@ -43,7 +45,6 @@ def make_run(
 ) -> ReportRun:
     """A run; image ``i`` has errors that grow with ``i``, and confidences that fall with them."""
     generator = np.random.default_rng(7)
-    names = names or tuple(f"landmark {i + 1}" for i in range(landmarks))
     template = shape(landmarks)
     cases = []
     for index in range(images):
@@ -51,28 +52,29 @@ def make_run(
         length = generator.gamma(2.0, 0.5 + 0.25 * index, landmarks)
         angle = generator.uniform(0, 2 * np.pi, landmarks)
         points = truth + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        evaluated = kind == "evaluation"
-        row = case_row(
-            file=f"image_{index:04d}.png",
-            width=WIDTH,
-            height=HEIGHT,
-            spacing=spacing,
-            points=points,
-            confidence=np.clip(np.exp(-length / 8) + generator.normal(0, 0.05, landmarks), 0, 1),
-            expected_error=length * generator.uniform(0.7, 1.3, landmarks) if calibrated else length * np.nan,
-            truth=truth if evaluated else None,
+        confidence = np.clip(np.exp(-length / 8) + generator.normal(0, 0.05, landmarks), 0, 1)
+        evaluated, step = kind == "evaluation", np.array(spacing or (np.nan, np.nan))
+        unknown = np.full(landmarks, np.nan)
+        cases.append(
+            ReportCase(
+                image_id=f"image_{index:04d}",
+                width=WIDTH,
+                height=HEIGHT,
+                spacing=spacing,
+                points=points,
+                confidence=confidence,
+                expected_error=length * generator.uniform(0.7, 1.3, landmarks) if calibrated else unknown,
+                truth=truth if evaluated else None,
+                error_px=np.linalg.norm(points - truth, axis=1) if evaluated else unknown,
+                error_mm=np.linalg.norm((points - truth) * step, axis=1) if evaluated else unknown,
+                seconds=0.5,
+            )
         )
-        row.update(image_id=f"image_{index:04d}", seconds=0.5)
-        if evaluated:
-            step = np.array(spacing or (np.nan, np.nan))
-            row["error_px"] = np.linalg.norm(points - truth, axis=1).tolist()
-            row["error_mm"] = np.linalg.norm((points - truth) * step, axis=1).tolist()
-        cases.append(ReportCase.from_row(row))
+    landmark_set = LandmarkSet(names or tuple(f"landmark {i + 1}" for i in range(landmarks)), template)
     run = ReportRun(
         kind=kind,
-        names=names,
         cases=cases,
-        template=ReportTemplate("template.png", WIDTH, HEIGHT, template, pixels()),
+        template=Template(pixels(), landmark_set, spacing, "template.png"),
         settings={"model": "zero-shot", "pixel_spacing": [0.5, 0.5], "matching": {"patch": 3, "prior": None}},
         versions={"python": "3.11"},
         created="2026-01-02 03:04 UTC",

@@ -109,7 +109,7 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_characters(tmp_path: Path) -> None:
-    run = make_run(3, 2, names=("a\udcff", "b"), failures=[("/x/\udc80.png", "\udc80 is broken.")])
+    run = make_run(3, 2, failures=[("/x/\udc80.png", "\udc80 is broken.")], remarks=[("Left out", ["a\udcff"])])
     assert "a?" in write(tmp_path, run)
 
 

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import math
 import os
 import stat
 import sys
@@ -15,10 +16,9 @@ from bundle.records.errors import BundleError
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
 from bundle.writers.atomic import atomic_file
-from bundle.writers.error_table import ErrorTableWriter
-from bundle.writers.landmark_table import LandmarkTableWriter
 from bundle.writers.naming import output_path, safe_image_id
 from bundle.writers.result_json import SCHEMA, ResultJsonWriter
+from bundle.writers.run_tables import write_errors, write_landmarks, write_table
 from bundle.writers.slicer_markups import SlicerMarkupsWriter
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/result-2.schema.json"
@@ -245,64 +245,46 @@ def test_markups_are_what_slicer_expects(tmp_path):
 
 
 def test_landmark_table_comes_back_in_the_order_of_the_run(tmp_path):
-    table = LandmarkTableWriter(tmp_path)
-    found = [
-        prediction(seed, missing=seed % 2, image_id=name) for seed, name in enumerate(["010", "2", 'b,"c', "-7", "ä"])
-    ]
-    for one in found:
-        table.add(one)
-    assert len(table) == 5 and not list(tmp_path.iterdir())
-    path = table.write()
+    names = ["010", "2", 'b,"c', "-7", "ä"]
+    found = [prediction(seed, missing=seed % 2, image_id=name) for seed, name in enumerate(names)]
+    path = write_landmarks(tmp_path, 5, ((one.image_id, one.points) for one in found))
     assert path == tmp_path / "landmarks.csv"
     lines = path.read_bytes().decode().split("\n")
     assert lines[0] == "image,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5"
     assert lines[1].startswith(f"010,{found[0].points[0, 0]:.3f},{found[0].points[0, 1]:.3f},")
     assert lines[2].endswith(",,") and lines[4].startswith("'-7,") and len(lines) == 7
     back = read_landmark_table(path)
-    assert list(back) == [one.image_id for one in found]
+    assert list(back) == names
     for one in found:
         assert back[one.image_id].names == tuple("12345")
         np.testing.assert_allclose(back[one.image_id].points, one.points, atol=0.00051)
 
 
-def test_landmark_table_refuses_what_does_not_fit(tmp_path):
-    table = LandmarkTableWriter(tmp_path)
-    table.add(prediction(1))
-    with pytest.raises(BundleError, match="occurs twice"):
-        table.add(prediction(1))
-    with pytest.raises(BundleError, match="has 4 landmarks, but the images before it have 5"):
-        table.add(prediction(2, count=4))
-    table.write()
-    assert list(read_landmark_table(tmp_path / "landmarks.csv")) == ["image 1"]
-
-
-def test_landmark_table_of_no_image(tmp_path):
-    assert LandmarkTableWriter(tmp_path, name="t.csv").write().read_text() == "image\n"
+def test_numbers_in_a_table(tmp_path):
+    rows = [(1, -0.00001, math.inf, math.nan, None, np.float64(2.5))]
+    assert write_table(tmp_path / "t.csv", "abcdef", rows, ".2f").read_text() == "a,b,c,d,e,f\n1,0.00,inf,,,2.50\n"
 
 
 def test_error_table(tmp_path):
-    table = ErrorTableWriter(tmp_path)
-    cells = [
-        ("a.png", ValueError("two\r\n lines,\tand a tab"), "a.png", "two lines, and a tab"),
+    table = [
+        ("a.png", "two\r\n lines,\tand a tab", "a.png", "two lines, and a tab"),
         ("=cmd|' /C calc'!A0", "+1", "'=cmd|' /C calc'!A0", "'+1"),
         ("@x", "\t=1", "'@x", "'=1"),
         ("-b.png", 'quoted "so", yes', "'-b.png", 'quoted "so", yes'),
-        (Path("sub/c.png"), KeyError(), str(Path("sub/c.png")), "KeyError"),
         ("d\udcff.png", "\x1b[31m\u2028\uff1d1", "d?.png", "[31m \uff1d1"),
         ("e", "\uff1d1", "e", "'\uff1d1"),
     ]
-    for file, reason, _, _ in cells:
-        table.add(file, reason)
-    path = table.write()
-    assert path == tmp_path / "errors.csv" and len(table) == len(cells)
-    assert len(path.read_bytes().split(b"\n")) == len(cells) + 2
+    path = write_errors(tmp_path, [(file, reason) for file, reason, _, _ in table])
+    assert path == tmp_path / "errors.csv"
+    assert len(path.read_bytes().split(b"\n")) == len(table) + 2
     with path.open(newline="", encoding="utf-8") as file:
-        assert list(csv.reader(file)) == [["file", "reason"], *([file, reason] for _, _, file, reason in cells)]
+        assert list(csv.reader(file)) == [["file", "reason"], *([file, reason] for _, _, file, reason in table)]
 
 
-def test_error_table_of_a_good_run_replaces_an_older_one(tmp_path):
+def test_tables_of_a_good_run_replace_older_ones(tmp_path):
     (tmp_path / "errors.csv").write_text("file,reason\nold,old\n")
-    assert ErrorTableWriter(tmp_path).write().read_text() == "file,reason\n"
+    assert write_errors(tmp_path, []).read_text() == "file,reason\n"
+    assert write_landmarks(tmp_path, 1, []).read_text() == "image,x1,y1\n"
 
 
 def test_predictions_are_left_as_they_are(tmp_path):

@@ -13,8 +13,7 @@ import pytest
 from bundle.records.errors import BundleError
 from bundle.records.measured_value import MeasuredValue
 from bundle.writers.coco_keypoints import CocoKeypointsWriter
-from bundle.writers.measurement_table import MeasurementTableWriter
-from bundle.writers.note_table import NoteTableWriter
+from bundle.writers.run_tables import measurement_cells, write_measurements, write_notes
 
 VALUES = (
     MeasuredValue("ANB", "t", "deg", 3.21234, 0.71, (3.2, None), "class I"),
@@ -57,19 +56,15 @@ def test_coco_of_no_image_and_of_too_few_points(tmp_path: Path) -> None:
 
 
 def test_measurement_table(tmp_path: Path) -> None:
-    table = MeasurementTableWriter(tmp_path)
-    table.add("-1", VALUES)
-    header, *rows = cells(table.write())
+    header, *rows = cells(write_measurements(tmp_path, (["-1", *measurement_cells(value)] for value in VALUES)))
     assert ",".join(header) == "image,measurement,value,unit,uncertainty,normal_low,normal_high,class,note"
     assert rows == [
-        ["'-1", "ANB", "3.2123", "deg", "0.7100", "3.2", "", "class I", ""],
+        ["'-1", "ANB", "3.2123", "deg", "0.7100", "3.2000", "", "class I", ""],
         ["'-1", "'=1+1", "", "mm", "", "", "", "", "'=cmd"],
-        ["'-1", "FHI", "0.0000", "1", "", "0.65", "0.75", "", ""],
+        ["'-1", "FHI", "0.0000", "1", "", "0.6500", "0.7500", "", ""],
     ]
 
 
 def test_note_table(tmp_path: Path) -> None:
-    table = NoteTableWriter(tmp_path)
-    table.add("a", "sr", "two\nlines.")
-    assert len(table) == 1
-    assert cells(table.write()) == [["image", "writer", "note"], ["a", "sr", "two lines."]]
+    path = write_notes(tmp_path, [("a", "sr", "two\nlines.")])
+    assert cells(path) == [["image", "writer", "note"], ["a", "sr", "two lines."]]

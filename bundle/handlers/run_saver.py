@@ -1,0 +1,145 @@
+"""What an inference and an evaluation do alike: note each image in the journal, and write the results at the end."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Timer
+
+from bundle.data.journal import Journal, JournalRows
+from bundle.data.readable import Failures
+from bundle.handlers.report_saver import ReportSaver
+from bundle.ranks import from_first, is_first
+from bundle.records.console import NOT_DONE, SOME_FAILED
+from bundle.records.errors import one_line
+from bundle.records.prediction import PREDICTION_COLUMNS, LandmarkPrediction
+from bundle.writers.atomic import remove_leftovers
+from bundle.writers.run_tables import write_errors
+
+
+def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPrediction:
+    """One decollated item of an engine's batch and output as plain arrays.
+
+    Args:
+        item: ``image`` (MetaTensor (1, H, W)), ``image_id``, ``pred`` ((N, 7), columns
+            :data:`bundle.records.prediction.PREDICTION_COLUMNS`), ``spacing`` and ``spacing_source``.
+        names: N landmark names.
+    """
+    meta = item["image"].meta
+    columns = dict(zip(PREDICTION_COLUMNS, item["pred"].detach().cpu().double().numpy().T))
+    spacing = item["spacing"].detach().cpu().double().numpy().reshape(2)
+    known = bool(np.isfinite(spacing).all())
+    size_x, size_y = meta.get("pixel_size", (1.0, 1.0))
+    return LandmarkPrediction(
+        image_id=str(item["image_id"]),
+        path=Path(meta["filename_or_obj"]),
+        names=tuple(names),
+        points=np.stack([columns.pop("x"), columns.pop("y")], axis=1),
+        **columns,
+        width=int(item["image"].shape[-1]),
+        height=int(item["image"].shape[-2]),
+        spacing=(float(spacing[0]), float(spacing[1])) if known else None,
+        spacing_source=str(item["spacing_source"]) if known else None,
+        pixel_to_lps=np.asarray(meta["pixel_to_lps"], dtype=np.float64).reshape(3, 3),
+        aspect=float(size_y) / float(size_x),
+    )
+
+
+class RunSaver(ABC):
+    """Notes each image of a run, so that a killed run goes on, and writes the results when all are done.
+
+    Args:
+        output_dir: the folder of the results.
+        names: landmark names, in the template's order.
+        failures: files that could not be read.
+        journal: where each image is noted.
+        report: what writes the report that one looks at; None for none.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        names: Sequence[str],
+        failures: Failures,
+        journal: Journal,
+        report: ReportSaver | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.names = tuple(names)
+        self.failures = failures
+        self.journal = journal
+        self.report = report
+        self.timer = Timer()
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an engine, before other handlers that take time.
+
+        An image takes the seconds from asking for it to having its result, without what writes files.
+        """
+        if torch.cuda.is_available():  # what was launched has not yet happened
+            engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: torch.cuda.synchronize())
+        self.timer.attach(engine, start=Events.GET_BATCH_STARTED, pause=Events.ITERATION_COMPLETED)
+        engine.add_event_handler(Events.STARTED, self._open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
+
+    def _open(self) -> None:
+        """Open the journal, after removing what a killed run left half written in the folder of the results."""
+        self.journal.claim()
+        if is_first():
+            remove_leftovers(self.journal.folder)
+        self.journal.open()
+
+    def _note(self, engine: Engine) -> None:
+        batch: Any = engine.state.batch
+        output: Any = engine.state.output
+        for inputs, outputs in zip(batch, output):
+            item = {**inputs, **outputs}
+            prediction = as_prediction(item, self.names)
+            row = {"seconds": self.timer.value(), **self._row(prediction, item)}
+            if self.report is not None:
+                row["report"] = self.report.note(prediction, item)
+            self.journal.append(prediction.image_id, row)
+
+    @abstractmethod
+    def _row(self, prediction: LandmarkPrediction, item: Mapping[str, Any]) -> dict[str, Any]:
+        """What has to be known of an image at the end of the run, as JSON values."""
+
+    def finish(self) -> None:
+        """Write the results, say what was done, and end the program where files could not be used.
+
+        Every rank has to come here; rank 0 writes and speaks. The others wait until it has, for a launcher ends all
+        ranks when the first one fails.
+
+        Raises:
+            SystemExit: with status 1 where some files could not be used, with 2 where no other was.
+        """
+        rows, failures = self.journal.merge(self.failures)
+        if is_first():
+            self._write(rows, failures)
+            write_errors(self.output_dir, failures.rows)
+            self.journal.remove()
+            if len(failures):
+                table = one_line(str(self.output_dir / "errors.csv"))
+                print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
+        done = from_first(len(rows))
+        idist.barrier()
+        if len(failures):
+            raise SystemExit(SOME_FAILED if done else NOT_DONE)
+
+    @abstractmethod
+    def _write(self, rows: JournalRows, failures: Failures) -> None:
+        """Write the results of all ranks and say what was done."""
+
+
+def mean_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Mean seconds an image of the rows of a journal; NaN where there is none."""
+    return sum(row["seconds"] for row in rows) / len(rows) if rows else float("nan")
