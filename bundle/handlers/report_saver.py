@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+import ignite.distributed as idist
+import numpy as np
+
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
+from bundle.records.errors import find_bundle_error
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.report import PictureStore, ReportCase, ReportFigure, ReportRun, draw_figures, write_page
+from bundle.report import (
+    PICTURE_BUDGET,
+    PictureStore,
+    ReportCase,
+    ReportFigure,
+    ReportRun,
+    draw_figures,
+    write_page,
+)
 
 #: Programs whose version says most about where numbers come from.
 _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
@@ -39,6 +51,7 @@ class ReportSaver:
         kind: ``"evaluation"`` or ``"inference"``.
         template: the annotated image.
         cases: the images of the run, and those left out.
+        load: reads an item of the cases, as the run does.
         settings: what the run was started with, by name.
         radii: radii in mm that the detection curve marks.
         tracker: where the report and its figures are logged; None for nowhere.
@@ -50,6 +63,7 @@ class ReportSaver:
         kind: str,
         template: Template,
         cases: Cases,
+        load: Callable[[dict[str, Any]], Any],
         settings: Mapping[str, Any] | None = None,
         radii: Sequence[float] = (),
         tracker: ReportTracker | None = None,
@@ -61,7 +75,10 @@ class ReportSaver:
         self.settings = dict(settings or {})
         self.radii = tuple(float(radius) for radius in radii)
         self.tracker = tracker
-        self.pictures = PictureStore(Path(output_dir) / ".report")
+        self.load = load
+        self.pictures = PictureStore(
+            Path(output_dir) / ".report", self._pixels, PICTURE_BUDGET // idist.get_world_size()
+        )
 
     def note(self, prediction: LandmarkPrediction, item: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the picture of an image.
@@ -86,6 +103,16 @@ class ReportSaver:
             "expected_error": prediction.expected_error.tolist(),
             "truth": None if truth is None else truth.detach().cpu().double().tolist(),
         }
+
+    def _pixels(self, image_id: str) -> np.ndarray | None:
+        """The pixels of an image, read once more; None where that is not possible any more."""
+        item = next(item for item in self.cases.items if item["image_id"] == image_id)
+        try:
+            return self.load(item)["image"].numpy()[0]
+        except Exception as error:  # MONAI wraps what a transform raises
+            if find_bundle_error(error) is None:
+                raise
+            return None
 
     def write(
         self, rows: Sequence[Mapping[str, Any]], failures: Failures, metrics: Mapping[str, Any] | None = None

@@ -42,25 +42,23 @@ def choose_cases(scores: np.ndarray, each: int = 4) -> dict[str, list[int]]:
     return {name: members for name, members in groups.items() if members}
 
 
-def within_budget(order: Sequence[int], size: Callable[[int], int | None], budget: int) -> list[int]:
+def within_budget(order: Sequence[int], read: Callable[[int], bytes | None], budget: int) -> list[int]:
     """The first images of an order whose pictures fit into a budget.
 
     Args:
         order: numbers of images, the most wanted first.
-        size: bytes of an image's picture, None where it has none.
+        read: an image's picture, None where it has none.
         budget: bytes of all pictures together.
 
     Returns:
         Numbers of images, in the same order.
     """
     taken: list[int] = []
-    left = budget
     for index in order:
-        bytes_needed = size(index)
-        if bytes_needed is None:
+        if (picture := read(index)) is None:
             continue
-        if bytes_needed > left:
+        budget -= len(picture)
+        if budget < 0:
             break
-        left -= bytes_needed
         taken.append(index)
     return taken

@@ -20,14 +20,11 @@ from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
 from bundle.report.choice import case_scores, choose_cases, within_budget
 from bundle.report.figures import box_plot, calibration_plot, confidence_bars, detection_curve, risk_plot
 from bundle.report.overview import landmark_table, settings_rows, tiles
-from bundle.report.pictures import PictureStore
+from bundle.report.pictures import PICTURE_BUDGET, PictureStore
 from bundle.report.records import ReportRun
 from bundle.report.shape import shape_plot
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable
-
-#: Bytes of all pictures together, as JPEG files; in the page they take a third more.
-PICTURE_BUDGET = 16_000_000
 
 #: Names that a remark lists at most.
 _LISTED = 100
@@ -84,7 +81,7 @@ def write_page(
     gallery = [index for members in groups.values() for index in members]
     worst_first = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable").tolist()
     order = list(dict.fromkeys([*gallery, *worst_first]))
-    kept = within_budget(order, lambda index: pictures.size(run.cases[index].image_id), budget)
+    kept = within_budget(order, lambda index: pictures.read(run.cases[index].image_id), budget)
     shown = sorted({*gallery, *kept})
     errors, expected = run.errors(), run.expected_errors()
     environment = Environment(

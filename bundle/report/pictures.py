@@ -1,10 +1,11 @@
-"""Small pictures of a run's images, on the disk until the report takes some of them."""
+"""Small pictures of a run's images, some of which wait on the disk until the report takes them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,22 +38,33 @@ def small_jpeg(pixels: np.ndarray, max_side: int = 960, quality: int = 78) -> by
         return file.getvalue()
 
 
-class PictureStore:
-    """A small picture of each image of a run, in a folder of their own.
+#: Bytes of all pictures of a report together, as JPEG files; in the page they take a third more.
+PICTURE_BUDGET = 16_000_000
 
-    Which images a report shows is known only at the end of a run; that a picture is made when its image passes costs
-    milliseconds, needs no memory, and shows what the network saw. All ranks of a run, and a run that goes on after it
-    was killed, use one folder.
+
+class PictureStore:
+    """Small pictures of the images of a run, in a folder of their own.
+
+    Which images a report shows is known only at the end of a run. The picture of an image is made when it passes, which
+    costs milliseconds, until the budget is full: a run of any length leaves no more on the disk. One that is shown and
+    is not there is made from its file.
 
     Args:
-        folder: the folder; it is made where it does not exist.
+        folder: the folder; it is made where it does not exist. All ranks of a run, and a run that goes on after it was
+            killed, use one.
+        load: gives the pixels of an image, (H, W), 0 to 1, by its id; None where it cannot be read any more.
+        budget: bytes of all pictures together that are kept as they pass.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(
+        self, folder: Path | str, load: Callable[[str], np.ndarray | None], budget: int = PICTURE_BUDGET
+    ) -> None:
         self.folder = Path(folder)
+        self.load = load
+        self._left = budget - sum(path.stat().st_size for path in self.folder.glob("*.jpg"))
 
     def add(self, image_id: str, pixels: np.ndarray) -> None:
-        """Keep the picture of an image.
+        """Keep the picture of an image, where the budget allows.
 
         Args:
             image_id: the image's id within the run.
@@ -61,24 +73,28 @@ class PictureStore:
         Raises:
             BundleError: when the file cannot be written.
         """
-        with atomic_file(output_path(self.folder, image_id, ".jpg"), binary=True) as file:
-            file.write(small_jpeg(pixels))
-
-    def size(self, image_id: str) -> int | None:
-        """Bytes of an image's picture; None where there is none."""
-        try:
-            return output_path(self.folder, image_id, ".jpg").stat().st_size
-        except OSError:
-            return None
+        if self._left > 0:
+            self._left -= len(self._keep(image_id, pixels))
 
     def read(self, image_id: str) -> bytes | None:
-        """An image's picture as a JPEG file; None where there is none."""
+        """An image's picture as a JPEG file; None where the image cannot be read any more.
+
+        Raises:
+            BundleError: when a picture that is made anew cannot be written.
+        """
         try:
             return output_path(self.folder, image_id, ".jpg").read_bytes()
         except OSError:
-            return None
+            pixels = self.load(image_id)
+            return None if pixels is None else self._keep(image_id, pixels)
 
     def remove(self) -> None:
         """Remove the folder."""
         with contextlib.suppress(OSError):
             shutil.rmtree(self.folder)
+
+    def _keep(self, image_id: str, pixels: np.ndarray) -> bytes:
+        picture = small_jpeg(pixels)
+        with atomic_file(output_path(self.folder, image_id, ".jpg"), binary=True) as file:
+            file.write(picture)
+        return picture

@@ -16,6 +16,7 @@ from bundle.data import Cases, Failures
 from bundle.handlers import ReportSaver
 from bundle.handlers.run_saver import as_prediction
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
+from bundle.records.errors import ImageError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.report import ReportFigure
@@ -60,12 +61,17 @@ def data_of(page: Path) -> dict[str, Any]:
     return json.loads(found.group(1))
 
 
+def no_file(item: dict[str, Any]) -> Any:
+    """What reads images of a run whose images are not there."""
+    raise ImageError(f"{item['image']} does not exist.")
+
+
 ERRORS = np.full((1, 3), 1.0)
 METRICS = json_values(summarise_run(LandmarkErrors(("one",), NAMES, 2 * ERRORS, ERRORS), (2.0,)))
 
 
 def test_the_numbers_of_an_evaluation_arrive(tmp_path: Path) -> None:
-    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([]), {"model": "x"}, radii=(2, 4))
+    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([]), no_file, {"model": "x"}, radii=(2, 4))
     page = saver.write([row(saver, name) for name in ("one", "two")], Failures(), METRICS)
     assert page == tmp_path / "report.html" and {path.name for path in tmp_path.iterdir()} == {"report.html"}
     data = data_of(page)
@@ -77,7 +83,7 @@ def test_the_numbers_of_an_evaluation_arrive(tmp_path: Path) -> None:
 
 
 def test_an_inference_of_unknown_spacing(tmp_path: Path) -> None:
-    saver = ReportSaver(tmp_path, "inference", TEMPLATE, Cases([]))
+    saver = ReportSaver(tmp_path, "inference", TEMPLATE, Cases([]), no_file)
     page = saver.write([row(saver, "one", spacing=(NAN, NAN), truth=False)], Failures([("x.png", "x.png is broken.")]))
     case = data_of(page)["cases"]["0"]
     assert case["t"] is None and case["e"] == [None] * 3 and case["x"] == [3.0] * 3
@@ -86,7 +92,7 @@ def test_an_inference_of_unknown_spacing(tmp_path: Path) -> None:
 
 
 def test_a_second_process_writes_the_report_of_both(tmp_path: Path) -> None:
-    first, second = (ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([])) for _ in range(2))
+    first, second = (ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([]), no_file) for _ in range(2))
     rows = [row(first, "one"), row(second, "two")]
     data = data_of(second.write(rows, Failures(), METRICS))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -96,7 +102,7 @@ def test_a_second_process_writes_the_report_of_both(tmp_path: Path) -> None:
 
 def test_images_done_without_a_report_are_named(tmp_path: Path) -> None:
     cases = Cases([], without_truth=["no truth"], without_image=["no image"], template_copies=["the copy"])
-    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, cases)
+    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, cases, no_file)
     early = {"image_id": "early", "seconds": 1.0, "px": [1.0] * 3, "mm": [0.5] * 3}
     text = saver.write([early, row(saver, "late")], Failures(), METRICS).read_text(encoding="utf-8")
     for told in ("no truth", "no image", "the copy", "early", "Evaluation of 1 image"):
@@ -105,7 +111,7 @@ def test_images_done_without_a_report_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["evaluation", "inference"])
 def test_no_image(tmp_path: Path, kind: str) -> None:
-    saver = ReportSaver(tmp_path, kind, TEMPLATE, Cases([]))
+    saver = ReportSaver(tmp_path, kind, TEMPLATE, Cases([]), no_file)
     page = saver.write([], Failures(), METRICS if kind == "evaluation" else None)
     assert "of 0 images" in page.read_text(encoding="utf-8")
 
@@ -116,7 +122,7 @@ def test_a_tracker_gets_the_report(tmp_path: Path) -> None:
             self.got = page, list(figures)
 
     tracker = Tracker()
-    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([]), tracker=tracker)
+    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([]), no_file, tracker=tracker)
     page = saver.write([row(saver, name) for name in "abcdef"], Failures(), METRICS)
     assert (
         tracker.got[0] == page and all(isinstance(figure, ReportFigure) for figure in tracker.got[1]) and tracker.got[1]

@@ -36,6 +36,6 @@ def test_scores_are_errors_or_doubts() -> None:
 
 
 def test_the_budget_ends_at_the_first_picture_that_does_not_fit() -> None:
-    sizes = {0: 40, 1: None, 2: 50, 3: 20, 4: 1}
-    assert within_budget([0, 1, 2, 3, 4], sizes.get, 100) == [0, 2]
-    assert within_budget([0, 1, 2, 3, 4], sizes.get, 111) == [0, 2, 3, 4]
+    pictures = {0: bytes(40), 1: None, 2: bytes(50), 3: bytes(20), 4: bytes(1)}
+    assert within_budget([0, 1, 2, 3, 4], pictures.get, 100) == [0, 2]
+    assert within_budget([0, 1, 2, 3, 4], pictures.get, 111) == [0, 2, 3, 4]

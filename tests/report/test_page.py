@@ -15,7 +15,7 @@ import pytest
 
 from bundle.records.errors import BundleError
 from bundle.report import PictureStore, ReportRun, draw_figures, write_page
-from tests.report.made_up_runs import HOSTILE, RADII, make_pictures, make_run
+from tests.report.made_up_runs import HOSTILE, RADII, make_pictures, make_run, no_pixels, pixels
 
 
 def write(folder: Path, run: ReportRun, pictures: PictureStore | None = None, **settings: Any) -> str:
@@ -135,12 +135,12 @@ def test_landmarks_without_place_truth_or_calibration(tmp_path: Path) -> None:
 def test_pictures_end_at_the_budget(tmp_path: Path) -> None:
     run = make_run(40, 3)
     pictures = make_pictures(run, tmp_path / "pictures")
-    size = pictures.size("image_0000") or 0
+    size = len(pictures.read("image_0000") or b"")
     small = write(tmp_path, run, pictures, budget=20 * size)
     assert 12 <= small.count("data:image/jpeg") <= 23, "the gallery, and some more"
     assert "images have no picture here" in small
     assert len(write(tmp_path, run, pictures)) > len(small)
-    none = write(tmp_path, run, PictureStore(tmp_path / "empty"))
+    none = write(tmp_path, run, PictureStore(tmp_path / "empty", no_pixels))
     assert not none.count("data:image/jpeg") and none.count("data:image/png") == 1, "the template behind the mean shape"
 
 
@@ -148,14 +148,11 @@ def test_a_thousand_images_are_a_small_file(tmp_path: Path) -> None:
     """Pictures of the size of real ones: 67 kB each, of which the budget takes a part."""
 
     class LargePictures(PictureStore):
-        def size(self, image_id: str) -> int | None:
-            return 67_000
-
         def read(self, image_id: str) -> bytes | None:
             return b"\xff\xd8" + bytes(67_000)
 
     run = make_run(1000, 19, calibrated=True)
-    text = write(tmp_path, run, LargePictures(tmp_path))
+    text = write(tmp_path, run, LargePictures(tmp_path, no_pixels))
     assert len(text.encode()) < 30e6
     assert text.count("<tr>") > 1000
 
@@ -164,16 +161,42 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     run = make_run(2, 2)
     with pytest.raises(BundleError, match="cannot be written"):
-        write_page(tmp_path / "file" / "report.html", run, [], PictureStore(tmp_path / "none"))
+        write_page(tmp_path / "file" / "report.html", run, [], PictureStore(tmp_path / "none", no_pixels))
 
 
 def test_pictures_come_and_go(tmp_path: Path) -> None:
-    store = PictureStore(tmp_path / "pictures")
+    store = PictureStore(tmp_path / "pictures", no_pixels)
     store.add("a", np.full((3000, 1000), np.nan))
-    assert store.size("a") == len(store.read("a") or b"")
-    assert store.read("b") is None and store.size("b") is None
+    assert (store.read("a") or b"").startswith(b"\xff\xd8") and store.read("b") is None
     with pytest.raises(BundleError):
         store.add("../out", np.zeros((4, 4)))
     store.remove()
     store.remove()
     assert not (tmp_path / "pictures").exists()
+
+
+@pytest.mark.parametrize("starts", [1, 3])
+def test_any_number_of_images_leaves_a_bounded_number_of_pictures(tmp_path: Path, starts: int) -> None:
+    """A hundred thousand pictures would take ten gigabytes; those that are shown are read once more."""
+    run = make_run(200, 3)
+    numbers = {case.image_id: number for number, case in enumerate(run.cases)}
+    asked: list[str] = []
+
+    def load(image_id: str) -> np.ndarray | None:
+        asked.append(image_id)
+        return None if numbers[image_id] == 199 else pixels(numbers[image_id])
+
+    budget = 20 * len(make_pictures(make_run(1, 3), tmp_path / "one").read("image_0000") or b"")
+    for start in range(starts):  # a run that is killed and goes on keeps no more
+        store = PictureStore(tmp_path / "pictures", load, budget)
+        for case in run.cases[start::starts]:
+            store.add(case.image_id, pixels(numbers[case.image_id]))
+    assert sum(path.stat().st_size for path in (tmp_path / "pictures").iterdir()) < 1.2 * budget
+    text = write(tmp_path, run, store, budget=budget)
+    assert 14 <= text.count("data:image/jpeg") <= 23 and 11 <= len(set(asked)) < 40, (
+        "the gallery, all but one, and more"
+    )
+    assert sum(path.stat().st_size for path in (tmp_path / "pictures").iterdir()) < 2.2 * budget
+    whole = write(tmp_path, run, make_pictures(run, tmp_path / "all"), budget=budget)
+    shown = [re.findall(r'class="shot" data-open="(\d+)"|id="stored-(\d+)"', page) for page in (text, whole)]
+    assert set(shown[0]) - {("199", "")} <= set(shown[1])
