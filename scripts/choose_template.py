@@ -1,16 +1,18 @@
-r"""Rank the images of a folder by how well each would serve as the template; no landmarks are needed.
+r"""Rank the images of a folder by how much it would help to annotate each; no landmarks are needed.
 
-The image of the most typical shape comes first: the one to which the others must be bent least.
+While none is annotated, the image of the most typical shape comes first: the one to which the others must be bent
+least. Then it is the one that stands for most of those that no annotated image stands for yet.
 
 Example:
     python scripts/choose_template.py --dataset_dir my_images --output ranking.csv
+    python scripts/choose_template.py --dataset_dir my_images --annotated case_07 case_31
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +28,7 @@ from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
-from bundle.selection import deformation_of_each, describe_images, whiten_together  # noqa: E402
+from bundle.selection import coverage_gains, deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.typical import WORKING_SIDE  # noqa: E402
 from bundle.writers.naming import printable  # noqa: E402
 from bundle.writers.run_tables import write_table  # noqa: E402
@@ -35,14 +37,12 @@ from bundle.writers.run_tables import write_table  # noqa: E402
 FEWEST_IMAGES = 3
 
 
-def rank(cases: Cases, encoder: str, compared: int, seed: int) -> list[tuple[str, float]]:
-    """All readable images with their deformation in percent of the long side, the most typical first.
+def describe(cases: Cases, encoder: str) -> dict[str, Tensor]:
+    """Whitened descriptor maps of all readable images.
 
     Args:
         cases: the images.
         encoder: name of the encoder.
-        compared: with how many others each image is compared at most.
-        seed: chooses the others where there are more.
 
     Raises:
         BundleError: when there are too few images.
@@ -65,15 +65,46 @@ def rank(cases: Cases, encoder: str, compared: int, seed: int) -> list[tuple[str
     features = list(describe_images(images(), build_network(settings)))
     if len(features) < FEWEST_IMAGES:
         raise ConfigError(f"{cases.root} has {len(features)} readable image(s), expected at least {FEWEST_IMAGES}.")
-    values = deformation_of_each(whiten_together(features), compared, seed)
-    progress = tqdm(zip(names, values), total=len(names), desc="comparing", unit="image", dynamic_ncols=True)
-    return sorted(((name, 100 * value) for name, value in progress), key=lambda row: row[1])
+    return dict(zip(names, whiten_together(features)))
+
+
+def by_deformation(maps: Mapping[str, Tensor], compared: int, seed: int) -> list[tuple[str, float]]:
+    """All images with their deformation in percent of the long side, the most typical first.
+
+    Args:
+        maps: what :func:`describe` gave.
+        compared: with how many others each image is compared at most.
+        seed: chooses the others where there are more.
+    """
+    values = deformation_of_each(list(maps.values()), compared, seed)
+    shown = tqdm(zip(maps, values), total=len(maps), desc="comparing", unit="image", dynamic_ncols=True)
+    return sorted(((name, 100 * value) for name, value in shown), key=lambda row: row[1])
+
+
+def by_coverage(maps: Mapping[str, Tensor], annotated: Sequence[str]) -> list[tuple[str, float]]:
+    """All images that are not annotated with what the similarity to the nearest annotated one gains, the best first.
+
+    Args:
+        maps: what :func:`describe` gave.
+        annotated: names of images in it.
+
+    Raises:
+        ConfigError: when a name is none of them.
+    """
+    names = list(maps)
+    unknown = [name for name in annotated if name not in maps]
+    if unknown:
+        raise ConfigError(f"--annotated names {unknown[0]}, which is no readable image of the folder: give image ids.")
+    gains = coverage_gains(list(maps.values()), [names.index(name) for name in annotated]).tolist()
+    rest = [(name, gain) for name, gain in zip(names, gains) if name not in annotated]
+    return sorted(rest, key=lambda row: -row[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rank and print; 0 when it is done, 1 when something cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_dir", type=Path, required=True, help="folder of images, or a data list")
+    parser.add_argument("--annotated", nargs="+", default=[], help="ids of the images that are annotated already")
     parser.add_argument("--encoder", default="xfeat", help="name of the encoder (default xfeat)")
     parser.add_argument("--compared", type=int, default=150, help="others that each image is compared with at most")
     parser.add_argument("--seed", type=int, default=0, help="chooses the others")
@@ -85,17 +116,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cases = collect_cases(options.dataset_dir)
         if options.output is not None:
             refuse_to_overwrite([options.output], cases.inputs)
-        ranking = rank(cases, options.encoder, options.compared, options.seed)
+        maps = describe(cases, options.encoder)
+        if options.annotated:
+            value, about = "gain", "gain of similarity to the nearest annotated one, in the mean over all images"
+            ranking = by_coverage(maps, options.annotated)
+        else:
+            value, about = "deformation_percent", "deformation of the others in % of the long side"
+            ranking = by_deformation(maps, options.compared, options.seed)
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("best images to annotate (deformation of the others in % of the long side)")
-    for place, (name, value) in enumerate(ranking[:10], start=1):
-        print(f"{place:3d}  {value:6.3f}  {printable(name)}")
+    print(f"best images to annotate ({about})")
+    for place, (name, amount) in enumerate(ranking[:10], start=1):
+        print(f"{place:3d}  {amount:6.3f}  {printable(name)}")
     if options.output is not None:
-        rows = ((place, name, float(value)) for place, (name, value) in enumerate(ranking, start=1))
+        rows = ((place, name, float(amount)) for place, (name, amount) in enumerate(ranking, start=1))
         try:
-            write_table(options.output, ["rank", "image", "deformation_percent"], rows)
+            write_table(options.output, ["rank", "image", value], rows)
         except BundleError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

@@ -31,18 +31,24 @@ class Window(NamedTuple):
     columns: Tensor
 
     def scores(self, kernels: Tensor) -> Tensor:
-        """Correlate each window with its landmark's kernel, and read the result bicubically on the lattice.
+        """Correlate each window with its landmark's kernels, and read the result bicubically on the lattice.
 
         Args:
-            kernels: (N, C, 2r + 1, 2r + 1).
+            kernels: (..., N, C, 2r + 1, 2r + 1).
 
         Returns:
-            tensor of shape (N, S, S).
+            tensor of shape (..., N, S, S).
         """
         count, channels, height, width = self.cells.shape
         windows = self.cells.reshape(1, count * channels, height, width)
-        values = F.conv2d(windows, kernels, groups=count)[0]
-        return self.rows @ values @ self.columns.transpose(-1, -2)
+        several = kernels.flatten(end_dim=-5) if kernels.ndim > 4 else kernels[None]
+        values = F.conv2d(windows, several.transpose(0, 1).flatten(0, 1), groups=count)[0]
+        values = values.unflatten(0, (count, -1)).transpose(0, 1)
+        return (self.rows @ values @ self.columns.transpose(-1, -2)).reshape(*kernels.shape[:-3], *self._places)
+
+    @property
+    def _places(self) -> tuple[int, int]:
+        return self.rows.shape[1], self.columns.shape[1]
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,10 @@ class Lattice:
         return lattice_pixels(self.origins, self.step, self.side)
 
     def scores(self, kernels: Sequence[Tensor]) -> Tensor:
-        """The sum of all windows' scores: (N, S, S).
+        """The sum of all windows' scores: (..., N, S, S).
 
         Args:
-            kernels: for each window (N, C, patch, patch).
+            kernels: for each window (..., N, C, patch, patch).
         """
         return torch.stack([window.scores(kernel) for window, kernel in zip(self.windows, kernels)]).sum(dim=0)
 

@@ -183,6 +183,12 @@ def trained_model(
             "--encoder_weights, or train again."
         )
     _load_decoders(built, checkpoint, path)
+    scales = len(built.global_sizes(checkpoint.template.size))
+    if checkpoint.learned is not None and len(checkpoint.learned.kernels) != scales:
+        raise CheckpointError(
+            f"{path} has learned kernels for {len(checkpoint.learned.kernels)} scales, but its network has {scales}: "
+            "train again."
+        )
     merged = validate(MatchingSettings, {**checkpoint.matching, **(matching or {})}, "matching")
     return Model(built, checkpoint.template, merged, trained=True, learned=checkpoint.learned)
 

@@ -45,8 +45,10 @@ class LearnedLandmarks:
         if (self.crop_kernels is None) != (self.crop_matrix is None):
             raise ValueError("it has kernels of crops without their whitening, or the other way round")
         expected = [tuple(kernel.shape) for kernel in (*self.kernels, *crops)]
-        if [tuple(one.shape) for one in self.filters] != expected or any(
-            len(shape) != 4 or shape[0] != count or shape[2] != shape[3] for shape in expected
+        if (
+            not self.kernels
+            or [tuple(one.shape) for one in self.filters] != expected
+            or any(len(shape) != 4 or shape[0] != count or shape[2] != shape[3] for shape in expected)
         ):
             raise ValueError("its kernels and filters have different shapes")
         if self.crop_matrix is not None and tuple(self.crop_matrix.shape) != (expected[-1][1],) * 2:

@@ -1,5 +1,6 @@
-"""Selection: which image of a folder is the best one to annotate."""
+"""Selection: which image of a folder is the best one to annotate, and which next."""
 
+from bundle.selection.coverage import coverage_gains
 from bundle.selection.typical import deformation_of_each, describe_images, mean_deformation, whiten_together
 
-__all__ = ["deformation_of_each", "describe_images", "mean_deformation", "whiten_together"]
+__all__ = ["coverage_gains", "deformation_of_each", "describe_images", "mean_deformation", "whiten_together"]

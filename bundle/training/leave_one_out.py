@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from bundle.matching.lattice import Lattice, Window
+from bundle.matching.shape_prior import ShapePrior
 from bundle.model.inferer import template_tensors
 from bundle.model.posterior_inferer import DescribedTemplates, PosteriorInferer, crop_unit
 from bundle.networks import OneShotNetwork
@@ -124,6 +125,7 @@ def _leave_out(
     """Match one template to all others; an only one to itself, around its landmarks."""
     others = [other for other in range(len(templates.views)) if other != index]
     known = templates.landmarks(others or [index])
+    known = known._replace(layouts=[ShapePrior.fit(known.layouts).mean.to(known.layouts[0].device)])
     view, truth = templates.views[index]
     image, _ = template_tensors(inferer.template.all[index], truth.device)
     coarse = inferer.matcher.coarse(known, view)
@@ -134,7 +136,7 @@ def _leave_out(
     lattice = inferer.look_closer(image, truth + away * inside, view, network, known.crop_matrix)
     temperature = inferer.settings.temperature
     filters = [inferer.matcher.plain_filters(templates.landmarks([number])) for number in range(len(templates.views))]
-    scores = torch.stack([lattice.scores(one) for one in filters]) / temperature
+    scores = lattice.scores([torch.stack(several) for several in zip(*filters)]) / temperature
     prior = inferer.matcher.coarse_prior(coarse, view, lattice) / temperature
     distance = (lattice.pixels - truth[:, None, None]).norm(dim=-1) / unit
     return Example(lattice, scores, prior, distance)

@@ -32,13 +32,11 @@ class HeldOut(NamedTuple):
     """How a model of the other templates does on each template.
 
     Attributes:
-        points: (K, N, 2), where it finds the landmarks, pixels ``(x, y)``.
-        errors: (K, N), their distance from the annotation in pixels.
+        errors: (K, N), pixels between the annotation and the place where it finds the landmark.
         expected: (K, N), what it expects of that.
         extents: (K,), extent of each template's layout in pixels.
     """
 
-    points: np.ndarray
     errors: np.ndarray
     expected: np.ndarray
     extents: np.ndarray
@@ -142,7 +140,7 @@ def _hold_out(examples: TemplateExamples, others: Sequence[KnownLandmarks], adde
         known = known._replace(layouts=[shape.mean.to(view.landmarks.device)])
         judged = matcher.judge(known, [], view.view, found)
         errors = (found.points - view.landmarks).norm(dim=1)
-        rows.append((found.points, errors, judged.expected_error, torch.tensor(extent(view.landmarks))))
+        rows.append((errors, judged.expected_error, torch.tensor(extent(view.landmarks))))
     return HeldOut(*(torch.stack(part).cpu().double().numpy() for part in zip(*rows)))
 
 

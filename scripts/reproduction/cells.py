@@ -119,10 +119,17 @@ def _training(choice: Choice, seed: int, *, loss: str = "distance_aware", local:
     if not local:
         settings["network#local_channels"] = 0
         settings["training"] = [
-            "$@matching_settings",
+            "@matching_settings",
             "$@global_run.run()",
-            "$save_model(@model_path, @network_def, @template, @matching_settings, @record)",
-            "$forget_run(@run_dir, @feature_store)",
+            {
+                "_target_": "bundle.training.save_model",
+                "path": "@model_path",
+                "network": "@network_def",
+                "template": "@template",
+                "matching": "@matching_settings",
+                "record": "@record",
+            },
+            {"_target_": "bundle.training.forget_run", "folder": "@run_dir", "features": "@feature_store"},
         ]
         name += "-global_only"
     return Training(f"{name}-seed{seed}", settings)

@@ -30,6 +30,8 @@ def test_a_window_gives_what_the_whole_map_gives(patch: int) -> None:
     window = level_window(level, SIZE, origins, step, 9, patch)
     expected = by_torch(level, kernels, lattice_pixels(origins, step, 9))
     torch.testing.assert_close(window.scores(kernels), expected, rtol=1e-9, atol=1e-9)
+    several = window.scores(torch.stack([kernels, 2 * kernels, -kernels]))
+    torch.testing.assert_close(several, torch.stack([expected, 2 * expected, -expected]), rtol=1e-9, atol=1e-9)
 
 
 def test_at_the_border_the_map_goes_on_as_it_ends() -> None:

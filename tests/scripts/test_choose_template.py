@@ -35,6 +35,18 @@ def test_a_ranking_of_all_readable_images(sample: Sample, tmp_path: Path, capsys
     assert rows[1][1] in told.out and "cannot be written" in told.err
 
 
+def test_the_next_image(sample: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--dataset_dir", str(sample.images), "--output", str(tmp_path / "next.csv"), "--annotated"]
+    assert main([*arguments, "phantom_002"]) == 0
+    assert "gain of similarity" in capsys.readouterr().out
+    rows = list(csv.reader((tmp_path / "next.csv").open(encoding="utf-8")))
+    assert rows[0] == ["rank", "image", "gain"]
+    assert sorted(row[1] for row in rows[1:]) == ["phantom_001", "phantom_003"]
+    assert float(rows[1][2]) >= float(rows[2][2]) >= 0
+    assert main([*arguments, "phantom_009"]) == 1
+    assert "--annotated names phantom_009" in capsys.readouterr().err
+
+
 def test_too_few_images(sample: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--dataset_dir", str(sample.image)]) == 1
     assert "1 readable image(s), expected at least 3" in capsys.readouterr().err

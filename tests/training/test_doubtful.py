@@ -13,7 +13,7 @@ def held_out(**changed: tuple[int, int, float, float]) -> HeldOut:
     expected = np.full_like(errors, 10.0)
     for template, landmark, error, hoped in changed.values():
         errors[template, landmark], expected[template, landmark] = error, hoped
-    return HeldOut(np.zeros((10, 20, 2)), errors, expected, np.full(10, 1000.0))
+    return HeldOut(errors, expected, np.full(10, 1000.0))
 
 
 def test_a_point_far_from_where_the_others_find_it_is_doubtful() -> None:
