@@ -18,16 +18,16 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 
 #: Errors in mm to compare with: name, value, where its text stands.
 LINES = (
-    ("junior against senior reader 2.02", 2.02),
+    ("junior against senior reader (test images) 2.02", 2.02),
     ("FM-OSD, one image (test images) 1.82", 1.82),
     ("half the distance between the readers 1.18", 1.18),
 )
 STYLES = {
     "averaged": {"color": "0.5", "linestyle": "--", "marker": "o"},
     "learned": {"color": "C0", "marker": "o"},
-    "learned, test images": {"color": "C3", "marker": "s", "linestyle": "none"},
-    "averaged, test images": {"color": "C1", "marker": "s", "linestyle": "none"},
 }
+#: Series of single points.
+POINT = {"linestyle": "none", "marker": "s"}
 
 
 def draw(table: Path, picture: Path) -> None:
@@ -37,19 +37,19 @@ def draw(table: Path, picture: Path) -> None:
         for row in csv.DictReader(file):
             series.setdefault(row["series"], []).append((float(row["images"]), float(row["mre_mm"])))
     matplotlib.rcParams["svg.hashsalt"] = "accuracy"  # the same file every time
-    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(7, 4.8), layout="constrained")
     for name, value in LINES:
         axes.axhline(value, color="0.75", linewidth=0.8, zorder=0)
         axes.annotate(name, (26, value), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8, color="0.4")
     for name, points in series.items():
-        axes.plot(*zip(*sorted(points)), label=name, **STYLES.get(name, {"marker": "o"}))
+        axes.plot(*zip(*sorted(points)), label=name, **STYLES.get(name, POINT))
     axes.set_xscale("log")
     axes.set_xticks([1, 2, 3, 5, 10, 25], labels=["1", "2", "3", "5", "10", "25"])
     axes.minorticks_off()
     axes.set_xlabel("annotated images")
     axes.set_ylabel("mean radial error, mm")
     axes.set_ylim(0.9, 2.4)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     figure.savefig(picture, metadata={"Date": None})
     pyplot.close(figure)
 
