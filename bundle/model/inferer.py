@@ -16,6 +16,7 @@ from bundle.matching.posterior_matcher import PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
 from bundle.records.errors import ConfigError
+from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.template import Template
 
 
@@ -89,9 +90,15 @@ class OneShotInferer(Inferer, ABC):
 
 
 def describe_whole(image: Tensor, network: OneShotNetwork) -> list[Tensor]:
-    """The network's descriptors of one whole image of shape (1, 1, H, W), not normalised: one (C, h, w) a scale."""
+    """The network's descriptors of one whole image of shape (1, 1, H, W), not normalised: one (C, h, w) per scale."""
     sizes = network.global_sizes((image.shape[-2], image.shape[-1]))
     return [level[0] for level in network.decode_global(network.encode_global(image), sizes)]
+
+
+def as_columns(points: Tensor, **others: Tensor) -> Tensor:
+    """What was found of N landmarks, points (N, 2) and the other columns by name, (N,) each: (N, 7)."""
+    named = {"x": points[:, 0], "y": points[:, 1], **others}
+    return torch.stack([named[name] for name in PREDICTION_COLUMNS], dim=1)
 
 
 def template_tensors(template: Template, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.fusion import fuse
 from bundle.matching.paper_matcher import PaperMatcher, confidence, stack_matches
 from bundle.matching.settings import MatchingSettings
-from bundle.model.inferer import OneShotInferer, describe_whole, template_tensors
+from bundle.model.inferer import OneShotInferer, as_columns, describe_whole, template_tensors
 from bundle.model.memory import Region, RegionStore, crops_at_a_time, hand_back_freed_memory, memory_budget_gb
 from bundle.networks import OneShotNetwork
 from bundle.networks.windows import clipped_windows
@@ -82,8 +82,14 @@ class PaperInferer(OneShotInferer):
         spread = torch.zeros_like(matches.similarity)  # a maximum has no width
         trust = confidence(matches.similarity, matches.back_match_error / max(self.template.size), spread)
         unknown = torch.full_like(trust, torch.nan)  # the paper calibrates nothing
-        columns = [matches.similarity, matches.back_match_error, spread, trust, unknown]
-        return torch.cat([matches.points, torch.stack(columns, dim=1)], dim=1)
+        return as_columns(
+            matches.points,
+            similarity=matches.similarity,
+            back_match_error=matches.back_match_error,
+            spread=spread,
+            confidence=trust,
+            expected_error=unknown,
+        )
 
     def _regions(
         self, image: Tensor, centres: Tensor, global_map: Tensor, network: OneShotNetwork

@@ -15,7 +15,7 @@ from bundle.matching.lattice import Lattice, crop_window, level_window
 from bundle.matching.local_kernels import kernel_similarity, kernels_at
 from bundle.matching.posterior_matcher import KnownLandmarks, KnownTemplate, PosteriorMatcher, mean_of
 from bundle.matching.settings import MatchingSettings
-from bundle.model.inferer import OneShotInferer, template_tensors
+from bundle.model.inferer import OneShotInferer, as_columns, template_tensors
 from bundle.model.learned import LearnedLandmarks
 from bundle.model.memory import crops_at_a_time
 from bundle.networks import OneShotNetwork
@@ -148,8 +148,14 @@ class PosteriorInferer(OneShotInferer):
         points, limit = evidence.points, self.settings.missing_above
         if limit is not None:
             points = points.masked_fill((found.expected_error > limit * found.extent)[:, None], torch.nan)
-        columns = [found.similarity, found.back_match_error, evidence.spread, found.confidence, found.expected_error]
-        return torch.cat([points, torch.stack(columns, dim=1)], dim=1)
+        return as_columns(
+            points,
+            similarity=found.similarity,
+            back_match_error=found.back_match_error,
+            spread=evidence.spread,
+            confidence=found.confidence,
+            expected_error=found.expected_error,
+        )
 
     def look_closer(
         self,
