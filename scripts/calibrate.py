@@ -36,8 +36,10 @@ from bundle.model import (  # noqa: E402
     create_inferer,
     open_model,
 )
+from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
 from bundle.records.prediction import PREDICTION_COLUMNS  # noqa: E402
+from bundle.records.validation import validate  # noqa: E402
 from bundle.writers.atomic import atomic_file  # noqa: E402
 
 #: The conformal interval that is reported holds this share of the points.
@@ -51,10 +53,11 @@ FEWEST_IMAGES = 5
 def measure(model: Model, images: Sequence[dict[str, object]], device: torch.device) -> tuple[np.ndarray, np.ndarray]:
     """True and expected errors in pixels, (M, N) each; an image that cannot be read is named and left out."""
     inferer = create_inferer(model.template, model.matching, learned=model.learned)
+    grey_values = model.network.settings.grey_values
     errors, expected = [], []
     for item in tqdm(images, desc="calibration", unit="image", dynamic_ncols=True):
         try:
-            pixels = read_radiograph(str(item["image"])).pixels
+            pixels = read_radiograph(str(item["image"]), grey_values=grey_values).pixels
         except ImageError as error:
             tqdm.write(f"error: {error}", file=sys.stderr)
             continue
@@ -81,7 +84,10 @@ def calibrate(options: argparse.Namespace) -> None:
     refuse_to_overwrite([options.output], [*inputs, *cases.inputs])
     device = torch.device(options.device)
     overlay = json.loads(options.config.read_text()) if options.config else {}
-    template = read_template(options.template_image, options.template_landmarks) if options.template_image else None
+    grey_values = validate(NetworkSettings, overlay.get("network", {}), "network").grey_values
+    template = None
+    if options.template_image:
+        template = read_template(options.template_image, options.template_landmarks, grey_values=grey_values)
     model = open_model(
         model_path=options.model_path,
         template=template,

@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bundle.io.landmark_files import read_landmark_table
+from bundle.io.radiographs import read_radiograph
+from bundle.records.radiograph import Radiograph
 from scripts.calibrate import main
 from tests.conftest import Sample
 from tests.workflows.running import ROOT, TINY_NETWORK, run
@@ -62,6 +65,24 @@ def test_factors_are_written_and_used(
     # A file stands where the folder should be.
     assert main([*arguments, "--output", str(tiny / "calibration.json")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_images_are_read_as_the_network_has_them(
+    labelled: tuple[Path, Path], small: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def spy(path: str | Path, *given: Any, **options: Any) -> Radiograph:
+        read.append((Path(path).stem, options["grey_values"]))
+        return read_radiograph(path, *given, **options)
+
+    monkeypatch.setattr("scripts.calibrate.read_radiograph", spy)
+    monkeypatch.setattr("bundle.io.template.read_radiograph", spy)
+    (tmp_path / "eight.json").write_text(json.dumps({"network": {**TINY_NETWORK, "grey_values": "eight_bit"}}))
+    arguments = ["--template_image", str(small.image), "--template_landmarks", str(small.landmarks)]
+    arguments += ["--dataset_dir", str(labelled[0]), "--landmarks", str(labelled[1])]
+    assert main([*arguments, "--config", str(tmp_path / "eight.json"), "--output", str(tmp_path / "c.json")]) == 0
+    assert len(read) == 7 and {how for _, how in read} == {"eight_bit"}
 
 
 def test_too_few_images(small: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
