@@ -35,6 +35,11 @@ def resize(image: Tensor, size: tuple[int, int], resampling: str) -> Tensor:
 
 def _lanczos(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Pillow's Lanczos on 8 bits, as the paper's public code resizes: rounded, and clipped to 0 to 1."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        raise ConfigError(
+            "resampling 'lanczos' is Pillow's, which no exported network can hold: use scripts/export_onnx.py, whose "
+            "files take images that are resized already."
+        )
     height, width = size
     grey = (image.flatten(0, 1) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
     resized = [np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.LANCZOS)) for one in grey]

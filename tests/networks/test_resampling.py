@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from bundle.networks.resampling import resize, working_size
 from bundle.records.errors import ConfigError
 from tests.reference.working_image import short_side_size, working_image
+from tests.workflows.running import refusal
 
 SIZES = [
     ((120, 97), (79, 64)),
@@ -32,6 +35,18 @@ def test_lanczos_is_pillows_on_8_bits(old: tuple[int, int], new: tuple[int, int]
 def test_lanczos_rounds_what_is_between_the_8_bits() -> None:
     image = torch.full((1, 1, 40, 30), 0.5)
     assert torch.equal(resize(image, (20, 15), "lanczos"), torch.full((1, 1, 20, 15), 128 / 255))
+
+
+class Shrinking(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return resize(image, (20, 15), "lanczos")
+
+
+@pytest.mark.parametrize("export", [torch.jit.trace, torch.export.export])
+def test_pillow_is_in_no_exported_network(export: Any) -> None:
+    """A graph would hold the one image that it was traced with."""
+    said = refusal(lambda: export(Shrinking(), (torch.rand(1, 1, 40, 30),)))
+    assert "scripts/export_onnx.py" in said
 
 
 @pytest.mark.parametrize("resampling", ["bilinear", "lanczos"])
