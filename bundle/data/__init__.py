@@ -8,11 +8,10 @@ from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd
 from bundle.data.millimetres import PointsInMillimetresd, ReferenceLength, read_reference_length
 from bundle.data.readable import Failures, ReadableImages
 from bundle.data.result_folder import ResultFolder
-from bundle.data.warps import ClampIntensityd, RandOneScaleAffined, WarpedTemplate
+from bundle.data.warps import RandOneScaleAffined, WarpedTemplate
 
 __all__ = [
     "Cases",
-    "ClampIntensityd",
     "DryRun",
     "Failures",
     "Journal",

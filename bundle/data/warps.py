@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import Compose, MapTransform, RandAffined, RandAffineGrid
+from monai.transforms import Compose, RandAffined, RandAffineGrid
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -29,7 +29,6 @@ class WarpedTemplate(Dataset):
         transform: random transforms of one item.
         count: how many warps there are.
         seed: warps of another seed are other warps.
-        image: the template's image where it shall have another resolution than ``template.pixels``: (1, 1, H, W).
 
     Raises:
         ConfigError: when there is not at least one warp.
@@ -41,15 +40,11 @@ class WarpedTemplate(Dataset):
         transform: Callable[[Mapping[str, Any]], Mapping[str, Any]],
         count: int,
         seed: int,
-        image: Tensor | None = None,
     ) -> None:
         if not count >= 1:
             raise ConfigError(f"a training with {count} warps was asked for, expected at least one: raise the setting.")
-        self.image = torch.from_numpy(template.image)[None] if image is None else image[0].cpu()
-        scale = torch.tensor(
-            [self.image.shape[-1] / template.size[1], self.image.shape[-2] / template.size[0]], dtype=torch.float64
-        )
-        self.points = (torch.from_numpy(template.landmarks.points) + 0.5) * scale - 0.5
+        self.image = torch.from_numpy(template.image)[None]
+        self.points = torch.from_numpy(template.landmarks.points)
         self.transform = transform if isinstance(transform, Compose) else Compose([transform])
         self.count = count
         self.seed = seed
@@ -99,14 +94,3 @@ class RandOneScaleAffined(RandAffined):
         self.rand_affine.rand_affine_grid = _OneScaleGrid(
             drawn.rotate_range, drawn.shear_range, drawn.translate_range, drawn.scale_range, drawn.device
         )
-
-
-class ClampIntensityd(MapTransform):
-    """Keep intensities between 0 and 1, where detectors saturate."""
-
-    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Clamp the images under the keys."""
-        result = dict(data)
-        for key in self.key_iterator(result):
-            result[key] = result[key].clamp(0.0, 1.0)
-        return result

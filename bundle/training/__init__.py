@@ -12,7 +12,7 @@ from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stage_matching import StageMatcher
 from bundle.training.stage_over_ranks import over_ranks
 from bundle.training.stage_run import StageRun
-from bundle.training.stages import GlobalStage, LocalStage, PaperLocalStage, Stage
+from bundle.training.stages import GlobalStage, LocalStage, Stage
 
 __all__ = [
     "FeatureStore",
@@ -20,7 +20,6 @@ __all__ = [
     "GlobalStage",
     "LandmarkTrainer",
     "LocalStage",
-    "PaperLocalStage",
     "Stage",
     "StageFeatures",
     "StageMatcher",

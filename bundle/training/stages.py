@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from bundle.data.warps import WarpedTemplate
-from bundle.geometry import CellGeometry
+from bundle.geometry import CellGeometry, PixelCentres
 from bundle.networks import OneShotNetwork
-from bundle.networks.windows import Windows, inner_windows, padded_windows
+from bundle.networks.windows import inner_windows
 from bundle.records.errors import ConfigError
 
 
@@ -91,72 +91,46 @@ class GlobalStage(Stage):
 class LocalStage(Stage):
     """Trains the local decoder on crops around the landmarks, each shifted at random.
 
+    As in the paper's public code, crops that would reach over the border are moved inside the image, and batch
+    normalisation sees the crops of one landmark at a time.
+
     Args:
         network: a network with a local decoder.
-        geometry: how landmarks lie on the decoded crop.
         jitter: largest shift in pixels of the crop on each axis; the paper has 50.
         seed: seed of the shifts.
+        landmarks: how many landmarks a warp has.
     """
 
-    groups = 1  # of crops that batch normalisation sees apart
-
-    def __init__(self, network: OneShotNetwork, geometry: CellGeometry, jitter: int, seed: int) -> None:
+    def __init__(self, network: OneShotNetwork, jitter: int, seed: int, landmarks: int) -> None:
         super().__init__(network)
         if network.local_decoder is None:
             raise ConfigError(
                 "the local stage needs network.local_channels: add configs/paper.json, or set more than 0."
             )
-        self.geometry = geometry
         self.jitter = jitter
         self.seed = seed
+        self.landmarks = landmarks
 
     def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
-        """See :class:`Stage`; the template's own crops are centred."""
+        """See :class:`Stage`; the template's own crops are not shifted."""
         landmarks = warp["landmarks"]
         shift = torch.zeros_like(landmarks)
         if index is not None:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
             shift = torch.randint(-self.jitter, self.jitter + 1, landmarks.shape, generator=generator).to(landmarks)
         window = self.network.settings.local_window
-        windows = self.windows(warp["image"].to(self.device), (landmarks + shift).to(self.device), window)
+        windows = inner_windows(warp["image"].to(self.device), (landmarks + shift).to(self.device), window)
         with torch.no_grad():
             features = self.network.encode_local(windows.crops)
         inside = landmarks.to(self.device) - windows.origins
-        cells = self.geometry.to_cells(inside, (window, window), self.network.settings.decoded_crop)
+        cells = PixelCentres().to_cells(inside, (window, window), self.network.settings.decoded_crop)
         return features, cells[:, None]
-
-    def windows(self, image: Tensor, centres: Tensor, side: int) -> Windows:
-        """The crops; beyond the image its border is repeated."""
-        return padded_windows(image, centres, side)
 
     def forward(self, features: Tensor) -> Tensor:
         """See :class:`Stage`."""
-        return self.network.decode_local(features, self.network.settings.decoded_crop, self.groups)
+        return self.network.decode_local(features, self.network.settings.decoded_crop, self.landmarks)
 
     def parameters_to_train(self) -> list[nn.Parameter]:
         """See :class:`Stage`."""
         assert self.network.local_decoder is not None
         return list(self.network.local_decoder.parameters())
-
-
-class PaperLocalStage(LocalStage):
-    """The local stage as the paper's public code has it.
-
-    Crops that would reach over the border are moved inside the image, and batch normalisation sees the crops of one
-    landmark at a time.
-
-    Args:
-        network: a network with a local decoder.
-        geometry: how landmarks lie on the decoded crop.
-        jitter: largest shift in pixels of the crop on each axis; the paper has 50.
-        seed: seed of the shifts.
-        landmarks: how many landmarks a warp has.
-    """
-
-    def __init__(self, network: OneShotNetwork, geometry: CellGeometry, jitter: int, seed: int, landmarks: int) -> None:
-        super().__init__(network, geometry, jitter, seed)
-        self.groups = landmarks
-
-    def windows(self, image: Tensor, centres: Tensor, side: int) -> Windows:
-        """The crops, inside the image."""
-        return inner_windows(image, centres, side)
