@@ -39,6 +39,7 @@ from bundle.model import (  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
 from bundle.records.prediction import PREDICTION_COLUMNS  # noqa: E402
+from bundle.records.progress import progress  # noqa: E402
 from bundle.records.validation import validate  # noqa: E402
 from bundle.writers.atomic import atomic_file  # noqa: E402
 
@@ -55,7 +56,7 @@ def measure(model: Model, images: Sequence[dict[str, object]], device: torch.dev
     inferer = create_inferer(model.template, model.matching, learned=model.learned)
     grey_values = model.network.settings.grey_values
     errors, expected = [], []
-    for item in tqdm(images, desc="calibration", unit="image", dynamic_ncols=True):
+    for item in progress(images, desc="calibration", unit="image"):
         try:
             pixels = read_radiograph(str(item["image"]), grey_values=grey_values).pixels
         except ImageError as error:

@@ -28,6 +28,7 @@ from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
+from bundle.records.progress import progress  # noqa: E402
 from bundle.selection import coverage_gains, deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.typical import WORKING_SIDE  # noqa: E402
 from bundle.writers.naming import printable  # noqa: E402
@@ -53,7 +54,7 @@ def describe(cases: Cases, encoder: str) -> dict[str, Tensor]:
     names: list[str] = []
 
     def images() -> Iterator[Tensor]:
-        for item in tqdm(cases.items, desc="reading", unit="image", dynamic_ncols=True):
+        for item in progress(cases.items, desc="reading", unit="image"):
             try:
                 pixels = read_radiograph(str(item["image"])).pixels
             except ImageError as error:
@@ -77,7 +78,7 @@ def by_deformation(maps: Mapping[str, Tensor], compared: int, seed: int) -> list
         seed: chooses the others where there are more.
     """
     values = deformation_of_each(list(maps.values()), compared, seed)
-    shown = tqdm(zip(maps, values), total=len(maps), desc="comparing", unit="image", dynamic_ncols=True)
+    shown = progress(zip(maps, values), total=len(maps), desc="comparing", unit="image")
     return sorted(((name, 100 * value) for name, value in shown), key=lambda row: row[1])
 
 

@@ -8,11 +8,14 @@ from typing import Any
 
 from ignite.engine import Engine
 
-from bundle.handlers.log_choice import read_log_names
 from bundle.handlers.mlflow_log import MlflowLog
 from bundle.handlers.tensorboard_log import TensorBoardLog
 from bundle.ranks import is_first
+from bundle.records.errors import ConfigError
 from bundle.report import ReportFigure
+
+#: The logs that there are.
+LOGS = ("tensorboard", "mlflow")
 
 
 class ExperimentLogs:
@@ -45,12 +48,16 @@ class ExperimentLogs:
         output_transform: Callable[[Any], Any] | None = None,
         tag: str = "loss",
     ) -> None:
+        several = [log_to] if isinstance(log_to, str) else [] if log_to is None else log_to
+        if not isinstance(several, Sequence) or any(name not in LOGS for name in several):
+            raise ConfigError(
+                f"log_to is {log_to!r}, expected null, {' or '.join(map(repr, LOGS))}, or a list of them."
+            )
         self.logs: list[TensorBoardLog | MlflowLog] = []
-        for name in read_log_names(log_to) if is_first() else ():
-            if name == "tensorboard":
-                self.logs.append(TensorBoardLog(folder, output_transform, tag))
-            else:
-                self.logs.append(MlflowLog(uri, experiment, run_name, parameters or {}, output_transform, tag))
+        if is_first() and "tensorboard" in several:
+            self.logs.append(TensorBoardLog(folder, output_transform, tag))
+        if is_first() and "mlflow" in several:
+            self.logs.append(MlflowLog(uri, experiment, run_name, parameters or {}, output_transform, tag))
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
+from bundle.handlers.experiment_logs import ExperimentLogs
 from bundle.records.errors import find_bundle_error
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
@@ -22,7 +23,6 @@ from bundle.report import (
     PICTURE_BUDGET,
     PictureStore,
     ReportCase,
-    ReportFigure,
     ReportRun,
     draw_figures,
     write_page,
@@ -30,13 +30,6 @@ from bundle.report import (
 
 #: Programs whose version says most about where numbers come from.
 _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
-
-
-class ReportTracker(Protocol):
-    """What takes a report into the log of an experiment."""
-
-    def log_report(self, page: Path, figures: Sequence[ReportFigure]) -> None:
-        """Log the file and its figures."""
 
 
 class ReportSaver:
@@ -66,7 +59,7 @@ class ReportSaver:
         load: Callable[[dict[str, Any]], Any],
         settings: Mapping[str, Any] | None = None,
         radii: Sequence[float] = (),
-        tracker: ReportTracker | None = None,
+        tracker: ExperimentLogs | None = None,
     ) -> None:
         self.path = Path(output_dir) / "report.html"
         self.kind = kind

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from bundle.io.intensity import scale_to_unit
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import decode_image
 from bundle.records.errors import BundleError
 from bundle.records.landmarks import outside_image
+from bundle.records.progress import progress
 from datasets.files import DataSetError
 from datasets.records import DataSet, LabelledImage
 
@@ -75,7 +75,7 @@ def look_at(data: DataSet) -> tuple[DataSet, dict[str, Look]]:
     """
     looks: dict[str, Look] = {}
     failures = list(data.failures)
-    with tqdm(data.images, desc="images", unit="image") as shown:
+    with progress(data.images, desc="images", unit="image") as shown:
         for image in shown:
             try:
                 look = _look(image.path)

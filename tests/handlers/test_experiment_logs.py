@@ -9,7 +9,7 @@ from ignite.engine import Engine, Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle.handlers import ExperimentLogs
-from bundle.handlers.log_choice import read_log_names
+from bundle.handlers.tensorboard_log import TensorBoardLog
 from bundle.records.errors import ConfigError
 from bundle.report import draw_figures
 from tests.report.made_up_runs import RADII, make_run
@@ -38,22 +38,19 @@ def make_logs(folder: Path, log_to: Any, **settings: Any) -> ExperimentLogs:
 
 
 @pytest.mark.parametrize(
-    ("given", "read"),
-    [
-        (None, ()),
-        ([], ()),
-        ("mlflow", ("mlflow",)),
-        (["mlflow", "tensorboard", "mlflow"], ("mlflow", "tensorboard")),
-    ],
+    ("given", "made"),
+    [(None, []), ([], []), ("tensorboard", [TensorBoardLog]), (["tensorboard"] * 2, [TensorBoardLog])],
 )
-def test_names_of_logs(given: Any, read: tuple[str, ...]) -> None:
-    assert read_log_names(given) == read
+def test_names_of_logs(tmp_path: Path, given: Any, made: list[type]) -> None:
+    logs = make_logs(tmp_path, given)
+    assert [type(log) for log in logs.logs] == made
+    logs.close()
 
 
 @pytest.mark.parametrize("given", ["wandb", ["tensorboard", "wandb"], 3, {"tensorboard": True}, True])
-def test_other_names_are_refused(given: Any) -> None:
+def test_other_names_are_refused(tmp_path: Path, given: Any) -> None:
     with pytest.raises(ConfigError, match="log_to is") as refused:
-        read_log_names(given)
+        make_logs(tmp_path, given)
     assert "'tensorboard' or 'mlflow'" in str(refused.value)
 
 
