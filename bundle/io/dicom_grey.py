@@ -89,8 +89,11 @@ def _looked_up(values: np.ndarray, table: Dataset, dataset: Dataset, *, signed: 
     count, first, _ = (int(number) for number in table.LUTDescriptor)
     count, first = count % 2**16 or 2**16, _within(first, np.dtype(np.int16 if signed else np.uint16))
     data = table.LUTData
-    little = dataset.file_meta.TransferSyntaxUID.is_little_endian
-    words = np.frombuffer(data, "<u2" if little else ">u2") if isinstance(data, bytes) else np.array(data, np.uint16)
+    if isinstance(data, bytes):
+        order = "<u2" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">u2"
+        words = np.frombuffer(data + bytes(len(data) % 2), order)
+    else:
+        words = np.array(data, np.uint16)
     entries = words if words.size >= count else words.astype("<u2").view(np.uint8)
     places = np.clip(np.rint(values).astype(np.int64) - first, 0, count - 1)
     return entries[places]

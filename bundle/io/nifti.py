@@ -49,8 +49,8 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
             if image.get_data_dtype().names or image.get_data_dtype().kind not in "uif":
                 raise ImageError(f"{path} does not hold grey values but {image.get_data_dtype()}: save it in grey.")
             scale = _MM_OF_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-            zooms = np.abs(header["pixdim"][1:4].astype(np.float64)) * scale
-            affine = _slicer_affine(image.header, zooms, scale)
+            zooms = np.abs(header["pixdim"][1:4].astype(np.float64))
+            affine = _slicer_affine(image.header, zooms * scale, scale)
             plane = np.squeeze(np.asanyarray(image.dataobj))
         except (ImageError, MemoryError):
             raise
@@ -59,7 +59,7 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
                 f"{path} is a NIfTI file that is damaged, cut short or not named .nii or .nii.gz: copy it again or "
                 "save it anew."
             ) from error
-        spacing = stated_spacing((zooms[x], zooms[y]))
+        spacing = stated_spacing((zooms[x], zooms[y]), scale)
         return DecodedImage(
             values=plane.T,
             spacing=spacing,

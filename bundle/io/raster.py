@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -18,6 +18,7 @@ from bundle.io.colour import is_grey
 from bundle.io.decoded import DecodedImage
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
+from bundle.io.spacing import positive_pair
 from bundle.records.errors import ImageError
 from bundle.records.radiograph import identity_pixel_to_lps
 
@@ -30,16 +31,17 @@ _OPENERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
 }
 _ORIENTATION, _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 274, 262, 258, 339  # TIFF and EXIF tags
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_PNG_BITS = 24  # place of the bits per channel in the file
 _MM_OF_UNIT = {"JPEG": {1: 25.4, 2: 10.0}, "TIFF": {2: 25.4, 3: 10.0}}
 
 
 def read_raster(path: Path, kind: str, max_pixels: int) -> DecodedImage:
     """Read a PNG, JPEG, TIFF or BMP file that holds one grey image.
 
-    Grey of 8 or 16 bits, TIFF also with 32-bit integers or reals; colour channels and palettes are accepted where
-    they show grey, then 8 bits are read of each. Such files have no pixel spacing: their dots per inch are a print
-    resolution and are not used as one. They are used for ``pixel_to_lps`` of JPEG and TIFF, because ITK, and so
-    3D Slicer, places the pixels by them.
+    Grey of 8 or 16 bits, TIFF also with 32-bit integers or reals; colour channels and palettes of 8 bits are accepted
+    where they show grey. Such files have no pixel spacing: their dots per inch are a print resolution and are not used
+    as one, but for the proportion of a pixel's sides. They are used for ``pixel_to_lps`` of JPEG and TIFF, because ITK,
+    and so 3D Slicer, places the pixels by them.
 
     A file that asks viewers to turn it (EXIF orientation) is refused: programs differ in whether they do, so points
     marked in one would be misplaced in another.
@@ -53,7 +55,8 @@ def read_raster(path: Path, kind: str, max_pixels: int) -> DecodedImage:
         The grey values; ``dark_bone`` is True for a TIFF in which white is zero.
 
     Raises:
-        ImageError: when the file is damaged, has several pages, colour, transparency, one bit a pixel, or is turned.
+        ImageError: when the file is damaged, has several pages, colour, transparency, one bit per pixel, several
+            channels of 16 bits, or is turned.
     """
     with quiet_decoders():
         try:
@@ -76,6 +79,9 @@ def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str) -
     if pages > 1:
         raise ImageError(f"{path} holds {pages} pictures, but one radiograph is needed: save one of them as a file.")
     tags = getattr(image, "tag_v2", {})
+    deep = content[_PNG_BITS] > 8 if kind == "PNG" else max(tags.get(_BITS, (8,))) > 8
+    if deep and len(image.getbands()) > 1:  # of which Pillow keeps 8
+        raise ImageError(f"{path} has more than 8 bits in each of several channels: save it as 16-bit grey PNG.")
     orientation = tags.get(_ORIENTATION, 1) if kind == "TIFF" else _exif_orientation(image)
     if orientation in range(2, 9):
         raise ImageError(
@@ -83,8 +89,8 @@ def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str) -
             "save it upright without that tag."
         )
     if image.mode == "1":
-        raise ImageError(f"{path} has one bit a pixel, a mask or a drawing: give a grey image of 8 or 16 bits.")
-    geometry = identity_pixel_to_lps() * [*_slicer_spacing(image, kind), 1.0]
+        raise ImageError(f"{path} has one bit per pixel, a mask or a drawing: give a grey image of 8 or 16 bits.")
+    step, aspect = _slicer_spacing_and_aspect(image, kind)
     dark_bone = False
     if kind == "JPEG" and image.mode == "RGB":
         values = _grey_of_colour_jpeg(image, content, path)
@@ -93,7 +99,8 @@ def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str) -
         dark_bone = image.mode != "L" and tags.get(_PHOTOMETRIC) == 0  # Pillow turns the 8-bit ones itself
     else:
         values = _grey_of_channels(image, path)
-    return DecodedImage(values=values, dark_bone=dark_bone, pixel_to_lps=geometry)
+    geometry = identity_pixel_to_lps() * [*step, 1.0]
+    return DecodedImage(values=values, dark_bone=dark_bone, aspect=aspect, pixel_to_lps=geometry)
 
 
 def _exif_orientation(image: Image.Image) -> object:
@@ -137,20 +144,16 @@ def _refuse_colour(channels: np.ndarray, path: Path) -> None:
         raise ImageError(f"{path} is a colour image, but a grey radiograph is needed: convert it to grey.")
 
 
-def _slicer_spacing(image: Image.Image, kind: str) -> tuple[float, float]:
-    """The step between columns and between rows in mm at which ITK places the pixels."""
-    if kind == "JPEG":
-        unit, (x, y) = image.info.get("jfif_unit", 0), image.info.get("jfif_density", (0, 0))
-    elif kind == "TIFF":
-        tags = getattr(image, "tag_v2", {})
-        unit, x, y = tags.get(_RESOLUTION_UNIT, 2), tags.get(_X_RESOLUTION, 0), tags.get(_Y_RESOLUTION, 0)
-    else:
-        return 1.0, 1.0
-    millimetres = _MM_OF_UNIT[kind].get(unit)
-    try:
-        x, y = float(x), float(y)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return 1.0, 1.0
-    if millimetres is None or not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
-        return 1.0, 1.0
-    return millimetres / x, millimetres / y
+def _slicer_spacing_and_aspect(image: Image.Image, kind: str) -> tuple[tuple[float, float], float]:
+    """The step between columns and between rows in mm at which ITK places the pixels; height over width of a pixel."""
+    tags, info = getattr(image, "tag_v2", {}), image.info
+    density: Any
+    if kind == "TIFF":
+        unit, density = tags.get(_RESOLUTION_UNIT, 2), (tags.get(_X_RESOLUTION, 0), tags.get(_Y_RESOLUTION, 0))
+    else:  # JFIF; PNG without or with a unit; BMP
+        unit, density = info.get("jfif_unit"), info.get("jfif_density") or info.get("aspect") or info.get("dpi")
+    found = positive_pair(density)
+    if found is None:
+        return (1.0, 1.0), 1.0
+    mm = _MM_OF_UNIT.get(kind, {}).get(unit)
+    return (mm / found[0], mm / found[1]) if mm else (1.0, 1.0), found[0] / found[1]

@@ -15,7 +15,7 @@ import numpy as np
 from bundle.io.decoded import DecodedImage
 from bundle.io.planes import check_single_plane
 from bundle.io.quiet import quiet_decoders
-from bundle.io.spacing import stated_spacing
+from bundle.io.spacing import positive_pair, stated_spacing
 from bundle.records.errors import ImageError
 from bundle.records.radiograph import identity_pixel_to_lps
 
@@ -41,12 +41,26 @@ _DATA_FILE = {
     "NRRD": re.compile(rb"^[ \t]*data ?file[ \t]*:=?[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE),
 }
 
+#: Where a header ends, and the line in it that names units of length.
+_END = {"MetaImage": rb"(?i)ElementDataFile", "NRRD": rb"\r?\n\r?\n"}
+_UNIT = {
+    "MetaImage": re.compile(r"^[ \t]*(?P<key>distanceunits)[ \t]*[=:][ \t]*(?P<names>[^\r\n]*)", re.MULTILINE),
+    "NRRD": re.compile(r"^(?P<key>(space )?units)[ \t]*:(?!=)[ \t]*(?P<names>[^\r\n]*)", re.MULTILINE),
+}
+_MM_OF_UNIT = {
+    **dict.fromkeys(("", "?", "mm", "millimeter"), 1.0),  # an unstated one is millimetres
+    **dict.fromkeys(("um", "\N{MICRO SIGN}m", "\N{GREEK SMALL LETTER MU}m", "micron", "micrometer"), 0.001),
+    **{"nm": 1e-6, "cm": 10.0, "centimeter": 10.0, "m": 1000.0, "meter": 1000.0, "in": 25.4, "inch": 25.4},
+}
+
 
 def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
     """Read a MetaImage or NRRD file that holds one 2D image.
 
-    The first axis longer than one pixel is x (columns), the second y (rows). Spacing, origin and direction are those
-    that ITK reports, in LPS; see :func:`bundle.io.spacing.stated_spacing` for when the spacing is unknown.
+    The first axis longer than one pixel is x (columns), the second y (rows). Origin, direction and step are those that
+    ITK reports, in LPS. The spacing is that step in the unit that the header states, which ITK passes over; an unstated
+    unit is millimetres, and a unit that is no length leaves the proportion of a pixel alone. See
+    :func:`bundle.io.spacing.stated_spacing` for when it is unknown besides.
 
     Args:
         path: the file; for .mhd and .nhdr its data file lies where the header says.
@@ -61,7 +75,7 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
             file outside its own folder.
     """
     itk = _import_itk(path, kind)
-    _check_header(path, kind)
+    head = _checked_head(path, kind)
     with quiet_decoders(), _quiet_itk(itk):
         try:
             image_io = (itk.MetaImageIO if kind == "MetaImage" else itk.NrrdImageIO).New()
@@ -72,7 +86,7 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
             x, y = check_single_plane(path, shape, max_pixels)
             if image_io.GetNumberOfComponents() != 1:
                 raise ImageError(
-                    f"{path} holds {image_io.GetNumberOfComponents()} values a pixel, but a grey image is needed: "
+                    f"{path} holds {image_io.GetNumberOfComponents()} values per pixel, but a grey image is needed: "
                     "save it in grey."
                 )
             values = _decode(itk, path, image_io, (shape[y], shape[x]))
@@ -89,14 +103,35 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
                 f"{path} is a {kind} file that is damaged, cut short, without its data file or of an unusual sort: "
                 "copy it again or save it anew."
             ) from error
-    spacing = stated_spacing((abs(step_x), abs(step_y)))
+    step = positive_pair((abs(step_x), abs(step_y)))
+    mm = _mm_of_unit(head, kind, (x, y))
+    spacing = stated_spacing(step, mm) if mm else None
     return DecodedImage(
-        values=values, spacing=spacing, spacing_source=f"{kind} spacing" if spacing else None, pixel_to_lps=geometry
+        values=values,
+        spacing=spacing,
+        spacing_source=f"{kind} spacing" if spacing else None,
+        aspect=step[1] / step[0] if step else 1.0,
+        pixel_to_lps=geometry,
     )
 
 
-def _check_header(path: Path, kind: str) -> None:
-    """Look at a header before ITK does, which believes what it says.
+def _mm_of_unit(head: bytes, kind: str, axes: tuple[int, int]) -> float | None:
+    """Millimetres of the unit along two axes; None where it is no length, or not one for both.
+
+    MetaImage names one for all axes; NRRD one for each axis (``units``), or for each direction of space.
+    """
+    found = _UNIT[kind].search(re.split(_END[kind], head, maxsplit=1)[0].decode("utf-8", "replace").lower())
+    if found is None:
+        return 1.0
+    names = re.findall('"([^"]*)"', found["names"]) or [found["names"]]
+    if found["key"] == "units":
+        names = [name for axis in axes for name in names[axis : axis + 1]]
+    units = {name.strip().removesuffix("s").replace("metre", "meter") for name in names}
+    return _MM_OF_UNIT.get(units.pop()) if len(units) == 1 else None
+
+
+def _checked_head(path: Path, kind: str) -> bytes:
+    """The beginning of a file, looked at before ITK does, which believes what its header says.
 
     Raises:
         ImageError: when a number would keep ITK busy or fill the memory, or the data file is another one's.
@@ -105,6 +140,7 @@ def _check_header(path: Path, kind: str) -> None:
         head = file.read(_HEADER_BYTES)
     _check_numbers(path, kind, head)
     _check_data_file(path, [name.decode("utf-8", "replace").strip() for name in _DATA_FILE[kind].findall(head)])
+    return head
 
 
 def _check_numbers(path: Path, kind: str, head: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -157,4 +158,43 @@ def write_tiff(path: Path, pixels: np.ndarray, white_is_zero: bool = False, orie
     content = b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries))
     content += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
     path.write_bytes(content + b"\0" * 4)
+    return path
+
+
+def write_tiff_of_channels(path: Path, channels: np.ndarray, planar: bool = False, alpha: bool = False) -> Path:
+    """An uncompressed little-endian TIFF of 16 bits per channel, from an array of shape (H, W, C)."""
+    height, width, count = channels.shape
+    data = (np.moveaxis(channels, 2, 0) if planar else channels).astype("<u2").tobytes()
+    bits = struct.pack(f"<{count}H", *[16] * count)
+    entries = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, count, 8 + len(data)),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8),
+        (277, 3, 1, count),
+        (278, 4, 1, height),
+        (279, 4, 1, len(data)),
+        (284, 3, 1, 2 if planar else 1),
+        *([(338, 3, 1, 2)] if alpha else []),
+    ]
+    content = b"II*\0" + struct.pack("<I", 8 + len(data) + len(bits)) + data + bits + struct.pack("<H", len(entries))
+    path.write_bytes(content + b"".join(struct.pack("<HHII", *entry) for entry in entries) + b"\0" * 4)
+    return path
+
+
+def write_png_of_channels(path: Path, channels: np.ndarray) -> Path:
+    """A PNG of 16 bits per channel, from an array of shape (H, W, C): 1 grey, 2 with alpha, 3 colour, 4 with alpha."""
+    height, width, count = channels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[count], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in channels)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        )
+    )
     return path

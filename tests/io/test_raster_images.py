@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from image_files import picture, write_tiff
+from image_files import picture, write_png_of_channels, write_tiff, write_tiff_of_channels
 from PIL import Image
 
 from bundle.io.radiographs import read_radiograph
@@ -107,6 +107,26 @@ def test_grey_in_other_modes(tmp_path, mode):
     np.testing.assert_allclose(read_radiograph(path).pixels, expected(GREY), atol=1e-6)
 
 
+@pytest.mark.parametrize("top", [1023, 4095, 65535])
+def test_channels_of_16_bits_are_refused(tmp_path, top):
+    """Pillow keeps the upper 8 of them, of which content of 10 or 12 bits has few."""
+    grey = picture(top=top)
+    opaque = np.full_like(grey, 65535)
+    files = [
+        write_png_of_channels(tmp_path / "colour.png", np.stack([grey] * 3, axis=2)),
+        write_png_of_channels(tmp_path / "alpha.png", np.stack([grey, opaque], axis=2)),
+        write_png_of_channels(tmp_path / "both.png", np.stack([*[grey] * 3, opaque], axis=2)),
+        write_tiff_of_channels(tmp_path / "colour.tif", np.stack([grey] * 3, axis=2)),
+        write_tiff_of_channels(tmp_path / "planar.tif", np.stack([grey] * 3, axis=2), planar=True),
+        write_tiff_of_channels(tmp_path / "both.tif", np.stack([*[grey] * 3, opaque], axis=2), alpha=True),
+    ]
+    for path in files:
+        with pytest.raises(ImageError, match="has more than 8 bits in each of several channels"):
+            read_radiograph(path)
+    alone = write_png_of_channels(tmp_path / "grey.png", grey[..., None])
+    np.testing.assert_allclose(read_radiograph(alone).pixels, expected(grey), atol=1e-6)
+
+
 def test_small_coloured_mark_is_accepted(tmp_path):
     marked = np.repeat(GREY[..., None], 3, axis=2)
     marked[2:6, 2:6] = 255, 0, 0
@@ -141,7 +161,7 @@ def test_transparency_is_refused(tmp_path):
 
 def test_one_bit_is_refused(tmp_path):
     for kind in ("png", "tif", "bmp"):
-        with pytest.raises(ImageError, match="one bit a pixel"):
+        with pytest.raises(ImageError, match="one bit per pixel"):
             read_radiograph(save(tmp_path / f"a.{kind}", Image.fromarray(GREY).convert("1")))
 
 
@@ -186,6 +206,40 @@ def test_print_resolution_is_no_spacing_but_places_the_pixels_as_itk_does(tmp_pa
     assert radiograph.spacing is None
     x, y = itk.imread(str(path)).GetSpacing()
     np.testing.assert_allclose(radiograph.pixel_to_lps, [[x, 0, 0], [0, y, 0], [0, 0, 0]], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "aspect"),
+    [
+        ("a.jpg", {"dpi": (300, 150)}, 2.0),
+        ("a.png", {"dpi": (300, 150)}, 2.0),
+        ("a.bmp", {"dpi": (100, 200)}, 0.5),
+        ("a.tif", {"dpi": (300, 150)}, 2.0),
+        ("a.tif", {"x_resolution": 1, "y_resolution": 2, "resolution_unit": 1}, 0.5),
+        ("a.tif", {"x_resolution": 0, "y_resolution": 2}, 1.0),
+        ("a.jpg", {"dpi": (72, 72)}, 1.0),
+        ("a.png", {}, 1.0),
+    ],
+)
+def test_print_resolution_gives_the_proportion_of_a_pixel(tmp_path, name, options, aspect):
+    radiograph = read_radiograph(save(tmp_path / name, GREY, **options))
+    assert radiograph.spacing is None
+    assert radiograph.pixel_size == (1.0, pytest.approx(aspect, rel=1e-3))
+
+
+def test_proportions_without_a_unit(tmp_path):
+    jpeg = save(tmp_path / "a.jpg", GREY)
+    content = jpeg.read_bytes()
+    place = content.index(b"JFIF\0") + 7
+    assert content[place : place + 5] == bytes([0, 0, 1, 0, 1])  # no unit, 1 : 1
+    jpeg.write_bytes(content[:place] + bytes([0, 0, 2, 0, 1]) + content[place + 5 :])
+    assert read_radiograph(jpeg).pixel_size == (1.0, 2.0)
+    png = save(tmp_path / "a.png", GREY, dpi=(100, 100))
+    content = png.read_bytes()
+    place = content.index(b"pHYs")
+    chunk = b"pHYs" + struct.pack(">IIB", 3, 1, 0)
+    png.write_bytes(content[:place] + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[place + 17 :])
+    assert read_radiograph(png).pixel_size == (1.0, 3.0)
 
 
 def png_header(width: int, height: int) -> bytes:

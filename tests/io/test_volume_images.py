@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -46,24 +47,6 @@ def test_nifti_axes(tmp_path, name, shape, axes):
     assert radiograph.spacing == pytest.approx((zooms[axes[0]], zooms[axes[1]]))
     assert radiograph.spacing_source == "NIfTI pixdim"
     np.testing.assert_allclose(radiograph.pixel_to_lps, itk_geometry(path, axes), atol=1e-6)
-
-
-@pytest.mark.parametrize("codes", [(1, 1), (1, 0), (0, 1), (2, 1), (1, 2), (2, 2), (0, 0)])
-@pytest.mark.parametrize("affines", [(ALONG, ALONG), (TURNED, TURNED), (ALONG, TURNED)], ids=["along", "turned", "two"])
-@pytest.mark.parametrize("units", ["mm", "micron", "meter", "unknown"])
-def test_nifti_geometry_is_that_of_itk(tmp_path, codes, affines, units):
-    image = nib.Nifti1Image(VALUES.T[..., None], None)
-    image.header.set_zooms((0.2, 0.3, 1))
-    image.header.set_sform(affines[0], codes[0])
-    image.header.set_qform(affines[1], codes[1])
-    image.header.set_xyzt_units(units)
-    path = tmp_path / "a.nii"
-    nib.save(image, path)
-    wanted = itk_geometry(path)
-    radiograph = read_radiograph(path)
-    np.testing.assert_allclose(radiograph.pixel_to_lps, wanted, rtol=1e-5, atol=1e-6)
-    lengths = np.linalg.norm(wanted[:, :2], axis=0)
-    assert radiograph.spacing == pytest.approx(tuple(lengths), rel=1e-5)
 
 
 def test_nifti_scaling_and_types(tmp_path):
@@ -167,57 +150,148 @@ def test_gzip_of_something_else(tmp_path):
         read_radiograph(path)
 
 
+class Header(NamedTuple):
+    """A way to state the geometry of an image: what is read of it, and why where ITK's step is not the spacing."""
+
+    text: str
+    spacing: tuple[float, float] | None
+    because: str = ""
+    aspect: float = 1.5
+
+
+FILLER = "1 x 1 is what writers fill in where nothing is known"
+UNIT = "ITK passes over the unit"
 META_HEADERS = {
-    "plain": ("", None),
-    "ones": ("ElementSpacing = 1 1\n", None),
-    "spacing": ("ElementSpacing = 0.2 0.3\n", (0.2, 0.3)),
-    "placed": ("Offset = 4 5\nElementSpacing = 0.2 0.3\nTransformMatrix = 0 1 -1 0\n", (0.2, 0.3)),
+    "nothing": Header("", None, FILLER, 1.0),
+    "ones": Header("ElementSpacing = 1 1\n", None, FILLER, 1.0),
+    "spacing": Header("ElementSpacing = 0.2 0.3\n", (0.2, 0.3)),
+    "size": Header("ElementSize = 0.2 0.3\n", (0.2, 0.3)),
+    "placed": Header("Offset = 4 5\nElementSpacing = 0.2 0.3\nTransformMatrix = 0 1 -1 0\n", (0.2, 0.3)),
+    "mirrored": Header("ElementSpacing = 0.2 0.3\nTransformMatrix = -1 0 0 1\n", (0.2, 0.3)),
+    "mm": Header("ElementSpacing = 0.2 0.3\nDistanceUnits = mm\n", (0.2, 0.3)),
+    "um": Header("ElementSpacing = 200 300\nDistanceUnits = um\n", (0.2, 0.3), UNIT),
+    "cm": Header("DistanceUnits = cm\nElementSpacing = 0.02 0.03\n", (0.2, 0.3), UNIT),
+    "unknown unit": Header("ElementSpacing = 0.2 0.3\nDistanceUnits = ?\n", (0.2, 0.3)),
+    "no length": Header("ElementSpacing = 2 3\nDistanceUnits = pixel\n", None, UNIT),
+    "ones of a unit": Header("ElementSpacing = 1 1\nDistanceUnits = cm\n", None, FILLER, 1.0),
+    "1 mm in um": Header("ElementSpacing = 1000 1000\nDistanceUnits = um\n", (1.0, 1.0), UNIT, 1.0),
 }
-
-
-@pytest.mark.parametrize("header", META_HEADERS)
-def test_metaimage(tmp_path, header):
-    pytest.importorskip("itk")
-    text, spacing = META_HEADERS[header]
-    path = write_metaimage(tmp_path / "a.mha", VALUES, text)
-    radiograph = read_radiograph(path)
-    np.testing.assert_allclose(radiograph.pixels, expected(VALUES), atol=1e-6)
-    assert radiograph.spacing == (pytest.approx(spacing) if spacing else None)
-    assert radiograph.spacing_source == ("MetaImage spacing" if spacing else None)
-    np.testing.assert_allclose(radiograph.pixel_to_lps, itk_geometry(path), atol=1e-9)
-
-
+IN_SPACE = "space dimension: 2\nspace directions: (0,{x}) (-{y},0)\nspace origin: (4,5)\n"
 NRRD_HEADERS = {
-    "plain": ("", None),
-    "ones": ("space dimension: 2\nspace directions: (1,0) (0,1)\n", None),
-    "spacings": ("spacings: 0.2 0.3\n", (0.2, 0.3)),
-    "placed": ("space dimension: 2\nspace directions: (0,0.2) (-0.3,0)\nspace origin: (4,5)\n", (0.2, 0.3)),
+    "nothing": Header("", None, FILLER, 1.0),
+    "ones": Header("space dimension: 2\nspace directions: (1,0) (0,1)\n", None, FILLER, 1.0),
+    "spacings": Header("spacings: 0.2 0.3\n", (0.2, 0.3)),
+    "placed": Header(IN_SPACE.format(x=0.2, y=0.3), (0.2, 0.3)),
+    "mm": Header('spacings: 0.2 0.3\nunits: "mm" "mm"\n', (0.2, 0.3)),
+    "millimetres": Header('spacings: 0.2 0.3\nunits: "Millimetres" "millimeter"\n', (0.2, 0.3)),
+    "um": Header('spacings: 200 300\nunits: "um" "um"\n', (0.2, 0.3), UNIT),
+    "microns": Header('units: "microns" "microns"\nspacings: 200 300\n', (0.2, 0.3), UNIT),
+    "\u00b5m": Header('spacings: 200 300\nunits: "\u00b5m" "\u00b5m"\n', (0.2, 0.3), UNIT),
+    "cm": Header('spacings: 0.02 0.03\nunits: "cm" "cm"\n', (0.2, 0.3), UNIT),
+    "m": Header('spacings: 0.0002 0.0003\nunits: "m" "m"\n', (0.2, 0.3), UNIT),
+    "inch": Header('spacings: 0.02 0.03\nunits: "inch" "inch"\n', (0.508, 0.762), UNIT),
+    "space in um": Header(IN_SPACE.format(x=200, y=300) + 'space units: "um" "um"\n', (0.2, 0.3), UNIT),
+    "space in mm": Header(IN_SPACE.format(x=0.2, y=0.3) + 'space units: "mm" "mm"\n', (0.2, 0.3)),
+    "no unit": Header('spacings: 0.2 0.3\nunits: "" ""\n', (0.2, 0.3)),
+    "no length": Header('spacings: 2 3\nunits: "pixel" "pixel"\n', None, UNIT),
+    "two units": Header('spacings: 0.2 300\nunits: "mm" "um"\n', None, UNIT, 1500.0),
+    "a key of the user's": Header("units:=um\nspacings: 0.2 0.3\n", (0.2, 0.3)),
+    "ones of a unit": Header('spacings: 1 1\nunits: "m" "m"\n', None, FILLER, 1.0),
+    "1 mm in um": Header('spacings: 1000 1000\nunits: "um" "um"\n', (1.0, 1.0), UNIT, 1.0),
 }
 
 
-@pytest.mark.parametrize("header", NRRD_HEADERS)
-def test_nrrd(tmp_path, header):
+@pytest.mark.parametrize(
+    ("kind", "name"), [("MetaImage", name) for name in META_HEADERS] + [("NRRD", name) for name in NRRD_HEADERS]
+)
+def test_metaimage_and_nrrd_against_itk(tmp_path, kind, name):
     pytest.importorskip("itk")
-    text, spacing = NRRD_HEADERS[header]
-    path = write_nrrd(tmp_path / "a.nrrd", VALUES, text)
+    write, suffix, headers = {
+        "MetaImage": (write_metaimage, "mha", META_HEADERS),
+        "NRRD": (write_nrrd, "nrrd", NRRD_HEADERS),
+    }[kind]
+    row = headers[name]
+    path = write(tmp_path / f"a.{suffix}", VALUES, row.text)
     radiograph = read_radiograph(path)
     np.testing.assert_allclose(radiograph.pixels, expected(VALUES), atol=1e-6)
-    assert radiograph.spacing == (pytest.approx(spacing) if spacing else None)
-    assert radiograph.spacing_source == ("NRRD spacing" if spacing else None)
-    np.testing.assert_allclose(radiograph.pixel_to_lps, itk_geometry(path), atol=1e-9)
+    theirs = itk_geometry(path)
+    np.testing.assert_allclose(radiograph.pixel_to_lps, theirs, atol=1e-9)
+    assert radiograph.spacing == (pytest.approx(row.spacing) if row.spacing else None)
+    assert radiograph.spacing_source == (f"{kind} spacing" if row.spacing else None)
+    assert radiograph.pixel_size[1] / radiograph.pixel_size[0] == pytest.approx(row.aspect)
+    step = tuple(np.linalg.norm(theirs[:, :2], axis=0))
+    assert (radiograph.spacing == pytest.approx(step)) != bool(row.because)
+
+
+def test_pixels_that_look_like_a_unit_are_none(tmp_path):
+    pytest.importorskip("itk")
+    values = VALUES.copy()
+    text = b'\nunits: "um" "um"\nDistanceUnits = um\n'
+    values.reshape(-1)[: len(text) // 2] = np.frombuffer(text[: len(text) // 2 * 2], "<u2")
+    assert read_radiograph(write_nrrd(tmp_path / "a.nrrd", values, "spacings: 2 3\n")).spacing == (2.0, 3.0)
+    assert read_radiograph(write_metaimage(tmp_path / "a.mha", values, "ElementSpacing = 2 3\n")).spacing == (2.0, 3.0)
+
+
+class Affine(NamedTuple):
+    """The two ways of NIfTI to place an image."""
+
+    sform: np.ndarray
+    qform: np.ndarray
+
+
+AFFINES = {"along": Affine(ALONG, ALONG), "turned": Affine(TURNED, TURNED), "two": Affine(ALONG, TURNED)}
+MM_OF_UNIT = {"mm": 1.0, "micron": 0.001, "meter": 1000.0, "unknown": 1.0}
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (1, 0), (0, 1), (2, 1), (1, 2), (2, 2), (0, 0)])
+@pytest.mark.parametrize("affine", AFFINES)
+@pytest.mark.parametrize("unit", MM_OF_UNIT)
+def test_nifti_against_itk(tmp_path, codes, affine, unit):
+    image = nib.Nifti1Image(VALUES.T[..., None], None)
+    image.header.set_zooms((0.2, 0.3, 1))
+    image.header.set_sform(AFFINES[affine].sform, codes[0])
+    image.header.set_qform(AFFINES[affine].qform, codes[1])
+    image.header.set_xyzt_units(unit)
+    path = tmp_path / "a.nii"
+    nib.save(image, path)
+    wanted = itk_geometry(path)
+    radiograph = read_radiograph(path)
+    np.testing.assert_allclose(radiograph.pixels, expected(VALUES), atol=1e-6)
+    np.testing.assert_allclose(radiograph.pixel_to_lps, wanted, rtol=1e-5, atol=1e-6)
+    assert radiograph.spacing == pytest.approx(tuple(np.linalg.norm(wanted[:, :2], axis=0)), rel=1e-5)
+    assert radiograph.spacing == pytest.approx((0.2 * MM_OF_UNIT[unit], 0.3 * MM_OF_UNIT[unit]), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("zooms", "unit", "spacing"),
+    [
+        ((1, 1), "mm", None),
+        ((1, 1), "micron", None),  # a filler in any unit
+        ((1, 1), "meter", None),
+        ((1000, 1000), "micron", (1.0, 1.0)),  # a millimetre that somebody meant
+        ((0.001, 0.001), "meter", (1.0, 1.0)),
+        ((1, 2), "mm", (1.0, 2.0)),
+    ],
+)
+def test_nifti_fillers(tmp_path, zooms, unit, spacing):
+    path = write_nifti(tmp_path / "a.nii", VALUES.T, zooms=zooms, units=unit)
+    assert read_radiograph(path).spacing == (pytest.approx(spacing) if spacing else None)
 
 
 @pytest.mark.parametrize("space", ["left-posterior-superior", "right-anterior-superior"])
-def test_nrrd_of_one_slice_in_patient_space(tmp_path, space):
+@pytest.mark.parametrize("units", ["", 'space units: "um" "um" "um"\n'])
+def test_nrrd_of_one_slice_in_patient_space(tmp_path, space, units):
     pytest.importorskip("itk")
-    header = f"space: {space}\nspace directions: (0,0.2,0) (0,0,-0.3) (-2,0,0)\nspace origin: (10,20,30)\n"
+    header = f"space: {space}\nspace directions: (0,0.2,0) (0,0,-0.3) (-2,0,0)\nspace origin: (10,20,30)\n{units}"
     path = write_nrrd(tmp_path / "a.nrrd", VALUES[None], header)
     radiograph = read_radiograph(path)
     sign = -1 if space.startswith("right") else 1
     np.testing.assert_allclose(
         radiograph.pixel_to_lps, [[0, 0, sign * 10], [sign * 0.2, 0, sign * 20], [0, -0.3, 30]], atol=1e-9
     )
-    assert radiograph.spacing == pytest.approx((0.2, 0.3))
+    np.testing.assert_allclose(radiograph.pixel_to_lps, itk_geometry(path), atol=1e-9)
+    mm = 0.001 if units else 1.0
+    assert radiograph.spacing == pytest.approx((0.2 * mm, 0.3 * mm))
 
 
 @pytest.mark.parametrize("write", [write_metaimage, write_nrrd])
@@ -258,7 +332,7 @@ def test_itk_refusals(tmp_path):
             read_radiograph(write(tmp_path / name, np.stack([VALUES] * 3)))
         with pytest.raises(ImageError, match="is 56 x 40 = 2240 pixels, more than max_pixels = 2000"):
             read_radiograph(write(tmp_path / name, VALUES), max_pixels=2000)
-    with pytest.raises(ImageError, match="holds 3 values a pixel"):
+    with pytest.raises(ImageError, match="holds 3 values per pixel"):
         read_radiograph(write_metaimage(tmp_path / "a.mha", np.stack([VALUES] * 3, axis=2), channels=3))
 
 
