@@ -5,10 +5,17 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
 
 from bundle.io.decoded import DecodedImage
 from bundle.io.dicom_geometry import (
@@ -23,7 +30,6 @@ from bundle.io.dicom_geometry import (
 from bundle.io.dicom_grey import is_bone_dark, modality_values, padding, windowed
 from bundle.io.dicom_shutter import hidden_pixels
 from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
-from bundle.io.jpeg_extended import decode_extended_jpeg, decodes_extended_jpeg
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
 from bundle.records.errors import ImageError
@@ -76,7 +82,7 @@ def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> Decoded
                 f"{path} has a DICOM header but no complete pixel data: it may be cut short, copy or export it again."
             )
         dataset.update(header)
-        check_compressed_frame(dataset, _transfer_syntax(dataset), path)
+        check_compressed_frame(dataset, path)
         stored = _stored_values(dataset, path)
         values = modality_values(stored, dataset, path)
         if voi_lut and stored.ndim == 2:
@@ -102,27 +108,16 @@ def _read_dataset(path: Path, *, header_only: bool) -> Dataset:
     try:
         # Out of memory rather than out of the file: of a file, as many bytes are made room for as an element claims.
         dataset = pydicom.dcmread(BytesIO(path.read_bytes()), force=True, stop_before_pixels=header_only)
-        if _transfer_syntax(dataset) is None:  # a file without preamble
-            _assume_transfer_syntax(dataset)
+        if element(dataset.file_meta, "TransferSyntaxUID") is None:  # a file without preamble: as its header was read
+            implicit, little = getattr(dataset, "original_encoding", None) or (  # pydicom 3
+                dataset.is_implicit_VR,
+                dataset.is_little_endian,
+            )
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
         return dataset
     except Exception as error:  # pydicom raises many types for a damaged file
         raise ImageError(f"{path} is a damaged or incomplete DICOM file: copy it again or export it anew.") from error
-
-
-def _transfer_syntax(dataset: Dataset) -> UID | None:
-    meta = getattr(dataset, "file_meta", None)
-    uid = element(meta, "TransferSyntaxUID") if meta is not None else None
-    return UID(str(uid)) if uid else None
-
-
-def _assume_transfer_syntax(dataset: Dataset) -> None:
-    """Set the uncompressed transfer syntax in which pydicom could read the header."""
-    encoding = getattr(dataset, "original_encoding", None)  # pydicom 3
-    implicit, little = encoding or (dataset.is_implicit_VR, dataset.is_little_endian)
-    explicit_uid = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-    if getattr(dataset, "file_meta", None) is None:
-        dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit_uid
 
 
 def _check_header(dataset: Dataset, path: Path, max_pixels: int) -> None:
@@ -147,8 +142,7 @@ def _check_header(dataset: Dataset, path: Path, max_pixels: int) -> None:
 
 
 def _object_name(dataset: Dataset) -> str:
-    meta = getattr(dataset, "file_meta", None)
-    uid = element(dataset, "SOPClassUID") or (element(meta, "MediaStorageSOPClassUID") if meta is not None else None)
+    uid = element(dataset, "SOPClassUID") or element(dataset.file_meta, "MediaStorageSOPClassUID")
     return _known_name(uid) or "its kind is not stated"
 
 
@@ -172,17 +166,14 @@ def _stored_values(dataset: Dataset, path: Path) -> np.ndarray:
     """Stored pixel values of shape (H, W), or (H, W, 3)."""
     unused_below = _count_lower_bits_as_stored(dataset)
     try:
-        if decodes_extended_jpeg(dataset):
-            stored = decode_extended_jpeg(path, (int(dataset.Rows), int(dataset.Columns)))
-        else:
-            stored = np.asarray(dataset.pixel_array)
+        stored = _decoded(dataset, path)
     except Exception as error:  # every decoder raises its own types
         reason = f"{error}".lower()
         if isinstance(error, NotImplementedError) or any(sign in reason for sign in _UNSUPPORTED):
+            name = _known_name(dataset.file_meta.TransferSyntaxUID) or "of an unknown name"
             raise ImageError(
-                f"{path} has the transfer syntax {_known_name(_transfer_syntax(dataset)) or 'of an unknown name'}, "
-                "which the installed packages cannot decode: install those of requirements.txt, or export it "
-                "uncompressed."
+                f"{path} has the transfer syntax {name}, which the installed packages cannot decode: install those of "
+                "requirements.txt, or export it uncompressed."
             ) from error
         raise ImageError(
             f"{path} has DICOM pixel data that is damaged, cut short or at odds with its header: copy it again or "
@@ -214,3 +205,18 @@ def _count_lower_bits_as_stored(dataset: Dataset) -> int:
         return 0
     dataset.BitsStored = high + 1
     return high + 1 - bits
+
+
+def _decoded(dataset: Dataset, path: Path) -> np.ndarray:
+    """The pixels by pydicom; 12-bit JPEG by GDCM itself, for pydicom decodes it with a package under the GPL alone."""
+    grey_of_16_bits = element(dataset, "BitsAllocated") == 16 and element(dataset, "SamplesPerPixel") == 1
+    if dataset.file_meta.TransferSyntaxUID != JPEGExtended12Bit or not grey_of_16_bits:
+        return np.asarray(dataset.pixel_array)
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    if not reader.Read():
+        raise ValueError("GDCM cannot read the file")
+    image = reader.GetImage()
+    signed = image.GetPixelFormat().GetPixelRepresentation()
+    buffer = image.GetBuffer().encode("utf-8", "surrogateescape")  # bytes that SWIG hands over as text
+    return np.frombuffer(buffer, np.int16 if signed else np.uint16).reshape(int(dataset.Rows), int(dataset.Columns))

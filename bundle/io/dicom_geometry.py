@@ -40,6 +40,16 @@ def element(dataset: Dataset, keyword: str) -> Any:
     return None if value is None or value == "" else value
 
 
+def finite_numbers(dataset: Dataset, keyword: str) -> np.ndarray:
+    """The numbers of an element in one array; none where it is absent or one of them is malformed."""
+    value = element(dataset, keyword)
+    try:
+        numbers = np.atleast_1d(np.array([] if value is None else value, dtype=np.float64))
+    except (TypeError, ValueError, OverflowError):
+        return np.empty(0)
+    return numbers if numbers.ndim == 1 and np.isfinite(numbers).all() else np.empty(0)
+
+
 def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
     """The first item of a sequence, or None where there is none."""
     items = element(dataset, keyword)
@@ -142,11 +152,11 @@ def slicer_pixel_to_lps(dataset: Dataset, groups: Mapping[str, Dataset]) -> np.n
             place.update(group)
     spacing_x, spacing_y = _spacing_pair(place, keyword) or (1.0, 1.0)
     matrix = identity_pixel_to_lps()
-    for orientation in (_finite_numbers(held, "ImageOrientationPatient", 6) for held in (dataset, place)):
-        if orientation is not None and _is_orthonormal(orientation.reshape(2, 3)):
-            matrix[:, 0], matrix[:, 1] = orientation[:3], orientation[3:]
-    position = _finite_numbers(place, "ImagePositionPatient", 3)
-    if position is not None:
+    for axes in (finite_numbers(held, "ImageOrientationPatient") for held in (dataset, place)):
+        if axes.size == 6 and np.allclose(axes.reshape(2, 3) @ axes.reshape(2, 3).T, np.eye(2), atol=1e-2):
+            matrix[:, :2] = axes.reshape(2, 3).T
+    position = finite_numbers(place, "ImagePositionPatient")
+    if position.size == 3:
         matrix[:, 2] = position
     return matrix * [spacing_x, spacing_y, 1.0]
 
@@ -192,16 +202,3 @@ def _spacing_pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
     """A spacing as ``(x, y)``; the elements hold y before x."""
     pair = positive_pair(element(dataset, keyword))
     return (pair[1], pair[0]) if pair else None
-
-
-def _finite_numbers(dataset: Dataset, keyword: str, count: int) -> np.ndarray | None:
-    value = element(dataset, keyword)
-    try:
-        numbers = np.array([float(number) for number in value], dtype=np.float64)
-    except (TypeError, ValueError):
-        return None
-    return numbers if numbers.shape == (count,) and np.isfinite(numbers).all() else None
-
-
-def _is_orthonormal(axes: np.ndarray) -> bool:
-    return bool(np.allclose(axes @ axes.T, np.eye(2), atol=1e-2))

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 
-from bundle.io.dicom_geometry import element
+from bundle.io.dicom_geometry import element, finite_numbers
 
 _MAX_VERTICES = 10_000
 _FARTHEST = 1e6  # pixels; a vertex further away is malformed
@@ -45,7 +45,7 @@ def hidden_pixels(dataset: Dataset, shape: tuple[int, ...], aspect: float = 1.0)
 
 def _inside_rectangle(dataset: Dataset, shape: tuple[int, ...], _: float) -> np.ndarray | None:
     names = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
-    edges = [_numbers(dataset, f"Shutter{name}") for name in names]
+    edges = [finite_numbers(dataset, f"Shutter{name}") for name in names]
     if any(len(edge) != 1 for edge in edges):
         return None
     left, right, upper, lower = (edge[0] for edge in edges)
@@ -55,7 +55,7 @@ def _inside_rectangle(dataset: Dataset, shape: tuple[int, ...], _: float) -> np.
 
 def _inside_circle(dataset: Dataset, shape: tuple[int, ...], aspect: float) -> np.ndarray | None:
     """The radius counts pixels along a row, so where pixels are not square the circle is an ellipse of pixels."""
-    centre, radius = _numbers(dataset, "CenterOfCircularShutter"), _numbers(dataset, "RadiusOfCircularShutter")
+    centre, radius = (finite_numbers(dataset, f"{name}OfCircularShutter") for name in ("Center", "Radius"))
     if len(centre) != 2 or len(radius) != 1 or radius[0] <= 0:
         return None
     rows, columns = _counted_from_one(shape)
@@ -63,7 +63,7 @@ def _inside_circle(dataset: Dataset, shape: tuple[int, ...], aspect: float) -> n
 
 
 def _inside_polygon(dataset: Dataset, shape: tuple[int, ...], _: float) -> np.ndarray | None:
-    numbers = _numbers(dataset, "VerticesOfThePolygonalShutter")
+    numbers = finite_numbers(dataset, "VerticesOfThePolygonalShutter")
     if not 6 <= len(numbers) <= 2 * _MAX_VERTICES or len(numbers) % 2 or np.abs(numbers).max() > _FARTHEST:
         return None
     picture = Image.new("L", (shape[1], shape[0]))
@@ -75,16 +75,6 @@ def _inside_polygon(dataset: Dataset, shape: tuple[int, ...], _: float) -> np.nd
 def _counted_from_one(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.ogrid[1 : shape[0] + 1, 1 : shape[1] + 1]
     return rows.astype(np.float64), columns.astype(np.float64)
-
-
-def _numbers(dataset: Dataset, keyword: str) -> np.ndarray:
-    """The finite numbers of an element; none where it is absent or one of them is malformed."""
-    value = element(dataset, keyword)
-    try:
-        listed = np.atleast_1d(np.array(value if value is not None else [], dtype=np.float64))
-    except (TypeError, ValueError):
-        return np.empty(0)
-    return listed if listed.ndim == 1 and np.isfinite(listed).all() else np.empty(0)
 
 
 _SHAPES: dict[str, Callable[[Dataset, tuple[int, ...], float], np.ndarray | None]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_preamble
@@ -87,22 +87,13 @@ def _stated_syntax(file: BinaryIO) -> str:
         return ""
 
 
-class _Frame(NamedTuple):
-    """What a compressed image says of itself."""
-
-    width: int
-    height: int
-    components: int
-
-
-def check_compressed_frame(dataset: Dataset, syntax: str | None, path: Path) -> None:
+def check_compressed_frame(dataset: Dataset, path: Path) -> None:
     """Refuse compressed pixel data that holds an image of another size than the DICOM header states.
 
     Decoders make room for what the compressed image says of itself, so this is looked at first.
 
     Args:
         dataset: the whole data set.
-        syntax: its transfer syntax.
         path: the file, for the message.
 
     Raises:
@@ -112,7 +103,7 @@ def check_compressed_frame(dataset: Dataset, syntax: str | None, path: Path) -> 
     if not isinstance(data, bytes) or not data.startswith(_ITEM):  # PS3.5 A.4: compressed data comes in items
         return
     rows, columns = int(dataset.Rows), int(dataset.Columns)
-    if syntax == _RLE:
+    if dataset.file_meta.TransferSyntaxUID == _RLE:
         raw = rows * columns * int(element(dataset, "SamplesPerPixel") or 1) * (int(dataset.BitsAllocated) // 8 or 1)
         if len(data) > 2 * raw + 65536:
             raise ImageError(
@@ -124,15 +115,15 @@ def check_compressed_frame(dataset: Dataset, syntax: str | None, path: Path) -> 
         frame = _frame_of(get_frame(data, 0, number_of_frames=1)[: 2**20])  # one frame may lie in many fragments
     except Exception:  # damaged: the decoder says so
         return
-    if frame and (frame[:2] != (columns, rows) or frame.components > _MOST_COMPONENTS):
+    if frame and (frame[:2] != (columns, rows) or frame[2] > _MOST_COMPONENTS):
         raise ImageError(
-            f"{path} holds a compressed image of {frame.width} x {frame.height} pixels with {frame.components} "
-            f"channel(s), but its DICOM header states {columns} x {rows} pixels: export it anew."
+            f"{path} holds a compressed image of {frame[0]} x {frame[1]} pixels with {frame[2]} channel(s), but its "
+            f"DICOM header states {columns} x {rows} pixels: export it anew."
         )
 
 
-def _frame_of(stream: bytes) -> _Frame | None:
-    """The size that a JPEG, JPEG-LS or JPEG 2000 stream states; None where it states none that can be found."""
+def _frame_of(stream: bytes) -> tuple[int, int, int] | None:
+    """Width, height and channels that a JPEG, JPEG-LS or JPEG 2000 stream states; None where it states none."""
     if stream.startswith(b"\xff\xd8"):
         return _jpeg_frame(stream)
     start = stream.find(_JPEG_2000, 0, _CODESTREAM_WITHIN)
@@ -140,10 +131,10 @@ def _frame_of(stream: bytes) -> _Frame | None:
         return None
     # SIZ (ISO 15444-1 A.5.1): extent and offset of the image on the reference grid
     right, bottom, left, top, components = struct.unpack_from(">4I16xH", stream, start + 8)
-    return _Frame(right - left, bottom - top, components)
+    return right - left, bottom - top, components
 
 
-def _jpeg_frame(stream: bytes) -> _Frame | None:
+def _jpeg_frame(stream: bytes) -> tuple[int, int, int] | None:
     """Start of frame of a JPEG stream (ITU T.81 B.2.2), or of JPEG-LS (ITU T.87 C.2.2)."""
     place = 2
     while place + 4 <= len(stream):
@@ -155,6 +146,6 @@ def _jpeg_frame(stream: bytes) -> _Frame | None:
             continue
         if (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME) or marker == 0xF7:
             height, width, components = struct.unpack_from(">HHB", stream, place + 5)
-            return _Frame(width, height, components)
+            return width, height, components
         place += 2 + int.from_bytes(stream[place + 2 : place + 4], "big")
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 from nibabel.openers import ImageOpener
 
 from bundle.io.decoded import DecodedImage
-from bundle.io.planes import check_single_plane
 from bundle.io.quiet import quiet_decoders
+from bundle.io.size import check_single_plane
 from bundle.io.spacing import stated_spacing
 from bundle.records.errors import ImageError
 
@@ -41,10 +40,8 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
     """
     with quiet_decoders():
         try:
-            _check_offset(path)
+            header = _stored_header(path)
             image: Any = nib.load(path)
-            with ImageOpener(str(path)) as file:
-                header = type(image.header).from_fileobj(file, check=False)  # as stored: nib.load mends the zeros
             x, y = check_single_plane(path, image.shape, max_pixels)
             if image.get_data_dtype().names or image.get_data_dtype().kind not in "uif":
                 raise ImageError(f"{path} does not hold grey values but {image.get_data_dtype()}: save it in grey.")
@@ -68,27 +65,23 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
         )
 
 
-def _check_offset(path: Path) -> None:
-    """Refuse a file whose pixels start absurdly far behind the header: a compressed one would be unpacked up to there.
+def _stored_header(path: Path) -> Any:
+    """The header as it is in the file, before nibabel mends it.
 
-    The offset is a float32 at byte 108 of NIfTI-1 and an int64 at byte 168 of NIfTI-2; the size of the header, at byte
-    0, tells both kinds and both byte orders apart.
+    Raises:
+        ImageError: when the pixels start absurdly far behind it: a compressed file would be unpacked up to there.
     """
     with ImageOpener(str(path)) as file:
-        head = file.read(176)
-    for order in "<>":
-        size = struct.unpack(f"{order}i", head[:4])[0]
-        if size in (348, 540):
-            offset = (
-                struct.unpack_from(f"{order}f", head, 108)
-                if size == 348
-                else struct.unpack_from(f"{order}q", head, 168)
-            )
-            if not 0 <= offset[0] <= _MAX_OFFSET:
-                raise ImageError(
-                    f"{path} states that its pixels start at byte {offset[0]:g}, but at most {_MAX_OFFSET} was "
-                    "expected: save it anew."
-                )
+        head = file.read(nib.Nifti2Header.sizeof_hdr)
+    kind = nib.Nifti2Header if head[4:8] == b"n+2\0" else nib.Nifti1Header
+    header = kind(head[: kind.sizeof_hdr], check=False)
+    offset = float(header["vox_offset"])
+    if not 0 <= offset <= _MAX_OFFSET:
+        raise ImageError(
+            f"{path} states that its pixels start at byte {offset:g}, but at most {_MAX_OFFSET} was expected: save it "
+            "anew."
+        )
+    return header
 
 
 def _slicer_affine(header: Any, zooms: np.ndarray, scale: float) -> np.ndarray:

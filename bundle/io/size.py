@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.records.errors import ConfigError, ImageError
@@ -74,3 +75,29 @@ def check_file_size(path: Path, max_pixels: int) -> None:
             f"{path} has {size} bytes, more than {most}, which an image of max_pixels = {max_pixels} could have: check "
             "that it is one image, or raise max_pixels."
         )
+
+
+def check_single_plane(path: Path, shape: Sequence[int], max_pixels: int) -> tuple[int, int]:
+    """Find the two axes of a plane, and refuse a volume.
+
+    Args:
+        path: the file, for the message.
+        shape: sizes along the axes, in the order of the file format: columns before rows before slices.
+        max_pixels: the largest number of pixels that is decoded.
+
+    Returns:
+        The axis of x (columns) and the axis of y (rows): the two that are longer than 1, in order.
+
+    Raises:
+        ImageError: when more than two axes are longer than 1, or the plane is too small or too large.
+    """
+    axes = [axis for axis, size in enumerate(shape) if size != 1]
+    if len(axes) > 2 or any(axis > 2 for axis in axes):
+        raise ImageError(
+            f"{path} is a volume or a series of {' x '.join(map(str, shape))} pixels, but one 2D radiograph is needed: "
+            "save one slice as a file."
+        )
+    axes += [axis for axis in range(3) if axis not in axes][: 2 - len(axes)]
+    width, height = (int(shape[axis]) if axis < len(shape) else 1 for axis in axes)
+    check_size(path, width, height, max_pixels)
+    return axes[0], axes[1]

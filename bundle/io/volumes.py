@@ -1,20 +1,19 @@
-"""MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK."""
+"""MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK.
+
+ITK writes what it finds wrong to the screen, so it is called in a process of its own (:mod:`bundle.io.apart`).
+"""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import reprlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bundle.io.decoded import DecodedImage
-from bundle.io.planes import check_single_plane
-from bundle.io.quiet import quiet_decoders
+from bundle.io.size import check_single_plane
 from bundle.io.spacing import positive_pair, stated_spacing
 from bundle.records.errors import ImageError
 from bundle.records.radiograph import identity_pixel_to_lps
@@ -71,38 +70,38 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
         The grey values and the geometry. These formats do not say whether low values are bright.
 
     Raises:
-        ImageError: when ITK is not installed, the file holds more than one slice or colour, is damaged, or names a data
-            file outside its own folder.
+        ImageError: when the file holds more than one slice or colour, is damaged, or names a data file outside its own
+            folder.
     """
-    itk = _import_itk(path, kind)
+    import itk  # takes a second, so only where a file needs it
+
     head = _checked_head(path, kind)
-    with quiet_decoders(), _quiet_itk(itk):
-        try:
-            image_io = (itk.MetaImageIO if kind == "MetaImage" else itk.NrrdImageIO).New()
-            image_io.SetFileName(str(path))
-            image_io.ReadImageInformation()
-            dimensions = image_io.GetNumberOfDimensions()
-            shape = [image_io.GetDimensions(axis) for axis in range(dimensions)]
-            x, y = check_single_plane(path, shape, max_pixels)
-            if image_io.GetNumberOfComponents() != 1:
-                raise ImageError(
-                    f"{path} holds {image_io.GetNumberOfComponents()} values per pixel, but a grey image is needed: "
-                    "save it in grey."
-                )
-            values = _decode(itk, path, image_io, (shape[y], shape[x]))
-            geometry = identity_pixel_to_lps()
-            step_x, step_y = float(image_io.GetSpacing(x)), float(image_io.GetSpacing(y))
-            in_space = slice(0, min(3, dimensions))
-            geometry[in_space, 0] = np.array(image_io.GetDirection(x))[in_space] * step_x
-            geometry[in_space, 1] = np.array(image_io.GetDirection(y))[in_space] * step_y
-            geometry[in_space, 2] = [image_io.GetOrigin(axis) for axis in range(dimensions)][in_space]
-        except (ImageError, MemoryError):
-            raise
-        except Exception as error:  # ITK raises RuntimeError, its wrapping KeyError and TypeError
+    try:
+        image_io = (itk.MetaImageIO if kind == "MetaImage" else itk.NrrdImageIO).New()
+        image_io.SetFileName(str(path))
+        image_io.ReadImageInformation()
+        dimensions = image_io.GetNumberOfDimensions()
+        shape = [image_io.GetDimensions(axis) for axis in range(dimensions)]
+        x, y = check_single_plane(path, shape, max_pixels)
+        if image_io.GetNumberOfComponents() != 1:
             raise ImageError(
-                f"{path} is a {kind} file that is damaged, cut short, without its data file or of an unusual sort: "
-                "copy it again or save it anew."
-            ) from error
+                f"{path} holds {image_io.GetNumberOfComponents()} values per pixel, but a grey image is needed: "
+                "save it in grey."
+            )
+        values = _decode(itk, path, image_io, (shape[y], shape[x]))
+        geometry = identity_pixel_to_lps()
+        step_x, step_y = float(image_io.GetSpacing(x)), float(image_io.GetSpacing(y))
+        in_space = slice(0, min(3, dimensions))
+        geometry[in_space, 0] = np.array(image_io.GetDirection(x))[in_space] * step_x
+        geometry[in_space, 1] = np.array(image_io.GetDirection(y))[in_space] * step_y
+        geometry[in_space, 2] = [image_io.GetOrigin(axis) for axis in range(dimensions)][in_space]
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # ITK raises RuntimeError, its wrapping KeyError and TypeError
+        raise ImageError(
+            f"{path} is a {kind} file that is damaged, cut short, without its data file or of an unusual sort: "
+            "copy it again or save it anew."
+        ) from error
     step = positive_pair((abs(step_x), abs(step_y)))
     mm = _mm_of_unit(head, kind, (x, y))
     spacing = stated_spacing(step, mm) if mm else None
@@ -176,20 +175,11 @@ def _check_data_file(path: Path, named: list[str]) -> None:
 
 
 def load_itk() -> None:
-    """Load what :func:`read_itk` needs of ITK, where it is installed; ITK loads its parts when they are first named."""
-    with contextlib.suppress(ImportError):
-        import itk
+    """Load what :func:`read_itk` needs of ITK, which loads its parts when they are first named."""
+    import itk
 
-        for part in ("MetaImageIO", "NrrdImageIO", "ImageFileReader", "imread"):
-            getattr(itk, part)
-
-
-def _import_itk(path: Path, kind: str) -> Any:
-    try:
-        import itk  # takes a second, so only where a file needs it
-    except ImportError as error:
-        raise ImageError(f"{path} is a {kind} file, which needs the package itk: pip install itk-io.") from error
-    return itk
+    for part in ("MetaImageIO", "NrrdImageIO", "ImageFileReader", "imread"):
+        getattr(itk, part)
 
 
 def _decode(itk: Any, path: Path, image_io: Any, size: tuple[int, int]) -> np.ndarray:
@@ -197,14 +187,3 @@ def _decode(itk: Any, path: Path, image_io: Any, size: tuple[int, int]) -> np.nd
     exact_in_single = {"unsigned_char", "char", "unsigned_short", "short", "float"}
     image = itk.imread(str(path), pixel_type=itk.F if name in exact_in_single else itk.D, imageio=image_io)
     return np.array(itk.array_view_from_image(image)).reshape(size)
-
-
-@contextmanager
-def _quiet_itk(itk: Any) -> Iterator[None]:
-    """Keep ITK's own warnings, which bypass Python, off the screen."""
-    before = itk.Object.GetGlobalWarningDisplay()
-    itk.Object.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        itk.Object.SetGlobalWarningDisplay(before)

@@ -9,7 +9,6 @@ import pytest
 from image_files import picture, write_metaimage, write_nifti, write_nrrd
 
 from bundle.io.radiographs import read_radiograph
-from bundle.io.volumes import read_itk
 from bundle.records.errors import ImageError
 
 VALUES = picture()
@@ -334,9 +333,3 @@ def test_itk_refusals(tmp_path):
             read_radiograph(write(tmp_path / name, VALUES), max_pixels=2000)
     with pytest.raises(ImageError, match="holds 3 values per pixel"):
         read_radiograph(write_metaimage(tmp_path / "a.mha", np.stack([VALUES] * 3, axis=2), channels=3))
-
-
-def test_without_itk(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "itk", None)
-    with pytest.raises(ImageError, match="needs the package itk: pip install itk-io"):
-        read_itk(write_nrrd(tmp_path / "a.nrrd", VALUES), "NRRD", 10**6)
