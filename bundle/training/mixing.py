@@ -24,6 +24,9 @@ DISCRIMINANT_ALONE = 0.5
 #: Multiples of all this that are tried on templates held out; with fewer templates than that, too few are left to learn
 #: from for the trial to say anything, and the usual one is taken.
 STRENGTHS, FEWEST_FOR_TRIAL, USUAL = (0.0, 0.5, 1.0, 1.5, 2.0), 5, 0.75
+#: The largest strength is taken whose error is that of the best one but for this share: held-out templates are judged
+#: by filters from fewer templates, which want smaller steps than those from all.
+TOLERANCE = 0.015
 #: An error beyond this fraction of the layout's extent counts as this much, when strengths are compared.
 GROSS = 0.03
 
@@ -87,7 +90,7 @@ def learn(
         ]
         strengths = STRENGTHS if count >= FEWEST_FOR_TRIAL else (USUAL,)
         tried = {alpha: _hold_out(examples, others, [alpha * one for one in unseen]) for alpha in strengths}
-        strength = min(strengths, key=lambda alpha: _mean_error(tried[alpha]))
+        strength = chosen_strength({alpha: _mean_error(one) for alpha, one in tried.items()})
         best = tried[strength]
     filters = [
         temperature * (kernel + strength * (step + _mixed(found, f"{{}}.{number}")))
@@ -98,6 +101,11 @@ def learn(
         layouts, tuple(everyone.kernels), tuple(filters), everyone.crop_matrix, everyone.crop_kernels
     )
     return Lesson(learned, strength, best)
+
+
+def chosen_strength(errors: Mapping[float, float]) -> float:
+    """The largest strength whose error is that of the best one but for :data:`TOLERANCE`."""
+    return max(strength for strength, error in errors.items() if error <= (1 + TOLERANCE) * min(errors.values()))
 
 
 def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str) -> Tensor:

@@ -13,6 +13,7 @@ from bundle.training.discriminant import discriminants
 from bundle.training.filter_fit import cross_entropy, distance_aware, fit_filter, shared_scores
 from bundle.training.landmark_trainer import fit_landmark, held_out_base, held_out_parts, others_of
 from bundle.training.leave_one_out import LandmarkExamples
+from bundle.training.mixing import chosen_strength
 
 IMAGES, CHANNELS, CELLS, SIDE = 3, 4, 6, 7
 
@@ -168,3 +169,17 @@ def test_a_template_that_is_held_out_has_no_part_in_the_filters() -> None:
 def test_the_base_of_a_template_is_the_mean_of_the_others() -> None:
     scores = examples(3).scores
     torch.testing.assert_close(held_out_base(scores, 1), (scores[1, 0] + scores[1, 2]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("errors", "strength"),
+    [
+        ({0.0: 1.5, 0.5: 1.36, 1.0: 1.35, 1.5: 1.45}, 1.0),
+        ({0.0: 1.5, 0.5: 1.35, 1.0: 1.36, 1.5: 1.45}, 1.0),
+        ({0.0: 1.0, 0.5: 1.2, 1.0: 1.3}, 0.0),
+        ({0.75: 1.3}, 0.75),
+    ],
+    ids=["the best", "as good and larger", "filters harm", "no choice"],
+)
+def test_the_largest_strength_that_is_as_good_as_the_best(errors: dict[float, float], strength: float) -> None:
+    assert chosen_strength(errors) == strength
