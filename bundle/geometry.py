@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 Size = tuple[int, int]  # (height, width)
 
@@ -33,35 +34,35 @@ def _ratio(image_size: Size, map_size: Size, like: Tensor) -> Tensor:
     return torch.tensor([columns / width, rows / height], dtype=like.dtype, device=like.device)
 
 
-class PixelCentres:
+class PixelCentres(CellGeometry):
     """Sub-pixel rule: image and map cover the same rectangle, and centres of pixels and cells are at integers.
 
     A pixel ``x`` lies at the cell coordinate ``(x + 0.5) * columns / width - 0.5``: what ``align_corners=False`` means
     in torch. Nothing is rounded, so the map may be sampled between cells.
     """
 
+    @override
     def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
-        """See :class:`CellGeometry`."""
         return (points + 0.5) * _ratio(image_size, map_size, points) - 0.5
 
+    @override
     def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
-        """See :class:`CellGeometry`."""
         return (cells + 0.5) / _ratio(image_size, map_size, cells) - 0.5
 
     def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
-        """See :class:`CellGeometry`; as they are."""
+        """As they are."""
         return pixels
 
 
-class PaperRounding:
+class PaperRounding(CellGeometry):
     """Integer rule of the paper's public code: cells are cut off, pixels are rounded.
 
     A landmark lies in the cell ``int(x / width * columns)``, and a cell stands for the place
     ``cell / columns * width``, its upper left corner. Only a result is rounded to a whole pixel, half to even.
     """
 
+    @override
     def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
-        """See :class:`CellGeometry`."""
         height, width = image_size
         rows, columns = map_size
         # In double precision and in the paper's order of operations: a cut in float32 can fall on the other side.
@@ -70,8 +71,8 @@ class PaperRounding:
         last = torch.tensor([columns - 1, rows - 1], dtype=cells.dtype, device=cells.device)
         return torch.minimum(cells.trunc().clamp(min=0), last).to(points.dtype)
 
+    @override
     def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
-        """See :class:`CellGeometry`."""
         height, width = image_size
         rows, columns = map_size
         exact = cells.double()
@@ -79,7 +80,7 @@ class PaperRounding:
         return pixels.to(cells.dtype)
 
     def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
-        """See :class:`CellGeometry`; the nearest whole pixel of the image."""
+        """The nearest whole pixel of the image."""
         height, width = image_size
         last = torch.tensor([width - 1, height - 1], dtype=pixels.dtype, device=pixels.device)
         return torch.minimum(pixels.round(), last)

@@ -98,7 +98,7 @@ class TimmVitEncoder(FrozenEncoder):
         self.digest = state_digest(self.model)
 
     def encode(self, image: Tensor) -> Tensor:
-        """See :meth:`FrozenEncoder.encode`; h = 1 + (H - patch) // stride."""
+        """Encode grey images: (B, 1, H, W), 0 to 1 -> (B, C, h, w), h = 1 + (H - patch) // stride."""
         inputs = (image.expand(-1, 3, -1, -1) - self.mean) / self.std
         grid = tuple(1 + (side - self.patch) // self.stride for side in image.shape[-2:])
         if isinstance(self.model, VisionTransformer):

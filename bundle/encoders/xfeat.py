@@ -60,7 +60,7 @@ class XFeatEncoder(FrozenEncoder):
         self.freeze()
 
     def encode(self, image: Tensor) -> Tensor:
-        """See :meth:`FrozenEncoder.encode`; h = H / 8.
+        """Encode grey images: (B, 1, H, W), 0 to 1 -> (B, C, H / 8, W / 8).
 
         Raises:
             ValueError: when a side is no whole multiple of 8: the map would not cover the image (see :meth:`fit`).

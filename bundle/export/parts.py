@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import local_crops
@@ -87,17 +88,17 @@ class GlobalPart(Part):
         ]
 
     @property
+    @override
     def shapes(self) -> list[tuple[int, int, int, int]]:
-        """See :class:`Part`."""
         return [(1, 1, *size) for size in self.sizes[: len(self.inputs)]]
 
+    @override
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Part`."""
         levels = self.network.decode_global(self.network.encode_views(images), self.sizes)
         return tuple(F.normalize(level, dim=1) if self.normalised else level for level in levels)
 
+    @override
     def example(self, image: Tensor, points: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Part`."""
         resampling = self.network.settings.resampling
         return tuple(resize(image, (height, width), resampling) for *_, height, width in self.shapes)
 
@@ -125,19 +126,19 @@ class LocalPart(Part):
         self.about = [{"input": "crops", "unit_length": False} for _ in self.outputs]
 
     @property
+    @override
     def shapes(self) -> list[tuple[int, int, int, int]]:
-        """See :class:`Part`."""
         return [(self.batch, 1, *self.size)]
 
+    @override
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Part`."""
         features = self.network.encode_local(images[0])
         if self.network.local_decoder is None:
             return (features,)
         return features, self.network.decode_local(features, self.network.settings.decoded_crop)
 
+    @override
     def example(self, image: Tensor, points: Tensor) -> tuple[Tensor, ...]:
-        """See :class:`Part`."""
         crops = local_crops(image, points, self.network.settings).images
         chosen = crops[torch.arange(self.batch, device=crops.device) % len(crops)]
         return (resize(chosen, self.size, "bilinear"),)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from bundle.matching.bidirectional import Matches
 from bundle.matching.descriptors import DescriptorPyramid
@@ -57,16 +58,16 @@ class PaperInferer(OneShotInferer):
             )
         self.matcher = PaperMatcher(settings)
 
+    @override
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
-        """See :class:`OneShotInferer`."""
         image, landmarks = template_tensors(self.template, device)
         levels = describe_whole(image, network)
         view = self.matcher.view(levels, self.template.size)
         budget = memory_budget_gb(device, self.crop_memory_gb)
         return _Known(landmarks, view, RegionStore(self._regions(image, landmarks, levels[0], network), budget))
 
+    @override
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
-        """See :class:`OneShotInferer`."""
         levels, size = describe_whole(image, network), (image.shape[-2], image.shape[-1])
         matches = self.matcher.coarse(known.view, known.landmarks, self.matcher.view(levels, size))
         if len(known.regions):

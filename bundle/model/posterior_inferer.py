@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from bundle.geometry import PixelCentres
 from bundle.matching.descriptors import DescriptorPyramid
@@ -111,7 +112,7 @@ class PosteriorInferer(OneShotInferer):
         self.matcher = PosteriorMatcher(settings)
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
-        """See :class:`OneShotInferer`; of a learned model's templates only the first is matched back to."""
+        """Of a learned model's templates only the first is matched back to."""
         if self.learned is not None:
             first = [] if self.template.pixels is None else [self._seen(self.template, network, device)]
             return _Known(self.learned.known(device), first, None)
@@ -132,8 +133,8 @@ class PosteriorInferer(OneShotInferer):
         image, landmarks = template_tensors(template, device)
         return KnownTemplate(self.view(image, network), landmarks)
 
+    @override
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
-        """See :class:`OneShotInferer`."""
         query, landmarks = self.view(image, network), known.landmarks
         coarse = self.matcher.coarse(landmarks, query)
         evidence = coarse.found

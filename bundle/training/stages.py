@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from bundle.data.warps import WarpedTemplate
 from bundle.geometry import CellGeometry, PixelCentres
@@ -72,18 +73,18 @@ class GlobalStage(Stage):
         (self.decoded_size,) = network.global_sizes(self.image_size)
 
     def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
-        """See :class:`Stage`; nothing is random."""
+        """Nothing is random."""
         with torch.no_grad():
             (features,) = self.network.encode_global(warp["image"][None].to(self.device))
         return features, self.geometry.to_cells(warp["landmarks"], self.image_size, self.decoded_size)[None]
 
+    @override
     def forward(self, features: Tensor) -> Tensor:
-        """See :class:`Stage`."""
         assert self.network.global_decoder is not None
         return self.network.global_decoder(features, self.decoded_size)
 
+    @override
     def parameters_to_train(self) -> list[nn.Parameter]:
-        """See :class:`Stage`."""
         assert self.network.global_decoder is not None
         return list(self.network.global_decoder.parameters())
 
@@ -112,7 +113,7 @@ class LocalStage(Stage):
         self.landmarks = landmarks
 
     def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
-        """See :class:`Stage`; the template's own crops are not shifted."""
+        """The template's own crops are not shifted."""
         landmarks = warp["landmarks"]
         shift = torch.zeros_like(landmarks)
         if index is not None:
@@ -126,11 +127,11 @@ class LocalStage(Stage):
         cells = PixelCentres().to_cells(inside, (window, window), self.network.settings.decoded_crop)
         return features, cells[:, None]
 
+    @override
     def forward(self, features: Tensor) -> Tensor:
-        """See :class:`Stage`."""
         return self.network.decode_local(features, self.network.settings.decoded_crop, self.landmarks)
 
+    @override
     def parameters_to_train(self) -> list[nn.Parameter]:
-        """See :class:`Stage`."""
         assert self.network.local_decoder is not None
         return list(self.network.local_decoder.parameters())
