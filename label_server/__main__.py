@@ -6,7 +6,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # from any working directory
 
-from bundle.records.console import report_errors_plainly
+from bundle.records.console import CommandParser, report_errors_plainly
 from bundle.records.errors import ConfigError
 from label_server.app_folder import ROOT, make_app_folder
 
@@ -24,9 +23,9 @@ from label_server.app_folder import ROOT, make_app_folder
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """The command line."""
-    parser = argparse.ArgumentParser("label_server", description="Start the MONAI Label server on a study folder.")
+    parser = CommandParser("Start the MONAI Label server on a study folder.", prog="label_server")
     parser.add_argument("--studies", type=Path, required=True, help="folder with the images; annotations go there too")
     parser.add_argument(
         "--app_dir", type=Path, help="where the server keeps model and logs (default STUDIES/monailabel)"

@@ -37,7 +37,8 @@ from bundle.model import (  # noqa: E402
     open_model,
 )
 from bundle.networks import NetworkSettings  # noqa: E402
-from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
+from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.records.errors import ConfigError, ImageError  # noqa: E402
 from bundle.records.prediction import PREDICTION_COLUMNS  # noqa: E402
 from bundle.records.progress import progress  # noqa: E402
 from bundle.records.validation import validate  # noqa: E402
@@ -131,9 +132,10 @@ def calibrate(options: argparse.Namespace) -> None:
     print(f"configuration written to {options.output}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Calibrate; 0 when it is done, 1 when something cannot be used."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = CommandParser(__doc__)
     parser.add_argument("--model_path", type=Path, help="a trained model")
     parser.add_argument("--template_image", type=Path, nargs="+", help="or one or more annotated images (zero-shot)")
     parser.add_argument("--template_landmarks", type=Path, help="landmarks of the annotated images")
@@ -142,14 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help="overlay with network and matching settings, such as fast.json")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--output", type=Path, required=True, help="the configuration to write")
-    options = parser.parse_args(arguments)
-    try:
-        calibrate(options)
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    calibrate(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -10,7 +10,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,8 @@ from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
-from bundle.records.errors import BundleError, ConfigError, ImageError  # noqa: E402
+from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.records.errors import ConfigError, ImageError  # noqa: E402
 from bundle.records.progress import progress  # noqa: E402
 from bundle.selection import coverage_gains, deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.typical import WORKING_SIDE  # noqa: E402
@@ -101,9 +101,10 @@ def by_coverage(maps: Mapping[str, Tensor], annotated: Sequence[str]) -> list[tu
     return sorted(rest, key=lambda row: -row[1])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Rank and print; 0 when it is done, 1 when something cannot be used."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = CommandParser(__doc__)
     parser.add_argument("--dataset_dir", type=Path, required=True, help="folder of images, or a data list")
     parser.add_argument("--annotated", nargs="+", default=[], help="ids of the images that are annotated already")
     parser.add_argument("--encoder", default="xfeat", help="name of the encoder (default xfeat)")
@@ -111,35 +112,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="chooses the others")
     parser.add_argument("--output", type=Path, help="CSV file for the whole ranking")
     options = parser.parse_args(arguments)
-    try:
-        if options.compared < 1:
-            raise ConfigError(f"--compared is {options.compared}, expected at least one image.")
-        cases = collect_cases(options.dataset_dir)
-        if options.output is not None:
-            refuse_to_overwrite([options.output], cases.inputs)
-        maps = describe(cases, options.encoder)
-        if options.annotated:
-            value, about = "gain", "gain of similarity to the nearest annotated one, in the mean over all images"
-            ranking = by_coverage(maps, options.annotated)
-        else:
-            value, about = "deformation_percent", "deformation of the others in % of the long side"
-            ranking = by_deformation(maps, options.compared, options.seed)
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if options.compared < 1:
+        raise ConfigError(f"--compared is {options.compared}, expected at least one image.")
+    cases = collect_cases(options.dataset_dir)
+    if options.output is not None:
+        refuse_to_overwrite([options.output], cases.inputs)
+    maps = describe(cases, options.encoder)
+    if options.annotated:
+        value, about = "gain", "gain of similarity to the nearest annotated one, in the mean over all images"
+        ranking = by_coverage(maps, options.annotated)
+    else:
+        value, about = "deformation_percent", "deformation of the others in % of the long side"
+        ranking = by_deformation(maps, options.compared, options.seed)
     print(f"best images to annotate ({about})")
     for place, (name, amount) in enumerate(ranking[:10], start=1):
         print(f"{place:3d}  {amount:6.3f}  {printable(name)}")
     if options.output is not None:
         rows = ((place, name, float(amount)) for place, (name, amount) in enumerate(ranking, start=1))
-        try:
-            write_table(options.output, ["rank", "image", value], rows)
-        except BundleError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        write_table(options.output, ["rank", "image", value], rows)
         print(f"whole ranking: {options.output}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -10,7 +10,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -26,14 +25,15 @@ from findings import present  # noqa: E402
 
 from bundle.io.error_files import ErrorFile, error_file, read_errors  # noqa: E402
 from bundle.metrics.comparison import compare_errors, compare_landmarks  # noqa: E402
+from bundle.records.console import CommandParser, command  # noqa: E402
 from bundle.records.errors import BundleError, one_line  # noqa: E402
 
 SCHEMA = "one-shot-landmarks/comparison/1"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("first", type=Path, help="folder of an evaluation, or its metrics.csv")
     parser.add_argument("second", type=Path, help="the other")
     parser.add_argument("--unit", choices=("mm", "px"), help="default mm where both runs have a spacing, else px")
@@ -108,10 +108,11 @@ def _p(value: float) -> str:
     return "-" if math.isnan(value) else ("< 0.001" if value < 0.001 else f"{value:.3f}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@command
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; see :func:`findings.present`."""
     args = build_parser().parse_args(argv)
-    return present(
+    present(
         lambda: compare(read_errors(args.first), read_errors(args.second), args.unit, args.resamples, args.seed),
         summary,
         args.output,

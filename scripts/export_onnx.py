@@ -10,7 +10,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -21,14 +20,14 @@ sys.path.insert(0, str(ROOT))  # the bundle is no installed package
 
 from bundle.export import export_model  # noqa: E402
 from bundle.io.size import MIN_SIDE  # noqa: E402
-from bundle.records.errors import BundleError  # noqa: E402
+from bundle.records.console import CommandParser, command  # noqa: E402
 
 OPSETS = (18, 23)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description="Export a trained model as ONNX files for images of one size.")
+    parser = CommandParser("Export a trained model as ONNX files for images of one size.")
     parser.add_argument(
         "--model_path", type=Path, default=ROOT / "models" / "model.pt", help="the checkpoint (default models/model.pt)"
     )
@@ -45,12 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        0, or 1 with one sentence on standard error where the export fails. Bad arguments end with exit status 2.
-    """
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = build_parser()
     args = parser.parse_args(argv)
     height, width = args.image_size
@@ -64,24 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--tolerance is {args.tolerance}: expected a positive number")
     if args.output_dir.exists() and not args.output_dir.is_dir():
         parser.error(f"--output_dir is {args.output_dir}: expected a folder, but it is a file")
-    try:
-        content = export_model(
-            args.model_path,
-            (height, width),
-            args.output_dir,
-            encoder_weights=args.encoder_weights,
-            batch=args.batch,
-            opset=args.opset,
-            tolerance=args.tolerance,
-        )
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    content = export_model(
+        args.model_path,
+        (height, width),
+        args.output_dir,
+        encoder_weights=args.encoder_weights,
+        batch=args.batch,
+        opset=args.opset,
+        tolerance=args.tolerance,
+    )
     for part in content["parts"].values():
         path = args.output_dir / part["file"]
         worst = max(output["largest_difference"] for output in part["outputs"])
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB), largest difference from PyTorch {worst:.1e}")
-    return 0
 
 
 if __name__ == "__main__":

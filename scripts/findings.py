@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from bundle.io.overwriting import refuse_to_overwrite
-from bundle.records.errors import BundleError
 from bundle.writers.json_file import write_json
 
 
@@ -17,22 +15,20 @@ def present(
     summary: Callable[[dict[str, Any]], str],
     output: Path | None,
     inputs: Iterable[Any],
-) -> int:
-    """Find, write and print; 1 with one sentence on standard error where a file cannot be used.
+) -> None:
+    """Find, write and print.
 
     Args:
         find: gives what was found, as values of JSON; NaN becomes null.
         summary: the same as lines for the terminal.
         output: JSON file to write; None for none.
         inputs: the files that are read, as :func:`bundle.io.overwriting.refuse_to_overwrite` takes them.
+
+    Raises:
+        BundleError: when a file cannot be used or written.
     """
-    try:
-        refuse_to_overwrite([output] if output else [], inputs)
-        found = find()
-        if output is not None:
-            write_json(output, found)
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    refuse_to_overwrite([output] if output else [], inputs)
+    found = find()
+    if output is not None:
+        write_json(output, found)
     print(summary(found))
-    return 0

@@ -10,7 +10,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,15 +23,15 @@ from bundle.io.template import read_template  # noqa: E402
 from bundle.model import import_fmosd, read_preset  # noqa: E402
 from bundle.model.checkpoint import write_checkpoint  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
-from bundle.records.errors import BundleError, ConfigError  # noqa: E402
+from bundle.records.console import CommandParser, command  # noqa: E402
 from bundle.records.validation import validate  # noqa: E402
 
 DIFFERS = "note: the local file's conv_out1 differs from the global file's conv_out, which is the one that is taken"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description="Turn the checkpoint files of FM-OSD's public code into a model.")
+    parser = CommandParser("Turn the checkpoint files of FM-OSD's public code into a model.")
     parser.add_argument("global_file", type=Path, metavar="GLOBAL.pth", help="file of the global stage")
     parser.add_argument("local_file", type=Path, metavar="LOCAL.pth", help="file of the local stage")
     parser.add_argument("--template_image", type=Path, required=True, help="the image that they were trained on")
@@ -51,51 +50,37 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        0, or 1 with one sentence on standard error where a file cannot be used. Bad arguments end with exit status 2.
-    """
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.k is not None and args.k < 1:
         parser.error(f"--k is {args.k}: expected at least one candidate")
     spacing = args.pixel_spacing[0] if args.pixel_spacing and len(args.pixel_spacing) == 1 else args.pixel_spacing
-    try:
-        spacing = parse_spacing(spacing)
-    except ConfigError as error:
-        parser.error(f"--pixel_spacing: {error}")
-    try:
-        inputs = (args.global_file, args.local_file, args.template_image, args.template_landmarks, args.config_file)
-        refuse_to_overwrite([args.output], inputs)
-    except ConfigError as error:
-        parser.error(f"--output is {args.output}: {error}")
-    try:
-        network, matching = read_preset(args.config_file)
-        template = read_template(
-            args.template_image,
-            args.template_landmarks,
-            spacing=spacing,
-            names=args.landmark_names,
-            grey_values=validate(NetworkSettings, network, "network").grey_values,
-        )
-        checkpoint = import_fmosd(
-            args.global_file,
-            args.local_file,
-            template,
-            network=network,
-            matching=matching if args.k is None else {**matching, "k": args.k},
-            encoder_weights=args.encoder_weights,
-        )
-        written = write_checkpoint(args.output, checkpoint)
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    spacing = parse_spacing(spacing)
+    inputs = (args.global_file, args.local_file, args.template_image, args.template_landmarks, args.config_file)
+    refuse_to_overwrite([args.output], inputs)
+    network, matching = read_preset(args.config_file)
+    template = read_template(
+        args.template_image,
+        args.template_landmarks,
+        spacing=spacing,
+        names=args.landmark_names,
+        grey_values=validate(NetworkSettings, network, "network").grey_values,
+    )
+    checkpoint = import_fmosd(
+        args.global_file,
+        args.local_file,
+        template,
+        network=network,
+        matching=matching if args.k is None else {**matching, "k": args.k},
+        encoder_weights=args.encoder_weights,
+    )
+    written = write_checkpoint(args.output, checkpoint)
     if checkpoint.training["local_copy_differs"]:
         print(DIFFERS)
     print(f"model written to {written} ({written.stat().st_size / 1e6:.1f} MB)")
-    return 0
 
 
 if __name__ == "__main__":

@@ -252,6 +252,7 @@ def seconds(text: str) -> float:
 def build_parser() -> argparse.ArgumentParser:
     """Command line of the script."""
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         description="Drive a MONAI Label server with landmarks from the shell.",
         epilog=f"{SERVER_VARIABLE} and {TOKEN_VARIABLE} in the environment give the server and the token.",
     )
@@ -265,7 +266,8 @@ def build_parser() -> argparse.ArgumentParser:
     added = {}
     for run in (info, images, next_image, infer, submit, label, train, status, stop, scores, logs, token):
         name, sentence = run.__name__.removesuffix("_image"), str(run.__doc__)
-        added[name] = commands.add_parser(name, help=sentence[0].lower() + sentence[1:-1], description=sentence)
+        help_line = sentence[0].lower() + sentence[1:-1]
+        added[name] = commands.add_parser(name, help=help_line, description=sentence, allow_abbrev=False)
         added[name].set_defaults(run=run, parser=added[name])
         added[name].add_argument("--json", action="store_true", help="print JSON")
 

@@ -1,6 +1,6 @@
 """Make a sample set: simulated hand radiographs with exactly known landmarks, as DICOM files and landmark tables.
 
-Each image is computed by Beer-Lambert attenuation through a posed three-dimensional hand of its own. Written are
+Each image is computed by Beer-Lambert attenuation through a posed hand of its own. Written are
 ``template/phantom_000.dcm`` with ``template/landmarks.csv`` (name,x,y), the query images ``images/phantom_001.dcm``
 and on, and their landmarks in ``landmarks.csv`` (image,x1,y1,x2,y2,...). Coordinates are (x, y) = (column, row) in
 pixels, 0-based, whole numbers at pixel centres. The same seed and height give the same bytes.
@@ -11,14 +11,19 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from phantoms.anatomy import LANDMARKS
-from phantoms.scene import make_phantom
-from phantoms.writing import write_dicom, write_landmark_table, write_template_landmarks
-from tqdm import tqdm
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+
+from phantoms.radiograph import make_phantom  # noqa: E402
+from phantoms.writing import write_dicom, write_landmark_table, write_landmarks  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.records.errors import ConfigError  # noqa: E402
 
 HEIGHTS = (128, 8192)
 MAX_COUNT = 1_000_000
@@ -39,17 +44,16 @@ def make_sample(output_dir: Path, count: int, height: int, seed: int) -> None:
     images.mkdir(exist_ok=True)
     for file in own_files(output_dir):
         file.unlink()
-    digits = max(3, len(str(count)))
-    rows = []
+    digits, points = max(3, len(str(count))), {}
     for index in tqdm(range(count + 1), desc="phantoms", unit="image"):
         phantom = make_phantom(seed, index, height)
         name = f"phantom_{index:0{digits}d}" if index else "phantom_000"
         write_dicom((images if index else template) / f"{name}.dcm", phantom, seed, index)
         if index:
-            rows.append((name, phantom.landmarks))
+            points[name] = phantom.landmarks
         else:
-            write_template_landmarks(template / "landmarks.csv", LANDMARKS, phantom.landmarks)
-    write_landmark_table(output_dir / "landmarks.csv", rows, len(LANDMARKS))
+            write_landmarks(template / "landmarks.csv", phantom.landmarks)
+    write_landmark_table(output_dir / "landmarks.csv", points)
 
 
 def own_files(output_dir: Path) -> list[Path]:
@@ -58,34 +62,36 @@ def own_files(output_dir: Path) -> list[Path]:
     return sorted(file for pattern in patterns for file in output_dir.glob(pattern) if file.is_file())
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Command line of the script."""
-    parser = argparse.ArgumentParser(description="Make simulated hand radiographs with exactly known landmarks.")
+def check_request(output_dir: Path, count: int, most: int, height: int, seed: int) -> None:
+    """Refuse what cannot be made.
+
+    Raises:
+        ConfigError: naming the argument and its value.
+    """
+    for name, value, low, high in (("count", count, 1, most), ("height", height, *HEIGHTS), ("seed", seed, 0, 2**32)):
+        if not low <= value <= high:
+            raise ConfigError(f"--{name} is {value}, expected a whole number from {low} to {high}.")
+    for folder in (output_dir, output_dir / "template", output_dir / "images"):
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"--output_dir is {output_dir}, expected a folder, but {folder} is a file.")
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = CommandParser(__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write the sample set to")
     parser.add_argument("--count", type=int, default=8, help="number of query images, beside the template (default 8)")
     parser.add_argument("--height", type=int, default=1200, help="image height in pixels (default 1200)")
     parser.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same files (default 0)")
     parser.add_argument("--force", action="store_true", help="replace a sample set that lies in output_dir already")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; bad arguments end with exit status 2 and a message that names argument and value."""
-    parser = build_parser()
     args = parser.parse_args(argv)
-    if not 1 <= args.count <= MAX_COUNT:
-        parser.error(f"--count is {args.count}: expected a whole number from 1 to {MAX_COUNT}")
-    if not HEIGHTS[0] <= args.height <= HEIGHTS[1]:
-        parser.error(f"--height is {args.height}: expected {HEIGHTS[0]} to {HEIGHTS[1]} pixels")
-    if args.seed < 0:
-        parser.error(f"--seed is {args.seed}: expected a whole number of at least 0")
-    for folder in (args.output_dir, args.output_dir / "template", args.output_dir / "images"):
-        if folder.exists() and not folder.is_dir():
-            parser.error(f"--output_dir is {args.output_dir}: expected a folder, but {folder} is a file")
+    check_request(args.output_dir, args.count, MAX_COUNT, args.height, args.seed)
     if own_files(args.output_dir) and not args.force:
-        parser.error(f"--output_dir is {args.output_dir}: it holds a sample set already; give --force to replace it")
+        raise ConfigError(
+            f"--output_dir is {args.output_dir}, which holds a sample set already: give --force to replace it."
+        )
     make_sample(args.output_dir, args.count, args.height, args.seed)
-    return 0
 
 
 if __name__ == "__main__":

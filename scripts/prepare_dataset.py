@@ -34,8 +34,8 @@ from datasets.records import SPLITS, DataSet  # noqa: E402
 from datasets.writing import write_data_set  # noqa: E402
 
 from bundle.io.spacing import parse_spacing  # noqa: E402
-from bundle.records.console import DONE, NOT_DONE, SOME_FAILED  # noqa: E402
-from bundle.records.errors import BundleError, one_line  # noqa: E402
+from bundle.records.console import DONE, SOME_FAILED, CommandParser, command  # noqa: E402
+from bundle.records.errors import one_line  # noqa: E402
 
 #: The readers, each with the source and the folder of the output.
 READERS: dict[str, Callable[[Source, Path], DataSet]] = {
@@ -50,9 +50,9 @@ READERS: dict[str, Callable[[Source, Path], DataSet]] = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("what", choices=sorted(READERS), help="data set or layout")
     parser.add_argument("--source", type=Path, required=True, help="folder with the unpacked download")
     parser.add_argument("--output", type=Path, required=True, help="folder to write the data list to")
@@ -102,28 +102,20 @@ def tell(data: DataSet, duplicates: Sequence[Duplicate], dropped: Sequence[str],
     return "\n".join(lines)
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        0; 1 where some files could not be used, which errors.csv names; 2 with one sentence on standard error, and
-        nothing written, where the data cannot be used or the command is wrong.
-    """
+    """Run the command line; 1 where some files could not be used, which errors.csv names."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if not args.source.is_dir():
         parser.error(f"--source is {args.source}: expected a folder, unpack the download first")
-    try:
-        source = Source(args.source, args.output)
-        data, looks = look_at(choose(READERS[args.what](source, args.output), args))
-        remarks = check(data, looks)
-        duplicates = find_duplicates(data, looks)
-        dropped = drop_duplicates(data, duplicates) if args.drop_duplicates else []
-        kept = replace(data, images=[image for image in data.images if image.image_id not in dropped])
-        written = write_data_set(kept, source, args.output, looks, duplicates, remarks, dropped)
-    except BundleError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return NOT_DONE
+    source = Source(args.source, args.output)
+    data, looks = look_at(choose(READERS[args.what](source, args.output), args))
+    remarks = check(data, looks)
+    duplicates = find_duplicates(data, looks)
+    dropped = drop_duplicates(data, duplicates) if args.drop_duplicates else []
+    kept = replace(data, images=[image for image in data.images if image.image_id not in dropped])
+    written = write_data_set(kept, source, args.output, looks, duplicates, remarks, dropped)
     print(tell(kept, duplicates, dropped, remarks))
     print(f"written to {args.output}: {', '.join(path.name for path in written)}")
     for _, reason in kept.failures:

@@ -31,6 +31,7 @@ from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII  # noqa: E402
 from bundle.metrics.error_summary import detection_rate, summarise  # noqa: E402
 from bundle.metrics.reader_agreement import error_against_readers, reader_agreement  # noqa: E402
+from bundle.records.console import CommandParser, command  # noqa: E402
 from bundle.records.errors import ConfigError  # noqa: E402
 
 SCHEMA = "one-shot-landmarks/readers/1"
@@ -57,9 +58,9 @@ class Readings:
     kept: list[int]
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--dataset", type=Path, help="dataset.json of scripts/prepare_dataset.py")
     given.add_argument("--readers", type=Path, nargs="+", metavar="TABLE", help="a table of landmarks for each reader")
@@ -229,12 +230,13 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
     return measure(leave_out(readings, args.without) if args.without else readings, args.run)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@command
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; see :func:`findings.present`."""
     args = build_parser().parse_args(argv)
     tables = [] if args.dataset is None else list(args.dataset.parent.glob("*.csv"))
     run = None if args.run is None else error_file(args.run)
-    return present(lambda: find(args), summary, args.output, [args.dataset, tables, args.readers, run])
+    present(lambda: find(args), summary, args.output, [args.dataset, tables, args.readers, run])
 
 
 if __name__ == "__main__":

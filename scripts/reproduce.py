@@ -11,7 +11,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +24,12 @@ from reproduction.dataset import read_data, write_images  # noqa: E402
 from reproduction.running import Runner  # noqa: E402
 from reproduction.tables import write_table  # noqa: E402
 
-from bundle.records.errors import BundleError  # noqa: E402
+from bundle.records.console import CommandParser, command  # noqa: E402
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("what", choices=sorted(PLANS), help="table or figure of the paper")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json of scripts/prepare_dataset.py")
     parser.add_argument("--output", type=Path, required=True, help="folder of the reproduction; cells are kept there")
@@ -45,12 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the cells and write the table.
-
-    Returns:
-        0, or 1 with one sentence on standard error. Bad arguments end with exit status 2.
-    """
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
@@ -59,20 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if wrong:
         parser.error(f"--encoder_weights has {wrong[0]!r}: expected NAME=FILE such as dino_vits8=dino.pth")
     weights = dict(text.split("=", 1) for text in args.encoder_weights)
-    try:
-        data = read_data(args.dataset, args.split, args.template)
-        output = args.output.resolve()
-        choice = Choice(data.overlay, args.encoder, weights, args.seeds, args.budget)
-        plan = PLANS[args.what](choice)
-        runner = Runner(data, write_images(data, output / f"images-{data.split}.json"), output)
-        found = [(cell, runner.run(cell)) for cell in plan.cells]
-        written = write_table(output / args.what, plan, found, data, describe(args.budget), runner.spent)
-    except BundleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    data = read_data(args.dataset, args.split, args.template)
+    output = args.output.resolve()
+    choice = Choice(data.overlay, args.encoder, weights, args.seeds, args.budget)
+    plan = PLANS[args.what](choice)
+    runner = Runner(data, write_images(data, output / f"images-{data.split}.json"), output)
+    found = [(cell, runner.run(cell)) for cell in plan.cells]
+    written = write_table(output / args.what, plan, found, data, describe(args.budget), runner.spent)
     print(written[0].read_text(encoding="utf-8"))
     print(f"written to {', '.join(str(path) for path in written)}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import os
+import re
 import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from types import TracebackType
+from typing import Any, NoReturn
 
-from bundle.records.errors import find_bundle_error, one_line, root_cause
+from bundle.records.errors import ConfigError, find_bundle_error, one_line, root_cause
 
 #: Everything was done.
 DONE = 0
@@ -21,6 +27,56 @@ NOT_DONE = 2
 INTERRUPTED = 130
 
 
+class CommandParser(argparse.ArgumentParser):
+    """A command line whose options are written out, and whose mistakes are one sentence with the nearest option.
+
+    Args:
+        description: the script's docstring.
+    """
+
+    def __init__(self, description: str | None = None, **settings: Any) -> None:
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **settings,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            ConfigError: saying what is wrong.
+        """
+        known = [name for action in self._actions for name in action.option_strings]
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        near = get_close_matches(unknown[1].partition("=")[0], known, n=1) if unknown else []
+        cure = f"did you mean {near[0]}?" if near else f"`{self.prog} --help` lists what there is."
+        raise ConfigError(f"{message}: {cure}")
+
+
+Main = Callable[[Sequence[str] | None], int | None]
+
+
+def command(main: Main) -> Callable[[Sequence[str] | None], int]:
+    """A script's main function that says what :func:`report_errors_plainly` says, and returns the exit status.
+
+    Args:
+        main: takes the arguments, by default those of the process; returns the status, or None when all was done.
+    """
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv) or DONE
+        except (Exception, KeyboardInterrupt) as error:
+            if _is_to_be_traced(error):
+                raise
+            return _say(error)
+
+    return run
+
+
 def report_errors_plainly() -> None:
     """Show every exception that nobody caught as one sentence on standard error, and end with status 2.
 
@@ -31,21 +87,32 @@ def report_errors_plainly() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        ours = find_bundle_error(error)
-        if issubclass(kind, KeyboardInterrupt):
-            print("stopped: the same command started again goes on.", file=sys.stderr)
-            raise SystemExit(INTERRUPTED)
-        if ours is not None:
-            print(f"error: {one_line(str(ours))}", file=sys.stderr)
-        elif os.environ.get("MONAI_DEBUG", "0") not in ("", "0"):
+        if _is_to_be_traced(error):
             previous(kind, error, trace)
-        else:
-            first = root_cause(error)
-            print(
-                f"error: {type(first).__name__}: {one_line(str(first))}: check the settings that differ from the "
-                "defaults; if none does, this is a defect, and MONAI_DEBUG=1 before the command shows its place.",
-                file=sys.stderr,
-            )
-        raise SystemExit(NOT_DONE)  # out of the hook: it becomes the status of the process
+            raise SystemExit(NOT_DONE)
+        raise SystemExit(_say(error))  # out of the hook: it becomes the status of the process
 
     sys.excepthook = hook
+
+
+def _is_to_be_traced(error: BaseException) -> bool:
+    wanted = os.environ.get("MONAI_DEBUG", "0") not in ("", "0")
+    return wanted and not isinstance(error, KeyboardInterrupt) and find_bundle_error(error) is None
+
+
+def _say(error: BaseException) -> int:
+    """One sentence about an error on standard error; the exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        print("stopped: what is done stays; start the same command again for the rest.", file=sys.stderr)
+        return INTERRUPTED
+    ours = find_bundle_error(error)
+    if ours is not None:
+        print(f"error: {one_line(str(ours))}", file=sys.stderr)
+    else:
+        first = root_cause(error)
+        print(
+            f"error: {type(first).__name__}: {one_line(str(first))}: check the settings that differ from the defaults; "
+            "if none does, this is a defect, and MONAI_DEBUG=1 before the command shows its place.",
+            file=sys.stderr,
+        )
+    return NOT_DONE

@@ -1,1 +1,1 @@
-"""Simulated hand radiographs with exactly known landmarks: anatomy, ray geometry, image formation and files."""
+"""Simulated hand radiographs with exactly known landmarks: a hand laid on the detector, its image, and files of it."""

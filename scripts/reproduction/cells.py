@@ -118,19 +118,7 @@ def _training(choice: Choice, seed: int, *, loss: str = "distance_aware", local:
         name += f"-{loss}"
     if not local:
         settings["network#local_channels"] = 0
-        settings["training"] = [
-            "@matching_settings",
-            "$@global_run.run()",
-            {
-                "_target_": "bundle.training.save_model",
-                "path": "@model_path",
-                "network": "@network_def",
-                "template": "@template",
-                "matching": "@matching_settings",
-                "record": "@record",
-            },
-            {"_target_": "bundle.training.forget_run", "folder": "@run_dir", "features": "@feature_store"},
-        ]
+        settings["training"] = ["@matching_settings", "$@global_run.run()", "@model_written", "@run_forgotten"]
         name += "-global_only"
     return Training(f"{name}-seed{seed}", settings)
 

@@ -63,7 +63,7 @@ def test_factors_are_written_and_used(
     assert lower == [factor > 1 for factor in factors]
 
     # A file stands where the folder should be.
-    assert main([*arguments, "--output", str(tiny / "calibration.json")]) == 1
+    assert main([*arguments, "--output", str(tiny / "calibration.json")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
@@ -88,6 +88,6 @@ def test_images_are_read_as_the_network_has_them(
 def test_too_few_images(small: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--template_image", str(small.image), "--template_landmarks", str(small.landmarks)]
     arguments += ["--dataset_dir", str(small.images), "--landmarks", str(small.truth)]
-    assert main([*arguments, "--output", str(tmp_path / "c.json")]) == 1
+    assert main([*arguments, "--output", str(tmp_path / "c.json")]) == 2
     assert "gave 3 image(s) with truth, expected 5" in capsys.readouterr().err
     assert not (tmp_path / "c.json").exists()

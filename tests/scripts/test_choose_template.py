@@ -30,7 +30,7 @@ def test_a_ranking_of_all_readable_images(sample: Sample, tmp_path: Path, capsys
     capsys.readouterr()
 
     # A file stands where the folder should be.
-    assert main([*arguments[:3], str(folder / "broken.png" / "ranking.csv")]) == 1
+    assert main([*arguments[:3], str(folder / "broken.png" / "ranking.csv")]) == 2
     told = capsys.readouterr()
     assert rows[1][1] in told.out and "cannot be written" in told.err
 
@@ -43,14 +43,14 @@ def test_the_next_image(sample: Sample, tmp_path: Path, capsys: pytest.CaptureFi
     assert rows[0] == ["rank", "image", "gain"]
     assert sorted(row[1] for row in rows[1:]) == ["phantom_001", "phantom_003"]
     assert float(rows[1][2]) >= float(rows[2][2]) >= 0
-    assert main([*arguments, "phantom_009"]) == 1
+    assert main([*arguments, "phantom_009"]) == 2
     assert "--annotated names phantom_009" in capsys.readouterr().err
 
 
 def test_too_few_images(sample: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--dataset_dir", str(sample.image)]) == 1
+    assert main(["--dataset_dir", str(sample.image)]) == 2
     assert "1 readable image(s), expected at least 3" in capsys.readouterr().err
-    assert main(["--dataset_dir", str(sample.images), "--compared", "0"]) == 1
+    assert main(["--dataset_dir", str(sample.images), "--compared", "0"]) == 2
     assert "--compared is 0" in capsys.readouterr().err
-    assert main(["--dataset_dir", str(tmp_path / "nowhere")]) == 1
+    assert main(["--dataset_dir", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err

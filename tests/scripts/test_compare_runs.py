@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
+import compare_runs
 import numpy as np
+import prepare_dataset
 import pytest
+import reader_agreement
 
 from bundle.metrics.error_summary import LandmarkErrors
 from bundle.writers.metrics_report import write_report
 from tests.scripts import layouts
-from tests.workflows.running import ROOT
-
-sys.path.insert(0, str(ROOT / "scripts"))
-import compare_runs
-import prepare_dataset
-import reader_agreement
 
 
 def evaluation(folder: Path, px: np.ndarray, spacing: float = 0.1, images: int | None = None) -> Path:
@@ -59,11 +55,11 @@ def test_two_runs_in_pixels(px: np.ndarray, tmp_path: Path) -> None:
 
 def test_runs_that_cannot_be_compared(px: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = evaluation(tmp_path / "1", px)
-    assert compare_runs.main([str(first), str(tmp_path / "none")]) == 1
+    assert compare_runs.main([str(first), str(tmp_path / "none")]) == 2
     assert "error: there is no" in capsys.readouterr().err
     text = (first / "metrics.csv").read_text()
     (tmp_path / "other.csv").write_text("\n".join([text.splitlines()[0], "zz,1,1.0,1.0"]) + "\n")
-    assert compare_runs.main([str(first), str(tmp_path / "other.csv")]) == 1
+    assert compare_runs.main([str(first), str(tmp_path / "other.csv")]) == 2
     assert "no image in common" in capsys.readouterr().err
 
 
@@ -124,6 +120,6 @@ def test_readers_of_a_prepared_data_set(tmp_path: Path) -> None:
 def test_readers_that_cannot_be_compared(
     arguments: list[str], said: str, tables: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert reader_agreement.main([text.format(*tables) for text in arguments]) == 1
+    assert reader_agreement.main([text.format(*tables) for text in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and error.count("\n") == 1

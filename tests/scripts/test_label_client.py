@@ -13,8 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "label_client.py"
-sys.path.insert(0, str(SCRIPT.parent))
-
 import label_client  # noqa: E402
 from OneShotLandmarksLib.stub_server import StubServer, to_lps  # noqa: E402
 

@@ -6,21 +6,18 @@ import ast
 import csv
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from bundle.model.checkpoint import read_checkpoint
-from tests.conftest import Sample
-from tests.workflows.running import ROOT, at_bundle_root
-
-sys.path.insert(0, str(ROOT / "scripts"))
 import reproduce
 from monai.bundle import ConfigWorkflow
 from reproduction import budgets, cells, paper_figures, running
+
+from bundle.model.checkpoint import read_checkpoint
+from tests.conftest import Sample
+from tests.workflows.running import at_bundle_root
 
 TINY = {
     "network#working_sides": [96],
@@ -143,7 +140,7 @@ def test_it_goes_on_where_it_stopped(
 ) -> None:
     launch = running.launch
     monkeypatch.setattr(running, "launch", lambda command, log: 1 if "bdm" in str(log) else launch(command, log))
-    assert call("table2", dataset, tmp_path / "out", "--seeds", "0") == 1
+    assert call("table2", dataset, tmp_path / "out", "--seeds", "0") == 2
     said = capsys.readouterr().err
     assert "error: evaluation of xfeat-bdm ended with status 1" in said and "goes on from there" in said
     monkeypatch.setattr(running, "launch", launch)
@@ -209,13 +206,12 @@ def test_data_that_cannot_be_used(
     content = json.loads(dataset.read_text())
     change(content)
     dataset.write_text(json.dumps(content))
-    assert call("table2", dataset, tmp_path / "out") == 1
+    assert call("table2", dataset, tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("options", [["--seeds", "0", "0"], ["--seeds", "-1"], ["--encoder_weights", "dino"]])
 def test_bad_arguments(options: list[str], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as status:
-        call("table2", dataset, tmp_path / "out", *options)
-    assert status.value.code == 2 and "expected" in capsys.readouterr().err
+    assert call("table2", dataset, tmp_path / "out", *options) == 2
+    assert "expected" in capsys.readouterr().err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,6 @@ CHANNELS = TINY_PAPER_NETWORK["global_channels"]
 
 def import_checkpoint(files: Mapping[str, Path], template: Path, landmarks: Path, output: Path, *options: str) -> Path:
     """By the script, as its users do."""
-    sys.path.insert(0, str(ROOT / "scripts"))
     import import_fmosd_checkpoint as script
 
     given = [files["global"], files["local"], "--template_image", template, "--template_landmarks", landmarks]

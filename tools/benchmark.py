@@ -5,7 +5,7 @@ method is ``tests/reference/full_size.py``; where it would take too long, a part
 (``scaled_from``). Weights are random: they cost what trained ones cost.
 
 Example:
-    python scripts/benchmark.py --encoder dino --device cpu --output output/benchmark.json
+    python -m tools.benchmark --encoder dino --device cpu --output output/benchmark.json
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "scripts")) if path not in sys.path]
+import torch
 
-import torch  # noqa: E402
-from benchmarking.methods import read_preset  # noqa: E402
-from benchmarking.tasks import IMAGE_SIZE, LANDMARKS, TASKS  # noqa: E402
+from bundle.records.console import CommandParser, command
+from bundle.records.errors import BundleError
+from tools.benchmarking.methods import read_preset
+from tools.benchmarking.tasks import IMAGE_SIZE, LANDMARKS, TASKS
 
-from bundle.records.errors import BundleError  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 METHODS = ("reference", "product")
 
@@ -45,11 +45,12 @@ def measure(encoder: str, device: str, task: str, method: str, repeats: int) -> 
 
 def measure_apart(arguments: argparse.Namespace, task: str, method: str) -> dict[str, Any]:
     """One measurement, in a process of its own."""
-    line = [sys.executable, __file__, "--encoder", arguments.encoder, "--device", arguments.device]
+    line = [sys.executable, "-m", "tools.benchmark", "--encoder", arguments.encoder, "--device", arguments.device]
     line += ["--repeats", str(arguments.repeats), "--only", task, method]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BundleError((done.stderr.strip().splitlines() or ["the measurement ended without a word."])[-1])
+        last = (done.stderr.strip().splitlines() or ["the measurement ended without a word."])[-1]
+        raise BundleError(last.removeprefix("error: "))
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -87,7 +88,7 @@ def table(report: dict[str, Any]) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("--encoder", default="dino", help="dino (the paper's), xfeat, or a plain transformer of timm")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--output", type=Path, help="JSON file of the report")
@@ -103,40 +104,36 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; 0 when all was measured, 1 when something could not be."""
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     options = parse(arguments)
-    try:
-        if options.only:
-            task, method = options.only
-            print(json.dumps(measure(options.encoder, options.device, task, method, options.repeats)))
-            return 0
-        read_preset(options.encoder)
-        report: dict[str, Any] = {
-            "encoder": options.encoder,
-            "device": options.device,
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "image_size": list(IMAGE_SIZE),
-            "landmarks": LANDMARKS,
-            "repeats": options.repeats,
-        }
-        if options.device.startswith("cuda"):
-            report["accelerator"] = torch.cuda.get_device_name(torch.device(options.device))
-        for task in TASKS:
-            print(f"measuring {task} ...", file=sys.stderr, flush=True)
-            report[task] = summary({method: measure_apart(options, task, method) for method in METHODS})
-    except BundleError as error:
-        print(f"error: {str(error).removeprefix('error: ')}", file=sys.stderr)
-        return 1
+    if options.only:
+        task, method = options.only
+        print(json.dumps(measure(options.encoder, options.device, task, method, options.repeats)))
+        return
+    read_preset(options.encoder)
+    report: dict[str, Any] = {
+        "encoder": options.encoder,
+        "device": options.device,
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "image_size": list(IMAGE_SIZE),
+        "landmarks": LANDMARKS,
+        "repeats": options.repeats,
+    }
+    if options.device.startswith("cuda"):
+        report["accelerator"] = torch.cuda.get_device_name(torch.device(options.device))
+    for task in TASKS:
+        print(f"measuring {task} ...", file=sys.stderr, flush=True)
+        report[task] = summary({method: measure_apart(options, task, method) for method in METHODS})
     print(table(report))
     if options.output is not None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(report, indent=4) + "\n", encoding="utf-8")
         print(f"written to {options.output}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

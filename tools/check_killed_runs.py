@@ -6,12 +6,11 @@ with the same command. Its memory is measured all the while. The figures are pri
 status is 1 where a check fails.
 
 Example:
-    python scripts/check_killed_runs.py --output_dir /tmp/killed --images 10000 --kills 5 --seed 0
+    python -m tools.check_killed_runs --output_dir /tmp/killed --images 10000 --kills 5 --seed 0
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import os
@@ -26,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from phantoms.scene import make_phantom
 from PIL import Image
 from scipy.ndimage import affine_transform
+
+from bundle.io.radiographs import read_radiograph
+from bundle.records.console import CommandParser, command
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 96
@@ -65,13 +66,16 @@ class Start:
 
 def make_images(folder: Path, count: int, seed: int) -> None:
     """Write the template and ``count`` different images, and a few files that are none."""
-    bases = [make_phantom(seed, index, 128) for index in range(BASES)]
-    pixels = [np.asarray(base.pixels, dtype=np.float64) for base in bases]
-    pixels = [255 * (one - one.min()) / np.ptp(one) for one in pixels]
+    sample = folder / "sample"
+    script = [sys.executable, ROOT / "scripts" / "make_phantoms.py", "--output_dir", sample, "--seed", seed]
+    subprocess.run([*map(str, script), "--count", str(BASES - 1), "--height", "128"], check=True, env=_environment())
+    bases = [read_radiograph(path) for path in sorted(sample.rglob("*.dcm"), key=lambda path: path.name)]
+    pixels = [255.0 * base.pixels for base in bases]
     (folder / "template").mkdir(parents=True)
     Image.fromarray(pixels[0].astype(np.uint8)).save(folder / "template" / "template.png")
-    rows = [f"{number},{x:.3f},{y:.3f}" for number, (x, y) in enumerate(bases[0].landmarks[list(LANDMARKS)])]
-    (folder / "template" / "template.csv").write_text("\n".join(["name,x,y", *rows, ""]), encoding="utf-8")
+    header, *rows = (sample / "template" / "landmarks.csv").read_text(encoding="utf-8").splitlines()
+    text = "\n".join([header, *(rows[number] for number in LANDMARKS), ""])
+    (folder / "template" / "template.csv").write_text(text, encoding="utf-8")
     draw = np.random.default_rng(seed)
     for index in range(count):
         target = folder / "images" / ("left" if index % 2 else "right") / f"{index // 1000:03d}" / f"{_name(index)}.png"
@@ -94,7 +98,7 @@ def _name(index: int) -> str:
     return f"{pair:06d}_{'long' * 55}" if pair % 100 == 8 else f"{pair:06d}"
 
 
-def command(folder: Path) -> list[str]:
+def command_of(folder: Path) -> list[str]:
     """The command line of the run, as a user would type it."""
     settings: dict[str, Any] = {
         "config_file": "configs/inference.json",
@@ -132,7 +136,7 @@ def run_once(folder: Path, kill_at: int | None, delay: float, log: Path) -> Star
     start = Start(done_before=done_images(folder))
     began = time.monotonic()
     with log.open("ab") as out:
-        process = subprocess.Popen(command(folder), cwd=ROOT, stdout=out, stderr=out, env=_environment())
+        process = subprocess.Popen(command_of(folder), cwd=ROOT, stdout=out, stderr=out, env=_environment())
         while process.poll() is None:
             done = done_images(folder)
             memory = resident_mb(process.pid)
@@ -216,9 +220,9 @@ def memory_of(starts: Sequence[Start]) -> dict[str, Any]:
     return {"starts": grown, "largest_growth_percent": max((one["growth_percent"] for one in grown), default=None)}
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """Command line of the script."""
-    parser = argparse.ArgumentParser(description="Kill a long inference again and again, and check what it leaves.")
+    parser = CommandParser(__doc__)
     parser.add_argument("--output_dir", type=Path, required=True, help="a new folder for images and results")
     parser.add_argument("--images", type=int, default=10_000, help="number of images (default 10000)")
     parser.add_argument("--kills", type=int, default=5, help="how often the run is killed (default 5)")
@@ -227,6 +231,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = build_parser()

@@ -4,25 +4,21 @@ The table stands between two marks in that file; everything else in it is left a
 its rows. Nothing but names and outcomes is written.
 
 Example:
-    python scripts/dicom_table.py
-    python scripts/dicom_table.py --folder /data/dicom
+    python -m tools.dicom_table
+    python -m tools.dicom_table --folder /data/dicom
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bundle.io.radiographs import read_radiograph
+from bundle.records.console import CommandParser, command
+from bundle.records.errors import ConfigError, ImageError
+
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from bundle.io.radiographs import read_radiograph  # noqa: E402
-from bundle.records.errors import ImageError  # noqa: E402
-
 DOCUMENT = ROOT / "docs" / "dicom.md"
 BEGIN, END = "<!-- outcomes: begin -->", "<!-- outcomes: end -->"
 FOLDER_NAME = "radiographs of the pelvis"  # the folder given with --folder
@@ -88,18 +84,18 @@ def _between(text: str) -> tuple[str, str, str]:
     before, begin, rest = text.partition(BEGIN)
     inside, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"error: {DOCUMENT} lacks the marks {BEGIN} and {END}: put them back.")
+        raise ConfigError(f"{DOCUMENT} lacks the marks {BEGIN} and {END}: put them back.")
     return before, inside, after
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the script."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = CommandParser(__doc__)
     parser.add_argument("--folder", type=Path, help=f"a folder of DICOM files, the section '{FOLDER_NAME}'")
     options = parser.parse_args(arguments)
     if options.folder is not None and not options.folder.is_dir():
-        print(f"error: --folder is {options.folder}, which is not a folder: correct it.", file=sys.stderr)
-        return 1
+        raise ConfigError(f"--folder is {options.folder}, which is not a folder: correct it.")
     text = DOCUMENT.read_text(encoding="utf-8")
     tables = read_tables(text)
     for name, folder in find_sources(options.folder).items():
@@ -107,7 +103,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         read = sum(found.startswith("read") for found in tables[name].values())
         print(f"{name}: {read} of {len(tables[name])} files read")
     DOCUMENT.write_text(with_tables(text, tables), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarking.methods import SEED, Preset, product, reference
 from bundle.geometry import PaperRounding
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PaperInferer
@@ -26,6 +25,7 @@ from bundle.records.template import Template
 from bundle.training import reuse_memory
 from bundle.training.losses import DistanceAwareSimilarityLoss
 from tests.reference import full_size
+from tools.benchmarking.methods import SEED, Preset, product, reference
 
 IMAGE_SIZE = (2400, 1935)
 LANDMARKS = 19
