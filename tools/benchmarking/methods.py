@@ -56,7 +56,7 @@ def read_preset(encoder: str) -> Preset:
         int(config["candidates"]),
         int(config["batch_size"]),
         float(config["global_sigma"]),
-        float(config["local_gaussian"]),
+        float(config["local_sigma"]),
         float(config["learning_rate"]),
     )
 
