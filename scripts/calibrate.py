@@ -98,7 +98,9 @@ def calibrate(options: argparse.Namespace) -> None:
         matching={**overlay.get("matching", {}), "error_factors": None, "missing_above": None},
         device=device,
     )
-    errors, expected = measure(model, with_truth(cases, options.landmarks, model.template).items, device)
+    labelled = with_truth(cases, options.landmarks, model.template)
+    labelled.require()
+    errors, expected = measure(model, labelled.items, device)
     if len(errors) < FEWEST_IMAGES:
         raise ConfigError(f"{options.dataset_dir} gave {len(errors)} image(s) with truth, expected {FEWEST_IMAGES}.")
     if not np.isfinite(expected).all():

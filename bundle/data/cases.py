@@ -35,6 +35,7 @@ class Cases:
         template_copies: ids of images left out because they are a template themselves.
         left_out: by the reason, the files of the folder that are no images of the run.
         source: the folder, the data list or the image that they come from.
+        missing: what was not given, so that there are no images; empty where there are some.
     """
 
     items: list[dict[str, Any]]
@@ -43,6 +44,16 @@ class Cases:
     template_copies: list[str] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
     source: Path = Path()
+    missing: str = ""
+
+    def require(self) -> None:
+        """Refuse to begin a run without images.
+
+        Raises:
+            ConfigError: saying what was not given.
+        """
+        if self.missing:
+            raise ConfigError(self.missing)
 
     @property
     def root(self) -> Path:
@@ -73,12 +84,13 @@ def collect_cases(source: str | Path | None, results: ResultFolder | None = None
 
     Raises:
         ImageError: when there is no image.
-        ConfigError: when there is no source, the data list is none, or results would be written over what is read.
+        ConfigError: when the data list is none, or results would be written over what is read.
     """
     if source is None:
-        raise ConfigError(
-            "there are no images: name their folder, as in `python -m monai.bundle run inference --config_file "
-            "configs/inference.json --model_path models/model.pt --dataset_dir my_images`."
+        return Cases(
+            [],
+            missing="there are no images: name their folder, as in `python -m monai.bundle run inference --config_file "
+            "configs/inference.json --model_path models/model.pt --dataset_dir my_images`.",
         )
     cases = Cases([], source=Path(str(source)))  # a folder such as 2024 comes from the command line as a number
     if cases.source.suffix.lower() == ".json":
@@ -99,11 +111,13 @@ def collect_cases(source: str | Path | None, results: ResultFolder | None = None
 
 
 def beside_template(cases: Cases, template: Template) -> Cases:
-    """The same images.
+    """The same images; none where there is no template.
 
     Raises:
         ImageError: when they are nothing but the template.
     """
+    if cases.missing or template.missing:
+        return Cases([], source=cases.source, missing=cases.missing or template.missing)
     digests = _digests(template)
     if len(cases.items) <= len(digests) and all(_is_one_of(item["image"], digests) for item in cases.items):
         raise ImageError(
@@ -113,7 +127,7 @@ def beside_template(cases: Cases, template: Template) -> Cases:
 
 
 def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -> Cases:
-    """The images of a run that have true landmarks, without the templates themselves.
+    """The images of a run that have true landmarks, without the templates themselves; none where something is missing.
 
     Args:
         cases: all images.
@@ -122,18 +136,20 @@ def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -
             they would be too easy.
 
     Raises:
-        LandmarkError: when there is no table, it cannot be read, has other landmarks than the template, or fits no
-            image.
+        LandmarkError: when the table cannot be read, has other landmarks than the template, or fits no image.
     """
-    if landmarks is None:
-        raise LandmarkError(
+    images = beside_template(cases, template)
+    if landmarks is None and not images.missing:
+        images.missing = (
             "there are no true landmarks: name their table, as in `python -m monai.bundle run evaluation --config_file "
             "configs/evaluate.json --model_path models/model.pt --dataset_dir my_images --landmarks truth.csv`."
         )
+    if landmarks is None or images.missing:
+        return replace(images, items=[])
     table = read_landmark_table(landmarks)
     index, used = RowIndex(table), set()
     digests = _digests(template)
-    found = replace(beside_template(cases, template), items=[], without_truth=[], template_copies=[])
+    found = replace(images, items=[], without_truth=[], template_copies=[])
     for item in cases.items:
         path, name = Path(item["image"]), item["image_id"]
         key = index.find(path, name)

@@ -49,7 +49,12 @@ class DryRun:
         self.left_out = {**journal.cases.left_out, **(left_out or {})}
 
     def show(self) -> None:
-        """Print one line an image and a summary; rank 0 speaks for all."""
+        """Print one line an image and a summary; rank 0 speaks for all.
+
+        Raises:
+            ConfigError: when there are no images.
+        """
+        self.journal.cases.require()
         if is_first():
             for line in self._lines():
                 print(one_line(line))

@@ -140,8 +140,9 @@ class Journal:
 
         Raises:
             BundleError: when the system refuses to write.
-            ConfigError: when another run writes into the folder.
+            ConfigError: when another run writes into the folder, or there is nothing to do.
         """
+        self.cases.require()
         if self._file is not None:
             return
         try:

@@ -11,6 +11,7 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from bundle.records.errors import ConfigError
+from bundle.records.template import Template
 
 
 class ReferenceLength:
@@ -52,12 +53,12 @@ class ReferenceLength:
         return self.millimetres / length.where(length > 0, torch.nan) * sides
 
 
-def read_reference_length(settings: Mapping[str, Any] | None, count: int) -> ReferenceLength | None:
+def read_reference_length(settings: Mapping[str, Any] | None, template: Template) -> ReferenceLength | None:
     """The reference length of a configuration.
 
     Args:
         settings: ``landmarks`` and ``millimetres`` (see :class:`ReferenceLength`), or None for none.
-        count: how many landmarks there are.
+        template: the annotated image, whose landmarks are counted.
 
     Raises:
         ConfigError: when the settings are not these two, or there are too few landmarks.
@@ -69,7 +70,8 @@ def read_reference_length(settings: Mapping[str, Any] | None, count: int) -> Ref
             f"reference_length is {settings!r}, expected {{'landmarks': [first, second], 'millimetres': length}}."
         )
     found = ReferenceLength(**settings)
-    if max(found.landmarks) >= count:
+    count = len(template.landmarks)
+    if max(found.landmarks) >= count and not template.missing:
         raise ConfigError(
             f"reference_length.landmarks is {list(found.landmarks)}, but there are {count} landmarks, counted from 0: "
             "correct it."

@@ -48,6 +48,7 @@ class WarpedTemplate(Dataset):
         self.transform = transform if isinstance(transform, Compose) else Compose([transform])
         self.count = count
         self.seed = seed
+        self._template = template
 
     def __len__(self) -> int:
         return self.count
@@ -57,7 +58,11 @@ class WarpedTemplate(Dataset):
 
         Returns:
             ``image``, (1, H, W), and ``landmarks``, (N, 2) in pixels ``(x, y)`` of it, which may be outside.
+
+        Raises:
+            ConfigError: when there is no template.
         """
+        self._template.require()
         self.transform.set_random_state(seed=int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0]))
         item = {
             "image": MetaTensor(self.image.clone(), affine=torch.eye(4, dtype=torch.float64)),

@@ -42,10 +42,10 @@ def read_template(
         ImageError: when an image cannot be read.
         LandmarkError: when the landmarks cannot be read, are missing, lie outside the image, or are not the same in
             all images.
-        ConfigError: when there is no image.
+        ConfigError: when the image is something else than files; without any, the template says so when it is used.
     """
     if image is None:
-        raise ConfigError(
+        return Template.absent(
             "there is no template: name the annotated image and its landmarks, as in `python -m monai.bundle run "
             "training --config_file configs/train.json --template_image template.png --template_landmarks "
             "template.csv`."

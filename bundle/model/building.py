@@ -14,7 +14,7 @@ import torch
 
 from bundle.encoders import EncoderSettings, create_encoder
 from bundle.matching.settings import MatchingSettings
-from bundle.model.checkpoint import Checkpoint, read_checkpoint
+from bundle.model.checkpoint import Checkpoint, missing_model, read_checkpoint
 from bundle.model.learned import LearnedLandmarks
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.whitening import total_covariance
@@ -205,8 +205,9 @@ def open_model(
 ) -> Model:
     """The model of a run: that of the checkpoint or, with a template and no checkpoint, zero-shot.
 
+    Without either, it is a network of the settings, whose template says what is missing (``Template.absent``).
+
     Raises:
-        ConfigError: when there is neither.
         CheckpointError: when there are both and the checkpoint was trained on another template; see also
             :func:`trained_model`.
     """
@@ -217,10 +218,15 @@ def open_model(
         "device": device,
         "precision": precision,
     }
-    if model_path is None and template is None:
-        raise ConfigError(
-            "there is neither a model nor a template: give --model_path, or --template_image with --template_landmarks."
+    if template is None and (model_path is None or not Path(model_path).exists()):
+        absent = Template.absent(missing_model(model_path or "null"))
+        built = build_network(
+            validate(NetworkSettings, network or {}, "network"),
+            encoder_weights=encoder_weights,
+            device=device,
+            precision=precision,
         )
+        return Model(built, absent, validate(MatchingSettings, matching or {}, "matching"), trained=False)
     if model_path is None:
         return zero_shot_model(template, **settings)  # type: ignore[arg-type]
     model = trained_model(model_path, **settings)  # type: ignore[arg-type]

@@ -137,6 +137,14 @@ def _cannot_write(path: Path, reason: str) -> CheckpointError:
     )
 
 
+def missing_model(path: str | Path) -> str:
+    """What is said where there is no checkpoint."""
+    return (
+        f"there is no trained model at {path}: run training first, give --model_path, or give --template_image and "
+        "--template_landmarks to match without training."
+    )
+
+
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint; nothing in it is executed.
 
@@ -146,10 +154,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(
-            f"there is no trained model at {path}: run training first, give --model_path, or give --template_image and "
-            "--template_landmarks to match without training."
-        )
+        raise CheckpointError(missing_model(path))
     try:
         content = load_weights_only(path)
     except CheckpointError as error:

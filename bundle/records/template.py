@@ -24,6 +24,7 @@ class Template(WithPixelSize):
         others: further annotated images with the same landmarks in the same order; they have no others of their own.
         aspect: height of a pixel over its width where the spacing is unknown.
         size: (height, width) in pixels; that of ``pixels`` where there are any.
+        missing: why there is no template, where this one stands for none (see :meth:`absent`); else empty.
 
     Raises:
         LandmarkError: when landmarks are missing, outside, or not the same in all images.
@@ -38,6 +39,27 @@ class Template(WithPixelSize):
     others: tuple[Template, ...] = ()
     aspect: float = 1.0
     size: tuple[int, int] = (0, 0)
+    missing: str = ""
+
+    @classmethod
+    def absent(cls, missing: str) -> Template:
+        """What stands for a template that was not given: a run can be put together with it, as MONAI's checks do.
+
+        Args:
+            missing: what is missing and how to give it, in one sentence.
+        """
+        return cls(
+            np.zeros((1, 1), np.float32), LandmarkSet(("none",), np.zeros((1, 2))), None, "none", missing=missing
+        )
+
+    def require(self) -> None:
+        """Refuse to work with what only stands for a template.
+
+        Raises:
+            ConfigError: saying what is missing.
+        """
+        if self.missing:
+            raise ConfigError(self.missing)
 
     def __post_init__(self) -> None:
         if self.pixels is not None:

@@ -74,6 +74,7 @@ class FilterTraining:
     def run(self) -> None:
         """Train, and say how well landmarks of each template are found by a model of the others."""
         inferer, network = self.examples.inferer, self.examples.network
+        inferer.template.require()
         fit_whitening(network, inferer.template)
         self.trainer.run()
         with torch.no_grad():

@@ -6,6 +6,7 @@ Neither the encoder nor the warps change, so one pass a warp replaces the many t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import ignite.distributed as idist
 import torch
@@ -55,20 +56,26 @@ class StageFeatures(Dataset):
             )
         self._warps = warps
         self._stage = stage
-        self._memory: list[Features] = []
-        shown = progress(total=len(self.indices), desc=label, unit="warp", disable=not is_first())
-        with shown:
-            first = self._encode(self.indices[0])
-            in_memory = store.reserve(name, self.indices, sum(tensor.nbytes for tensor in first))
-            for position, index in enumerate(self.indices):
-                if position < in_memory:
-                    self._memory.append(self._encode(index) if position else first)
-                elif store.read(name, index) is None:
-                    store.write(name, index, self._encode(index) if position else first)
-                shown.update()
+        self._label = label
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @cached_property
+    def _memory(self) -> list[Features]:
+        """The features that memory holds, once all of them are computed; the others are in the store's files then."""
+        memory: list[Features] = []
+        shown = progress(total=len(self.indices), desc=self._label, unit="warp", disable=not is_first())
+        with shown:
+            first = self._encode(self.indices[0])
+            in_memory = self.store.reserve(self.name, self.indices, sum(tensor.nbytes for tensor in first))
+            for position, index in enumerate(self.indices):
+                if position < in_memory:
+                    memory.append(self._encode(index) if position else first)
+                elif self.store.read(self.name, index) is None:
+                    self.store.write(self.name, index, self._encode(index) if position else first)
+                shown.update()
+        return memory
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if index < len(self._memory):

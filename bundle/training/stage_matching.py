@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,8 +25,13 @@ class StageMatcher(Inferer):
 
     def __init__(self, stage: Stage, warps: WarpedTemplate) -> None:
         super().__init__()
-        template = {"image": warps.image, "landmarks": warps.points.float()}
-        self.features, self.cells = stage.encode(template, None)
+        self.stage = stage
+        self.warps = warps
+
+    @cached_property
+    def _template(self) -> tuple[Tensor, Tensor]:
+        """Frozen features and cells of the template itself."""
+        return self.stage.encode({"image": self.warps.image, "landmarks": self.warps.points.float()}, None)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Match.
@@ -39,9 +45,10 @@ class StageMatcher(Inferer):
         Returns:
             tensor of shape (M, K, 2), cells ``(x, y)`` of the decoded map.
         """
+        features, cells = self._template
         with torch.no_grad():
-            own = F.normalize(network(self.features.to(inputs.device)), dim=1)
-            column, row = self.cells.to(inputs.device).round().long().unbind(dim=-1)
+            own = F.normalize(network(features.to(inputs.device)), dim=1)
+            column, row = cells.to(inputs.device).round().long().unbind(dim=-1)
             column, row = column.clamp(0, own.shape[-1] - 1), row.clamp(0, own.shape[-2] - 1)
             index = (row * own.shape[-1] + column)[:, None].expand(-1, own.shape[1], -1)
             landmarks = own.flatten(2).gather(2, index)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.data import LoadRadiographd, collect_cases, with_truth
+from bundle.data import Cases, LoadRadiographd, beside_template, collect_cases, with_truth
 from bundle.io.digest import file_digest
 from bundle.records.errors import ConfigError, ImageError, LandmarkError
 from bundle.records.landmarks import LandmarkSet
@@ -195,5 +195,24 @@ class TestLabelledCases:
             with_truth(collect_cases(folder), truth, template(digest=file_digest(folder / "a.png")))
 
     def test_no_table(self, folder: Path) -> None:
-        with pytest.raises(LandmarkError, match="--landmarks"):
-            with_truth(collect_cases(folder), None, template())
+        missing(with_truth(collect_cases(folder), None, template()), "--landmarks")
+
+
+def missing(cases: Cases, words: str) -> None:
+    """A run is put together without images, and says why when it begins."""
+    assert cases.items == []
+    with pytest.raises(ConfigError, match=words):
+        cases.require()
+
+
+def test_what_was_not_given_is_told_when_the_run_begins(folder: Path, tmp_path: Path) -> None:
+    absent = Template.absent("there is no model: give one.")
+    missing(collect_cases(None), "--dataset_dir")
+    missing(beside_template(collect_cases(None), template()), "--dataset_dir")
+    missing(beside_template(collect_cases(folder), absent), "no model")
+    missing(with_truth(collect_cases(folder), tmp_path / "truth.csv", absent), "no model")
+    missing(with_truth(collect_cases(None), None, absent), "--dataset_dir")
+    collect_cases(folder).require()
+    template().require()
+    with pytest.raises(ConfigError, match="no model"):
+        absent.require()

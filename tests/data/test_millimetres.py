@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
 from bundle.data import PointsInMillimetresd, ReferenceLength, read_reference_length
 from bundle.records.errors import ConfigError
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 
 
 def item(spacing: tuple[float, float], aspect: float = 1.0, **points: Any) -> dict[str, Any]:
@@ -71,15 +74,22 @@ def test_a_reference_length_that_cannot_be_measured(second: list[float]) -> None
     assert result["spacing"].isnan().all() and result["spacing_source"] == ""
 
 
+def template(count: int) -> Template:
+    names = tuple(f"L{index}" for index in range(count))
+    return Template(np.zeros((2, 2), np.float32), LandmarkSet(names, np.zeros((count, 2))), None, "template")
+
+
 def test_too_few_landmarks() -> None:
+    settings = {"landmarks": [0, 2], "millimetres": 10}
     with pytest.raises(ConfigError, match=r"\[0, 2\], but there are 2 landmarks"):
-        read_reference_length({"landmarks": [0, 2], "millimetres": 10}, 2)
+        read_reference_length(settings, template(2))
+    assert read_reference_length(settings, Template.absent("none was given.")) is not None, "it is told when it is used"
 
 
 def test_settings() -> None:
-    read = read_reference_length({"landmarks": [3, 1], "millimetres": 20}, 4)
+    read = read_reference_length({"landmarks": [3, 1], "millimetres": 20}, template(4))
     assert read is not None and (read.landmarks, read.millimetres) == ((3, 1), 20.0)
-    assert read_reference_length(None, 4) is None and read_reference_length({}, 4) is None
+    assert read_reference_length(None, template(4)) is None and read_reference_length({}, template(4)) is None
 
 
 @pytest.mark.parametrize(
@@ -96,4 +106,4 @@ def test_settings() -> None:
 )
 def test_settings_that_cannot_be(settings: Any) -> None:
     with pytest.raises(ConfigError, match="reference_length"):
-        read_reference_length(settings, 9)
+        read_reference_length(settings, template(9))

@@ -116,8 +116,13 @@ def test_a_checkpoint_or_a_template_or_both_where_they_belong_together(path: Pat
     assert not open_model(model_path=None, template=template, network=TINY_NETWORK).trained
     assert open_model(model_path=path, template=None).trained
     assert open_model(model_path=path, template=template).trained
-    with pytest.raises(ConfigError, match="--template_image"):
-        open_model(model_path=None, template=None)
+    for missing in (None, path.with_name("none.pt")):
+        model = open_model(model_path=missing, template=None, network=TINY_NETWORK)
+        assert model.network.settings == NetworkSettings(**TINY_NETWORK) and not model.trained
+        with pytest.raises(ConfigError, match="--template_image"):
+            model.template.require()
+    with pytest.raises(CheckpointError, match="no trained model at"):
+        open_model(model_path=path.with_name("none.pt"), template=template)
     moved = replace(template, landmarks=LandmarkSet(template.landmarks.names, template.landmarks.points + 1))
     other = replace(template, pixels=1 - template.pixels, name="other.png")
     for wrong in (moved, other, replace(template, others=(other,))):

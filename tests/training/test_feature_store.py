@@ -40,7 +40,11 @@ class CountingStage:
 
 
 def features(store: FeatureStore, stage: CountingStage, name: str = "local", **changed: Any) -> StageFeatures:
-    return StageFeatures(Warps(), stage, "features", store, name, **changed)  # type: ignore[arg-type]
+    """All of them computed: the first one that is asked for has the others computed, too."""
+    found = StageFeatures(Warps(), stage, "features", store, name, **changed)  # type: ignore[arg-type]
+    assert stage.encoded == [], "nothing is while a configuration is put together"
+    assert len(found[0]) == 2
+    return found
 
 
 def files(store: FeatureStore) -> list[str]:

@@ -22,11 +22,13 @@ from tests.workflows.running import (
     at_bundle_root,
     open_workflow,
     read_config,
+    refusal,
 )
 
 #: Files of definitions, which are no configurations.
 DEFINITIONS = {"measurements_cephalometry", "measurements_hand"}
 WORKFLOWS = ("train", "train_decoders", "inference", "evaluate")
+OVERLAID = ([], ["head"], ["hand"], ["fast"], ["paper"])
 OVERLAYS = (
     "head",
     "hand",
@@ -62,6 +64,29 @@ def test_every_property_that_monai_asks_for(name: str, trained: Trained, small: 
         workflow = open_workflow(name, kind="train" if name.startswith("train") else "infer", **settings)
         workflow.initialize()
         assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train"],
+        ["train_decoders", "paper"],
+        *([name, *more] for name in ("inference", "evaluate") for more in OVERLAID),
+    ],
+    ids="+".join,
+)
+def test_monais_checks_need_neither_model_nor_images(names: list[str], tmp_path: Path) -> None:
+    """As in a fresh clone: what is missing is told by the run, not while its parts are put together."""
+    kind = "train" if names[0].startswith("train") else "infer"
+    settings = {"model_path": str(tmp_path / "none.pt"), "output_dir": str(tmp_path / "output"), "log_to": None}
+    with at_bundle_root():
+        workflow = open_workflow(*names, kind=kind, **settings, encoder_weights="random")
+        workflow.initialize()
+        assert workflow.check_properties() == []
+        assert list(tmp_path.iterdir()) == []
+        said = refusal(workflow.run)
+        assert "there are no images" in said if kind == "infer" else "there is no template" in said
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestMetadata:
@@ -127,6 +152,9 @@ class TestNetwork:
         """The whitening changes no shape; to fit it would take most of the time."""
         whitening = {"network": {"whitening": False}}
         self.check(template_image=str(small.image), template_landmarks=str(small.landmarks), **whitening)
+
+    def test_it_needs_neither_model_nor_template(self, tmp_path: Path) -> None:
+        self.check(model_path=str(tmp_path / "none.pt"))
 
     def test_a_network_of_other_settings(self, small: Sample) -> None:
         settings = {
