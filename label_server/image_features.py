@@ -14,6 +14,7 @@ from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.selection import describe_images
 from bundle.selection.typical import WORKING_SIDE
+from bundle.writers.atomic import atomic_file
 from label_server.annotations import file_state
 from label_server.predictor import read_configuration
 
@@ -46,11 +47,8 @@ class ImageFeatures:
             return torch.from_numpy(np.load(kept)).float()
         (found,) = describe_images([torch.from_numpy(read_radiograph(image).pixels)[None, None]], network)
         found = found.half()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with atomic_file(kept, binary=True) as file:
             np.save(file, found.numpy())
-        partial.replace(kept)
         return found.float()
 
     def _describing(self) -> OneShotNetwork:

@@ -106,7 +106,7 @@ class Journal:
         except OSError as error:
             raise BundleError(
                 f"{error.filename or self.folder} cannot be read ({error.strerror or error}): check the folder of the "
-                "results and its rights."
+                "results and its permissions."
             ) from error
         done = set(from_first(list(self._earlier)))
         self.done = len(done)
@@ -280,8 +280,8 @@ class Journal:
 
     def _unwritable(self, error: OSError) -> BundleError:
         return BundleError(
-            f"{self.path} cannot be written ({error.strerror or error}): check the folder, its rights and the space on "
-            "the disk."
+            f"{self.path} cannot be written ({error.strerror or error}): check the folder, its permissions and the space "
+            "on the disk."
         )
 
     def _fingerprint_of(self, path: Path) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from bundle.model.learned import LearnedLandmarks
 from bundle.records.errors import CheckpointError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
+from bundle.writers.atomic import atomic_file
 
 #: A model with learned landmarks needs a reader that knows of them; any other is written as before.
 FORMAT, LEARNED_FORMAT = "one-shot-landmarks/checkpoint/1", "one-shot-landmarks/checkpoint/2"
@@ -60,11 +59,9 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint in one step: a reader finds the old file or the new one, never half of one.
 
     Raises:
-        CheckpointError: when the file cannot be written.
+        BundleError: when the file cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise _cannot_write(path, "it is a folder")
     content = {
         "format": FORMAT if checkpoint.learned is None else LEARNED_FORMAT,
         "model": {name: value.detach().cpu() for name, value in checkpoint.decoders.items()},
@@ -79,18 +76,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> Path:
     }
     if checkpoint.learned is not None:
         content["learned"] = checkpoint.learned.tensors()
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise _cannot_write(path, error.strerror or str(error)) from error
+    with atomic_file(path, binary=True) as file:
+        torch.save(content, file)
     return path
 
 
@@ -127,13 +114,6 @@ def _restored(stored: Mapping[str, Any]) -> Template:
         tuple(_restored(other) for other in stored.get("others", ())),
         float(stored.get("aspect", 1.0)),  # version 0.2.0 took all pixels for square
         (0, 0) if pixels is not None else (int(stored["size"][0]), int(stored["size"][1])),
-    )
-
-
-def _cannot_write(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(
-        f"the checkpoint {path} cannot be written: {reason}; choose another --model_path, or --output where a script "
-        "writes it."
     )
 
 

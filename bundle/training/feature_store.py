@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
 import shutil
 from pathlib import Path
@@ -12,7 +10,8 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor
 
-from bundle.records.errors import BundleError, ConfigError
+from bundle.records.errors import ConfigError
+from bundle.writers.atomic import atomic_file
 
 _GB = 1e9
 
@@ -100,20 +99,8 @@ class FeatureStore:
         Raises:
             BundleError: when the system refuses to write.
         """
-        path = self._file(name, index)
-        # Ranks that share a warp write the same file at the same time.
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(item, partial)
-            partial.replace(path)
-        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter on a full disk
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise BundleError(
-                f"{path} cannot be written ({str(error).splitlines()[0]}): check the folder, its rights and the space "
-                "on the disk, or give another --feature_dir."
-            ) from error
+        with atomic_file(self._file(name, index), binary=True) as file:  # ranks that share a warp write it at one time
+            torch.save(item, file)
 
     def forget(self) -> None:
         """Remove all files; the training is complete."""

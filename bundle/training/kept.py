@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from bundle.writers.atomic import atomic_file
 
 
 def kept(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -23,8 +24,6 @@ def kept(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
         except Exception:  # a damaged file can make the unpickler raise anything
             path.unlink(missing_ok=True)
     result = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    torch.save({name: value.detach().cpu() for name, value in result.items()}, partial)
-    partial.replace(path)
+    with atomic_file(path, binary=True) as file:
+        torch.save({name: value.detach().cpu() for name, value in result.items()}, file)
     return result

@@ -59,5 +59,5 @@ def forget_run(folder: str | Path, features: FeatureStore | None = None) -> None
     if features is not None:
         features.forget()
     for path in Path(folder).rglob("*"):
-        if path.suffix in (".pt", ".partial"):
+        if path.suffix in (".pt", ".tmp"):
             path.unlink(missing_ok=True)

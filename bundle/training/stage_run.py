@@ -13,6 +13,7 @@ from monai.handlers import CheckpointLoader
 from bundle.ranks import is_first, of_all
 from bundle.records.errors import ConfigError
 from bundle.training.stages import Stage
+from bundle.writers.atomic import atomic_file
 
 
 class StageRun:
@@ -62,7 +63,5 @@ class StageRun:
 
     def _save(self) -> None:
         """Save in one step, which MONAI's saver does not: a process that dies meanwhile leaves the state before."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        torch.save({name: part.state_dict() for name, part in self._parts().items()}, partial)
-        partial.replace(self.path)
+        with atomic_file(self.path, binary=True) as file:
+            torch.save({name: part.state_dict() for name, part in self._parts().items()}, file)

@@ -25,7 +25,7 @@ def atomic_file(path: Path | str, binary: bool = False) -> Iterator[IO[Any]]:
     :func:`remove_leftovers`.
 
     Args:
-        path: the file; its folder is made where it does not exist. The file's rights follow the caller's umask.
+        path: the file; its folder is made where it does not exist. The file's permissions follow the caller's umask.
         binary: whether to write bytes; else text, UTF-8, with line ends as written.
 
     Yields:
@@ -49,8 +49,8 @@ def atomic_file(path: Path | str, binary: bool = False) -> Iterator[IO[Any]]:
         _flush_folder(path.parent)
     except OSError as error:
         raise BundleError(
-            f"{path} cannot be written ({error.strerror or error}): check the folder, its rights and the space on the "
-            "disk."
+            f"{path} cannot be written ({error.strerror or error}): check the folder, its permissions and the space on "
+            "the disk."
         ) from error
     finally:
         if temporary is not None:

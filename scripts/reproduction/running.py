@@ -18,6 +18,7 @@ from typing import Any
 from bundle import __version__
 from bundle.model.checkpoint import read_checkpoint, write_checkpoint
 from bundle.records.errors import BundleError
+from bundle.writers.json_file import write_json
 from reproduction.cells import Cell, Training
 from reproduction.dataset import ReproductionData
 
@@ -123,9 +124,7 @@ class Runner:
             "seconds": {"wall": time.monotonic() - start, "processor": processor},
             "threads": os.environ.get("OMP_NUM_THREADS"),
         }
-        partial = done.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=4) + "\n", encoding="utf-8")
-        partial.replace(done)
+        write_json(done, record)
         self.spent[folder.name] = record["seconds"]
 
 

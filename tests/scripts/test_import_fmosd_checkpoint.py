@@ -78,7 +78,7 @@ def test_the_model_finds_landmarks(folder: Path, small: Sample, tmp_path: Path) 
         (["{global}", "{local}", "--template_image", "none.png"], "none.png"),
         (["{global}", "{local}", "--config_file", "none.json"], "there is no configuration none.json"),
         (["{global}", "{local}", "--landmark_names", "a"], "8"),
-        (["{global}", "{local}", "--output", "."], "choose another"),
+        (["{global}", "{local}", "--output", "."], "cannot be written"),
         (["{global}"], "LOCAL.pth"),
         (["{global}", "{local}", "--k", "0"], "--k is 0"),
         (["{global}", "{local}", "--pixel_spacing", "-1"], "the pixel spacing is -1"),

@@ -55,7 +55,7 @@ def test_any_other_has_another() -> None:
 
 def test_only_the_state_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
-    for name in ("local/state.pt", "local/best.pt", "local/state.partial", "events.out", "local/events.out"):
+    for name in ("local/state.pt", "local/best.pt", "local/.0123456789abcdef.tmp", "events.out", "local/events.out"):
         (tmp_path / name).write_text("x")
     store = FeatureStore(tmp_path, memory_gb=0, disk_gb=1)
     store.write("local", 3, (torch.zeros(1), torch.zeros(1)))

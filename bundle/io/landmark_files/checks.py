@@ -75,7 +75,7 @@ def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
         raise LandmarkError(f"there is no landmark file {path}: check the path.") from None
     except OSError as error:
         raise LandmarkError(
-            f"{path} cannot be read ({error.strerror or error}): check the path and its rights."
+            f"{path} cannot be read ({error.strerror or error}): check the path and its permissions."
         ) from None
     try:
         text = data.decode("utf-8-sig")

@@ -105,7 +105,7 @@ def _read_folder(folder: Path) -> dict[str, LandmarkSet]:
         files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
         raise LandmarkError(
-            f"the folder {folder} cannot be read ({error.strerror or error}): check its rights."
+            f"the folder {folder} cannot be read ({error.strerror or error}): check its permissions."
         ) from None
     known = [(file, _suffix(file)) for file in files if file.name.lower().endswith((".json", ".csv"))]
     chosen = [file for file, suffix in known if suffix == ".json"] or [
