@@ -18,6 +18,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from tests.io.image_files import (
     dicom_dataset,
+    functional_groups,
+    lut_item,
     picture,
     write_metaimage,
     write_nifti,
@@ -81,15 +83,40 @@ def _dicoms() -> Iterator[Seed]:
     dataset = dicom_dataset(picture(), **more)
     dataset.compress(RLELossless, encoding_plugin="pydicom")
     yield Seed("dicom RLE", ".dcm", _dicom_bytes(dataset), "image")
-    for name, kind, options in (("1.2.840.10008.1.2.4.50", "JPEG", {}), ("1.2.840.10008.1.2.4.90", "JPEG2000", {})):
-        pixels, stream = picture(top=255, dtype=np.uint8), io.BytesIO()
-        Image.fromarray(pixels).save(stream, kind, **options)
+    pixels = picture(top=255, dtype=np.uint8)
+    throughput = (Path(__file__).parents[1] / "io" / "streams" / "picture_8.j2c").read_bytes()
+    for name, stream, syntax, fragments in (
+        ("JPEG", _saved(pixels, "JPEG"), "1.2.840.10008.1.2.4.50", 1),
+        ("JPEG in fragments", _saved(pixels, "JPEG"), "1.2.840.10008.1.2.4.50", 5),
+        ("JPEG2000", _saved(pixels, "JPEG2000"), "1.2.840.10008.1.2.4.90", 1),
+        ("HTJ2K", throughput, "1.2.840.10008.1.2.4.201", 1),
+    ):
         dataset = dicom_dataset(pixels, bits=8)
-        dataset.file_meta.TransferSyntaxUID = UID(name)
-        dataset.PixelData = encapsulate([stream.getvalue()])
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
+        dataset.PixelData = encapsulate([stream], fragments_per_frame=fragments)
         dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-        yield Seed(f"dicom {kind}", ".dcm", _dicom_bytes(dataset), "image")
+        yield Seed(f"dicom {name}", ".dcm", _dicom_bytes(dataset), "image")
+    groups = functional_groups(
+        PixelMeasuresSequence={"PixelSpacing": [0.2, 0.1]},
+        PlaneOrientationSequence={"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]},
+        PixelValueTransformationSequence={"RescaleSlope": 2, "RescaleIntercept": -5},
+        FrameVOILUTSequence={"WindowCenter": 100, "WindowWidth": 50},
+        FrameDisplayShutterSequence={"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [20, 28]},
+    )
+    dataset = dicom_dataset(picture(), sop_class="1.2.840.10008.5.1.4.1.1.13.1.4", NumberOfFrames=1, **groups)
+    yield Seed("dicom with functional groups", ".dcm", _dicom_bytes(dataset), "image")
+    tables = {f"{stage}LUTSequence": [lut_item(np.arange(4096) >> 4, 8)] for stage in ("Modality", "VOI")}
+    plane = {"ImagePlanePixelSpacing": [0.6, 0.3], "RTImageSID": 1500, "RadiationMachineSAD": 1000}
+    sign = {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": 1, "PixelAspectRatio": [2, 1]}
+    dataset = dicom_dataset(picture() << 4, HighBit=15, **tables, **plane, **sign)
+    yield Seed("dicom with tables", ".dcm", _dicom_bytes(dataset), "image")
     yield Seed("dicom colour", ".dcm", _dicom_bytes(dicom_dataset(np.dstack([picture(dtype=np.uint8)] * 3))), "image")
+
+
+def _saved(pixels: np.ndarray, kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
 
 
 def _dicom_bytes(dataset: pydicom.Dataset) -> bytes:
@@ -111,12 +138,14 @@ def _volumes(folder: Path) -> Iterator[Seed]:
     yield Seed("nifti", ".nii", plain, "image")
     yield Seed("nifti gz", ".nii.gz", plain, "image", gzip.compress)
     yield Seed("nifti gz, packed", ".nii.gz", gzip.compress(plain), "image")
-    yield Seed("metaimage", ".mha", write_metaimage(folder / "a.mha", picture()).read_bytes(), "image")
+    yield Seed(
+        "metaimage", ".mha", write_metaimage(folder / "a.mha", picture(), "DistanceUnits = um\n").read_bytes(), "image"
+    )
     packed = zlib.compress(picture().tobytes())
     head = f"CompressedData = True\nCompressedDataSize = {len(packed)}\n"
     text = write_metaimage(folder / "b.mha", picture(), header=head).read_bytes()
     yield Seed("metaimage zlib", ".mha", text[: -picture().nbytes] + packed, "image")
-    yield Seed("nrrd", ".nrrd", write_nrrd(folder / "a.nrrd", picture()).read_bytes(), "image")
+    yield Seed("nrrd", ".nrrd", write_nrrd(folder / "a.nrrd", picture(), 'units: "um" "um"\n').read_bytes(), "image")
     raw = write_nrrd(folder / "b.nrrd", picture()).read_bytes()
     text = raw[: -picture().nbytes].replace(b"encoding: raw", b"encoding: gzip")
     yield Seed("nrrd gzip", ".nrrd", text + gzip.compress(picture().tobytes()), "image")

@@ -43,7 +43,7 @@ def make_input(corpus: list[Seed], seed: int, index: int) -> tuple[Seed, bytes]:
 def read(kind: str, path: Path) -> None:
     """Read a file the way the product does."""
     if kind == "image":
-        read_radiograph(path)
+        read_radiograph(path, voi_lut=True)
     elif kind == "table":
         read_landmark_table(path)
     else:

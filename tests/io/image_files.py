@@ -65,6 +65,16 @@ def functional_groups(per_frame: bool = False, **groups: dict) -> dict[str, list
     return {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": [own]}
 
 
+def lut_item(entries: np.ndarray, bits: int, first: int = 0, vr: str = "OW", descriptor: str = "US") -> Dataset:
+    """An item of a sequence of look-up tables; entries of 8 bits are packed."""
+    data = np.asarray(entries, "<u2" if bits > 8 else "u1").tobytes()
+    item = Dataset()
+    item.add_new(0x00283002, descriptor, [len(entries) % 65536, first, bits])
+    item.add_new(0x00283006, vr, data if vr == "OW" else np.frombuffer(data, "<u2").tolist())
+    item.ModalityLUTType = "US"
+    return item
+
+
 @quiet_decoders()
 def save_dicom(path: Path, dataset: Dataset) -> Path:
     pydicom.dcmwrite(path, dataset, write_like_original=False)

@@ -9,6 +9,7 @@ import pytest
 from image_files import (
     dicom_dataset,
     functional_groups,
+    lut_item,
     picture,
     save_dicom,
     write_dicom,
@@ -283,32 +284,22 @@ def test_malformed_modality_lut_is_refused(tmp_path, stored):
         read_radiograph(write_dicom(tmp_path / "a.dcm", stored, ModalityLUTSequence=[item]))
 
 
-def table(entries, bits, first=0, vr="OW", descriptor="US"):
-    """An item of a sequence of look-up tables; entries of 8 bits are packed."""
-    data = np.asarray(entries, "<u2" if bits > 8 else "u1").tobytes()
-    item = Dataset()
-    item.add_new(0x00283002, descriptor, [len(entries) % 65536, first, bits])
-    item.add_new(0x00283006, vr, data if vr == "OW" else np.frombuffer(data, "<u2").tolist())
-    item.ModalityLUTType = "US"
-    return item
-
-
 @pytest.mark.parametrize("keyword", ["ModalityLUTSequence", "VOILUTSequence"])
 @pytest.mark.parametrize("vr", ["OW", "US"])
 @pytest.mark.parametrize("bits", [16, 14, 12, 10, 8])
 def test_tables_of_any_depth(tmp_path, stored, keyword, vr, bits):
     entries = np.round((np.arange(4096) / 4095) ** 0.5 * (2**bits - 1)).astype(np.uint16)
-    path = write_dicom(tmp_path / "a.dcm", stored, **{keyword: [table(entries, bits, vr=vr)]})
+    path = write_dicom(tmp_path / "a.dcm", stored, **{keyword: [lut_item(entries, bits, vr=vr)]})
     np.testing.assert_allclose(read_radiograph(path, voi_lut=True).pixels, expected(entries[stored]), atol=1e-6)
 
 
 def test_tables_at_their_limits(tmp_path):
     stored = picture(top=65535)
     entries = np.arange(65536)[::-1]  # as many as the descriptor can say, which says 0
-    path = write_dicom(tmp_path / "a.dcm", stored, 16, ModalityLUTSequence=[table(entries, 16)])
+    path = write_dicom(tmp_path / "a.dcm", stored, 16, ModalityLUTSequence=[lut_item(entries, 16)])
     np.testing.assert_allclose(read_radiograph(path).pixels, 1 - expected(stored), atol=1e-6)
     few = np.arange(255) ** 2 // 4  # what lies beyond the table has its last value; 8 bits, of an odd number
-    path = write_dicom(tmp_path / "b.dcm", stored, 16, ModalityLUTSequence=[table(few // 64, 8, first=20000)])
+    path = write_dicom(tmp_path / "b.dcm", stored, 16, ModalityLUTSequence=[lut_item(few // 64, 8, first=20000)])
     wanted = (few // 64)[np.clip(stored.astype(int) - 20000, 0, 254)]
     np.testing.assert_allclose(read_radiograph(path).pixels, expected(wanted), atol=1e-6)
 
@@ -318,7 +309,7 @@ def test_tables_at_their_limits(tmp_path):
 def test_the_first_value_of_a_table_has_the_sign_of_the_pixels(tmp_path, stored, keyword, descriptor, first):
     signed = stored.astype(np.int16) - np.int16(2048)
     entries = np.round((np.arange(4096) / 4095) ** 2 * 60000).astype(np.uint16)
-    elements = {keyword: [table(entries, 16, first, descriptor=descriptor)]}
+    elements = {keyword: [lut_item(entries, 16, first, descriptor=descriptor)]}
     path = write_dicom(tmp_path / "a.dcm", signed, 16, **elements)
     np.testing.assert_allclose(read_radiograph(path, voi_lut=True).pixels, expected(entries[stored]), atol=1e-6)
 
@@ -327,7 +318,7 @@ def test_the_first_value_of_a_table_has_the_sign_of_the_pixels(tmp_path, stored,
 def test_a_voi_table_of_rescaled_values(tmp_path, stored, first):
     """Reals, of which pydicom looks none up."""
     entries = np.round((np.arange(4096) / 4095) ** 2 * 60000).astype(np.uint16)
-    item = table(entries, 16, first, descriptor="SS" if first < 0 else "US")
+    item = lut_item(entries, 16, first, descriptor="SS" if first < 0 else "US")
     path = write_dicom(tmp_path / "a.dcm", stored, RescaleSlope=1, RescaleIntercept=-1000, VOILUTSequence=[item])
     np.testing.assert_allclose(read_radiograph(path, voi_lut=True).pixels, expected(entries[stored]), atol=1e-6)
 
@@ -339,7 +330,7 @@ ANGIOGRAPHY = [f"1.2.840.10008.5.1.4.1.1.12.{end}" for end in ("1", "2", "3", "1
 @pytest.mark.parametrize("relationship", ["LOG", "DISP", "LIN", None])
 def test_the_table_back_to_intensity_is_not_for_display(tmp_path, stored, sop_class, relationship):
     entries = np.round(np.expm1(np.arange(4096) / 1000) * 1000).astype(np.uint16)
-    way_back = {"ModalityLUTSequence": [table(entries, 16)], "PixelIntensityRelationship": relationship}
+    way_back = {"ModalityLUTSequence": [lut_item(entries, 16)], "PixelIntensityRelationship": relationship}
     path = write_dicom(tmp_path / "a.dcm", stored, sop_class=sop_class, **way_back)
     shown_as_stored = sop_class in ANGIOGRAPHY and relationship in ("LOG", "DISP")
     wanted = stored if shown_as_stored else entries[stored]
