@@ -43,7 +43,7 @@ def measure(encoder: str, device: str, task: str, method: str, repeats: int) -> 
     return {"seconds": timing.seconds, "scaled_from": timing.scaled_from, **peak}
 
 
-def measure_apart(arguments: argparse.Namespace, task: str, method: str) -> dict[str, Any]:
+def measure_in_own_process(arguments: argparse.Namespace, task: str, method: str) -> dict[str, Any]:
     """One measurement, in a process of its own."""
     line = [sys.executable, "-m", "tools.benchmark", "--encoder", arguments.encoder, "--device", arguments.device]
     line += ["--repeats", str(arguments.repeats), "--only", task, method]
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report["accelerator"] = torch.cuda.get_device_name(torch.device(options.device))
     for task in TASKS:
         print(f"measuring {task} ...", file=sys.stderr, flush=True)
-        report[task] = summary({method: measure_apart(options, task, method) for method in METHODS})
+        report[task] = summary({method: measure_in_own_process(options, task, method) for method in METHODS})
     print(table(report))
     if options.output is not None:
         options.output.parent.mkdir(parents=True, exist_ok=True)

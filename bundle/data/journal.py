@@ -280,8 +280,8 @@ class Journal:
 
     def _unwritable(self, error: OSError) -> BundleError:
         return BundleError(
-            f"{self.path} cannot be written ({error.strerror or error}): check the folder, its permissions and the space "
-            "on the disk."
+            f"{self.path} cannot be written ({error.strerror or error}): check the folder, its permissions and the "
+            "space on the disk."
         )
 
     def _fingerprint_of(self, path: Path) -> str | None:

@@ -58,7 +58,7 @@ class LoadRadiograph(Transform):
       tensor itself always lies as in the file.
 
     Args:
-        spacing: millimetres a pixel, one number or ``(x, y)``, that overrides what the files say.
+        spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
         invert: True makes low values bright, False high values; None follows the file.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
         flip: which images to mirror, see :func:`bundle.data.flip.parse_flip`.
@@ -138,7 +138,7 @@ class LoadRadiographd(MapTransform):
 
     Args:
         keys: the keys that hold image paths.
-        spacing: millimetres a pixel, one number or ``(x, y)``, that overrides what the files say.
+        spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
         spacing_key: the key of a data item that may hold the spacing of its own images, in the same form; it goes
             before ``spacing``, and an item without it, or with None there, is as usual.
         invert: True makes low values bright, False high values; None follows the file.

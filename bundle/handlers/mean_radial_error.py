@@ -29,7 +29,7 @@ class MeanRadialErrorHandler(LandmarkMetricHandler):
     """Computes the mean radial error over all landmarks of all images of an epoch.
 
     The error is in the unit of the points. For millimetres multiply both points by the spacing of the image, ``(x, y)``
-    in mm a pixel, before they come here. An engine's output holds no spacing, but its postprocessing sees batch and
+    in mm per pixel, before they come here. An engine's output holds no spacing, but its postprocessing sees batch and
     output together, so that is the place::
 
         def to_millimetres(data):  # of one image where the engine decollates, else of the batch

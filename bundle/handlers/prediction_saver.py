@@ -142,7 +142,7 @@ class PredictionSaver(RunSaver):
         print(f"{len(rows)} image(s) with {len(self.names)} landmarks each: {one_line(str(self.output_dir))}")
         if rows:
             confidence = sum(row["confidence"] for row in rows) / len(rows)
-            print(f"mean confidence {confidence:.2f}, {mean_seconds(rows):.2f} s an image")
+            print(f"mean confidence {confidence:.2f}, {mean_seconds(rows):.2f} s per image")
 
     def _write_notes(self, notes: Sequence[tuple[str, str, str]]) -> None:
         path = write_notes(self.output_dir, notes)

@@ -141,5 +141,5 @@ class RunSaver(ABC):
 
 
 def mean_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Mean seconds an image of the rows of a journal; NaN where there is none."""
+    """Mean seconds per image of the rows of a journal; NaN where there is none."""
     return sum(row["seconds"] for row in rows) / len(rows) if rows else float("nan")

@@ -17,8 +17,8 @@ class DecodedImage:
         values: array of shape (H, W), any integer or real type, rows = image rows.
         ignored: boolean array of shape (H, W), True where a pixel holds no measurement (padding) or is hidden by a
             shutter, or None.
-        dark_bone: whether the file says that low values are shown bright (``MONOCHROME1`` or "white is zero").
-        spacing: millimetres a pixel as ``(x, y)``, or None where the file does not say.
+        white_is_zero: whether the file says that low values are shown bright (``MONOCHROME1`` or "white is zero").
+        spacing: millimetres per pixel as ``(x, y)``, or None where the file does not say.
         spacing_source: the rule that gave the spacing, or None.
         aspect: height of a pixel over its width where the spacing is unknown.
         pixel_to_lps: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
@@ -28,7 +28,7 @@ class DecodedImage:
 
     values: np.ndarray
     ignored: np.ndarray | None = None
-    dark_bone: bool = False
+    white_is_zero: bool = False
     spacing: tuple[float, float] | None = None
     spacing_source: str | None = None
     aspect: float = 1.0

@@ -27,7 +27,7 @@ from bundle.io.dicom_geometry import (
     rows_towards,
     slicer_pixel_to_lps,
 )
-from bundle.io.dicom_grey import is_bone_dark, modality_values, padding, windowed
+from bundle.io.dicom_grey import modality_values, padding, white_is_zero, windowed
 from bundle.io.dicom_shutter import hidden_pixels
 from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
 from bundle.io.quiet import quiet_decoders
@@ -94,7 +94,7 @@ def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> Decoded
         return DecodedImage(
             values=values,
             ignored=np.logical_or.reduce(ignored) if ignored else None,
-            dark_bone=is_bone_dark(dataset),
+            white_is_zero=white_is_zero(dataset),
             spacing=spacing,
             spacing_source=source,
             aspect=aspect,

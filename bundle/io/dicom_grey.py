@@ -120,8 +120,8 @@ def padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
     return found if found.any() else None
 
 
-def is_bone_dark(dataset: Dataset) -> bool:
-    """Whether low grey values are bone.
+def white_is_zero(dataset: Dataset) -> bool:
+    """Whether low grey values are to be shown white, as bone is.
 
     ``PhotometricInterpretation`` (0028,0004) says so of images for presentation. In images for processing it is bound
     to be neutral; there ``PixelIntensityRelationshipSign`` (0028,1041) of 1 says that low stored values belong to few

@@ -71,7 +71,7 @@ def check_inflated_size(path: Path) -> None:
 
 
 def needs_native_decoder(path: Path) -> bool:
-    """Whether a DICOM file is decoded by code that a damaged file can bring to an end: all kinds of JPEG are."""
+    """Whether a DICOM file is decoded by code that a damaged file can crash: all kinds of JPEG are."""
     with path.open("rb") as file:
         return _stated_syntax(file).startswith(_JPEG_KINDS)
 

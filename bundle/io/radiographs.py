@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from bundle.io.apart import read_apart
 from bundle.io.decoded import DecodedImage
+from bundle.io.decoder_process import read_in_process
 from bundle.io.dicom import read_dicom
 from bundle.io.dicom_streams import needs_native_decoder
 from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
@@ -37,7 +37,7 @@ def read_radiograph(
 
     Args:
         path: the file.
-        spacing: millimetres a pixel, one number or ``(x, y)`` = (between columns, between rows), that overrides what
+        spacing: millimetres per pixel, one number or ``(x, y)`` = (between columns, between rows), that overrides what
             the file says; None takes the file's.
         invert: True makes low values bright, False high values, whatever the file says; None follows the file
             (``MONOCHROME1`` and "white is zero" are inverted, all else is not). Needed for a PNG or a NIfTI file in
@@ -62,7 +62,7 @@ def read_radiograph(
         decoded.values,
         path,
         ignored=decoded.ignored,
-        invert=decoded.dark_bone if invert is None else invert,
+        invert=decoded.white_is_zero if invert is None else invert,
         grey_values=grey_values,
     )
     return Radiograph(
@@ -99,11 +99,11 @@ def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool
             )
         if kind == "DICOM":
             read = partial(read_dicom, voi_lut=voi_lut)
-            return read_apart(read, path, max_pixels) if needs_native_decoder(path) else read(path, max_pixels)
+            return read_in_process(read, path, max_pixels) if needs_native_decoder(path) else read(path, max_pixels)
         if kind == "NIfTI":
             return read_nifti(path, max_pixels)
         if kind in ("MetaImage", "NRRD"):
-            return read_apart(read_itk, path, kind, max_pixels, prepare=load_itk)
+            return read_in_process(read_itk, path, kind, max_pixels, prepare=load_itk)
         return read_raster(path, kind, max_pixels)
     except MemoryError as error:
         raise ImageError(

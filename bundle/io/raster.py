@@ -52,7 +52,7 @@ def read_raster(path: Path, kind: str, max_pixels: int) -> DecodedImage:
         max_pixels: the largest number of pixels that is decoded.
 
     Returns:
-        The grey values; ``dark_bone`` is True for a TIFF in which white is zero.
+        The grey values; ``white_is_zero`` is True for a TIFF in which white is zero.
 
     Raises:
         ImageError: when the file is damaged, has several pages, colour, transparency, one bit per pixel, several
@@ -91,16 +91,16 @@ def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str) -
     if image.mode == "1":
         raise ImageError(f"{path} has one bit per pixel, a mask or a drawing: give a grey image of 8 or 16 bits.")
     step, aspect = _slicer_spacing_and_aspect(image, kind)
-    dark_bone = False
+    white_is_zero = False
     if kind == "JPEG" and image.mode == "RGB":
         values = _grey_of_colour_jpeg(image, content, path)
     elif image.mode in ("L", "F", "I") or image.mode.startswith("I;16"):
         values = _with_stored_type(np.asarray(image), tags)
-        dark_bone = image.mode != "L" and tags.get(_PHOTOMETRIC) == 0  # Pillow turns the 8-bit ones itself
+        white_is_zero = image.mode != "L" and tags.get(_PHOTOMETRIC) == 0  # Pillow turns the 8-bit ones itself
     else:
         values = _grey_of_channels(image, path)
     geometry = identity_pixel_to_lps() * [*step, 1.0]
-    return DecodedImage(values=values, dark_bone=dark_bone, aspect=aspect, pixel_to_lps=geometry)
+    return DecodedImage(values=values, white_is_zero=white_is_zero, aspect=aspect, pixel_to_lps=geometry)
 
 
 def _exif_orientation(image: Image.Image) -> object:

@@ -12,7 +12,7 @@ from bundle.records.errors import ConfigError, ImageError
 DEFAULT_MAX_PIXELS = 100_000_000
 MIN_SIDE = 32
 
-#: The most bytes a pixel of a file: three channels of double precision, and room for a long header.
+#: The most bytes per pixel of a file: three channels of double precision, and room for a long header.
 _FILE_BYTES_A_PIXEL = 24
 _HEADER_BYTES = 64 * 1024 * 1024
 

@@ -52,7 +52,7 @@ def parse_spacing(spacing: float | Sequence[float] | None) -> tuple[float, float
     """Validate a pixel spacing from the configuration or the data list.
 
     Args:
-        spacing: millimetres a pixel, as one number for square pixels or as ``(x, y)`` = (between columns, between
+        spacing: millimetres per pixel, as one number for square pixels or as ``(x, y)`` = (between columns, between
             rows); None leaves it to the image file.
 
     Returns:
@@ -67,7 +67,7 @@ def parse_spacing(spacing: float | Sequence[float] | None) -> tuple[float, float
     pair = positive_pair([spacing, spacing] if one_number else spacing)
     if pair is None:
         raise ConfigError(
-            f"the pixel spacing is {spacing!r}, but one positive number or (x, y) in mm a pixel is needed: "
+            f"the pixel spacing is {spacing!r}, but one positive number or (x, y) in mm per pixel is needed: "
             "correct it, or leave it out to use what the image file says."
         )
     return pair

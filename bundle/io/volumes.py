@@ -1,6 +1,6 @@
 """MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK.
 
-ITK writes what it finds wrong to the screen, so it is called in a process of its own (:mod:`bundle.io.apart`).
+ITK writes what it finds wrong to the screen, so it is called in another process (:mod:`bundle.io.decoder_process`).
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def cross_validated(errors: np.ndarray, expected: np.ndarray, *, folds: int = 5,
     Args:
         errors: (M, N), true errors; NaN where unknown.
         expected: (M, N), expected errors before calibration.
-        folds: how many parts; at most one an image.
+        folds: how many parts; at most one per image.
         level: probability of the conformal interval.
 
     Raises:

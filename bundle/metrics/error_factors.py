@@ -1,4 +1,4 @@
-"""A factor a landmark on its expected error: some landmarks are harder than the evidence tells."""
+"""A factor per landmark on its expected error: some landmarks are harder than the evidence tells."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def error_factors(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:
         raise ValueError("there is no point with a true and an expected error.")
     count = known.sum(axis=0)
     found = np.where(known, errors, 0.0).sum(axis=0)
-    hoped = np.where(known, expected, 0.0).sum(axis=0)
-    overall = found.sum() / hoped.sum()
-    ratio = np.divide(found, hoped, out=np.zeros_like(found), where=count > 0)
+    foreseen = np.where(known, expected, 0.0).sum(axis=0)
+    overall = found.sum() / foreseen.sum()
+    ratio = np.divide(found, foreseen, out=np.zeros_like(found), where=count > 0)
     # A landmark that was exact everywhere still keeps a part of what holds for all.
     return np.maximum((count * ratio + PRIOR_IMAGES * overall) / (count + PRIOR_IMAGES), 1e-3)
 

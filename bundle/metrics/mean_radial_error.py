@@ -15,7 +15,7 @@ class MeanRadialErrorMetric(RadialErrorMetric):
 
         metric = MeanRadialErrorMetric()
         for batch in loader:
-            scale = batch["spacing"][:, None]  # (B, 1, 2), mm a pixel (x, y)
+            scale = batch["spacing"][:, None]  # (B, 1, 2), mm per pixel (x, y)
             metric(find(batch["image"]) * scale, batch["points"] * scale)
         mre_mm = metric.aggregate()
         mre_mm_of_each_landmark = metric.aggregate("mean_batch")

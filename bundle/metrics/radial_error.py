@@ -38,7 +38,7 @@ def radial_error(y_pred: torch.Tensor, y: torch.Tensor, spacing: torch.Tensor | 
     Args:
         y_pred: points found, shape (B, N, 2), ``(x, y)`` = (column, row), in pixels.
         y: true points, shape (B, N, 2), in the same coordinates; a point that is not finite is a missing truth.
-        spacing: millimetres a pixel as ``(x, y)``, shape (B, 2), NaN where unknown; pixels need not be square. None
+        spacing: millimetres per pixel as ``(x, y)``, shape (B, 2), NaN where unknown; pixels need not be square. None
             leaves the distances in the unit of the points.
 
     Returns:

@@ -33,7 +33,7 @@ def reader_agreement(points: np.ndarray, spacing: np.ndarray | None = None) -> R
     Args:
         points: (K, M, N, 2), the points of K readers in M images, ``(x, y)`` in pixels; NaN where one gave none. A
             point counts only where every reader gave it.
-        spacing: mm a pixel ``(x, y)`` of each image, (M, 2); None leaves the distances in pixels.
+        spacing: mm per pixel ``(x, y)`` of each image, (M, 2); None leaves the distances in pixels.
 
     Raises:
         ValueError: when there are fewer than two readers or the shapes are not those above.

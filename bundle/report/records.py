@@ -21,7 +21,7 @@ class ReportCase(WithPixelSize):
         image_id: the image's id within the run.
         width: columns of the image.
         height: rows of the image.
-        spacing: millimetres a pixel as ``(x, y)``; None where unknown.
+        spacing: millimetres per pixel as ``(x, y)``; None where unknown.
         points: (N, 2), ``(x, y)`` in pixels, 0-based, pixel centres at integers; NaN where a landmark is missing.
         confidence: (N,), 0 to 1.
         expected_error: (N,), calibrated expectation of the error in pixels; NaN where there is no calibration.

@@ -1,4 +1,4 @@
-"""The training of the filters: one iteration a landmark."""
+"""The training of the filters: one iteration per landmark."""
 
 from __future__ import annotations
 

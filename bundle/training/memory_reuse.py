@@ -14,7 +14,7 @@ def reuse_memory() -> bool:
     """Tell the C library to keep what a step frees: every step needs the same large maps again.
 
     By default glibc gets each of them from the system anew, which clears it page by page; that was a fifth of a
-    training step on a processor. The process is larger for it until it ends.
+    training step on a CPU. The process is larger for it until it ends.
 
     Returns:
         whether the C library knows these settings; others than glibc do without.

@@ -55,7 +55,7 @@ def format_summary(report: dict[str, Any]) -> str:
     """
     count = f"{report['images']} images, {report['landmarks']} landmarks, {report['points']} points with a truth"
     if report["seconds_per_image"] is not None:
-        count += f", {report['seconds_per_image']:.3g} s an image"
+        count += f", {report['seconds_per_image']:.3g} s per image"
     table, radii_left_out = _table(report)
     remarks = ["<r mm: successful detection rate, the percentage of points nearer to their truth than r."]
     if radii_left_out:

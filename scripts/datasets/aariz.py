@@ -1,7 +1,7 @@
 """Aariz (also CEPHA29): 1000 cephalograms of seven machines, 29 landmarks, two readers.
 
 ``train|valid|test/Cephalograms/<id>.png``, ``.../Annotations/Cephalometric Landmarks/Senior Orthodontists/<id>.json``
-(and ``Junior Orthodontists``), and ``cephalogram_machine_mappings.csv`` with the mm a pixel of each image. An
+(and ``Junior Orthodontists``), and ``cephalogram_machine_mappings.csv`` with the mm per pixel of each image. An
 annotation has ``landmarks``: a list of ``{"symbol": "A", "value": {"x": 1412, "y": 1280}}``.
 """
 

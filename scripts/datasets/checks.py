@@ -95,9 +95,9 @@ def _look(path: Path) -> Look:
     decoded = decode_image(path)
     grey = np.asarray(decoded.values)
     height, width = grey.shape
-    digest = hashlib.sha256(f"{width} {height} {decoded.dark_bone}".encode())
+    digest = hashlib.sha256(f"{width} {height} {decoded.white_is_zero}".encode())
     digest.update(np.ascontiguousarray(grey, dtype=np.float64).tobytes())  # one type, whatever the file has
-    pixels = scale_to_unit(grey, path, ignored=decoded.ignored, invert=decoded.dark_bone)
+    pixels = scale_to_unit(grey, path, ignored=decoded.ignored, invert=decoded.white_is_zero)
     small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     values = np.asarray(small, dtype=np.float64).ravel()
     values = values - values.mean()

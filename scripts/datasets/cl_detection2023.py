@@ -1,7 +1,7 @@
 """CL-Detection 2023 (MICCAI): ``train_stack.mha`` with 400 cephalograms, ``train-gt.json`` with 38 landmarks each.
 
 The images of the stack are padded with zeros to one size; they are written one by one without the padding. A point of
-the JSON file is ``[x, y, number of the image from 1]`` with the mm a pixel of its image under ``scale``.
+the JSON file is ``[x, y, number of the image from 1]`` with the mm per pixel of its image under ``scale``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class LabelledImage:
         split: one of :data:`SPLITS`.
         points: by reader, (N, 2) float64, ``(x, y)`` = (column, row) in pixels, 0-based, pixel centres at integers; NaN
             where a landmark is missing.
-        spacing: mm a pixel ``(x, y)``; None where unknown.
+        spacing: mm per pixel ``(x, y)``; None where unknown.
         part: a finer name for its split, such as ``"test1"``; empty for none.
         size: width and height that it must have, for its annotations belong to them; None where nothing says so.
     """

@@ -7,7 +7,7 @@ from typing import Any
 #: Keys of the configurations, on top of ``train_decoders.json``, ``paper.json`` and the overlay of the data set.
 BUDGETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    # Two processor cores: narrow decoders, few warps and few steps at five times the paper's rate.
+    # Two CPU cores: narrow decoders, few warps and few steps at five times the paper's rate.
     "small": {
         "network#global_channels": 32,
         "network#local_channels": 32,

@@ -110,7 +110,7 @@ def _notes(
     if spent:
         minutes = {clock: sum(step[clock] for step in spent.values()) / 60 for clock in ("processor", "wall")}
         notes.append(
-            f"All steps together took {minutes['processor']:.0f} minutes of processor time, {minutes['wall']:.0f} "
+            f"All steps together took {minutes['processor']:.0f} minutes of CPU time, {minutes['wall']:.0f} "
             "minutes by the clock, a step that was interrupted counting from its last start."
         )
     return notes

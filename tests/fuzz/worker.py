@@ -54,7 +54,7 @@ def read(kind: str, path: Path) -> None:
 def outcome(kind: str, path: Path) -> str:
     """``"read"``, ``"refused"``, ``"ended"``, or what is wrong with how the file was refused.
 
-    A decoder that ended took its own process with it, not that of the reader (:mod:`bundle.io.apart`).
+    A decoder that ended took its own process with it, not that of the reader (:mod:`bundle.io.decoder_process`).
     """
     try:
         read(kind, path)
@@ -64,7 +64,7 @@ def outcome(kind: str, path: Path) -> str:
             return "memory " + message
         if "\n" in message or not message.endswith(".") or len(message) > 1000:
             return "sentence " + repr(message)
-        return "ended" if "brings its decoder to an end" in message else "refused"
+        return "ended" if "crashes its decoder" in message else "refused"
     except MemoryError:
         return "memory"
     except Exception:

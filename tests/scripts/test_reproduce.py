@@ -101,7 +101,7 @@ def test_table_2_and_what_it_shares(dataset: Path, in_this_process: list[str], t
     assert (
         "| + BDM (paper) | hand |" in markdown
         and "Nothing was selected by this run" in markdown
-        and "minutes of processor time" in markdown
+        and "minutes of CPU time" in markdown
     )
     assert latex.count(r"\\") == 9 and r"SDR 2 mm \%" in latex
     record = json.loads((output / "cells" / "xfeat-bdm" / "done.json").read_text())

@@ -145,7 +145,7 @@ def test_summary_fits_a_terminal(radii: tuple[float, ...]) -> None:
     lines = format_summary(report).splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0].startswith("8 images, 3 landmarks, ")
-    assert lines[0].endswith(", 0.123 s an image")
+    assert lines[0].endswith(", 0.123 s per image")
     table = lines[2:7]
     assert table[1].startswith("all landmarks")
     assert f"{report['mre_mm']:.2f}" in table[1].split()

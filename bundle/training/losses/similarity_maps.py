@@ -28,7 +28,7 @@ class SimilarityMaps(NamedTuple):
     inside: Tensor
 
     def mean_over_landmarks(self, errors: Tensor) -> Tensor:
-        """The mean of one number a landmark, (B, N), over those on the map; zero (with a gradient) without any."""
+        """The mean of one number per landmark, (B, N), over those on the map; zero (with a gradient) without any."""
         return (errors * self.inside).sum() / self.inside.sum().clamp(min=1)
 
 

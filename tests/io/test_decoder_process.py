@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bundle.io import apart
-from bundle.io.apart import read_apart
+from bundle.io.decoder_process import read_in_process
 from bundle.io.size import check_max_pixels, check_size
 from bundle.records.errors import ConfigError, ImageError
 
@@ -29,67 +29,67 @@ def no_process_stays() -> None:
 
 
 def test_values_and_errors_come_back(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(read_apart(np.arange, 3), [0, 1, 2])
+    np.testing.assert_array_equal(read_in_process(np.arange, 3), [0, 1, 2])
     first = reader()
     with pytest.raises(ImageError, match=r"is 1 x 1 pixels, but each side"):
-        read_apart(check_size, tmp_path / "a.png", 1, 1, 100)
+        read_in_process(check_size, tmp_path / "a.png", 1, 1, 100)
     with pytest.raises(ConfigError, match="max_pixels is -1"):
-        read_apart(check_max_pixels, -1)
+        read_in_process(check_max_pixels, -1)
     with pytest.raises(RuntimeError, match="ZeroDivisionError while reading"):
-        read_apart(divmod, 1, 0)
+        read_in_process(divmod, 1, 0)
     with pytest.raises(FileNotFoundError, match="No such file or directory"):
-        read_apart(os.listdir, tmp_path / "none")
+        read_in_process(os.listdir, tmp_path / "none")
     assert reader() is first, "one process for all files"
 
 
 def test_a_process_that_ends_costs_one_file(tmp_path: Path) -> None:
     for _ in range(2):
-        with pytest.raises(ImageError, match="brings its decoder to an end"):
-            read_apart(signal.raise_signal, signal.SIGABRT)
-        assert read_apart(abs, -3) == 3
+        with pytest.raises(ImageError, match="crashes its decoder"):
+            read_in_process(signal.raise_signal, signal.SIGABRT)
+        assert read_in_process(abs, -3) == 3
 
 
 def test_a_decoder_that_prints_does_no_harm(capfd: pytest.CaptureFixture[str]) -> None:
-    read_apart(os.system, "echo loud; echo louder >&2")
-    assert read_apart(abs, -3) == 3
+    read_in_process(os.system, "echo loud; echo louder >&2")
+    assert read_in_process(abs, -3) == 3
     assert capfd.readouterr() == ("", "")
 
 
 def test_it_ends_with_the_run(tmp_path: Path) -> None:
-    assert read_apart(abs, -3) == 3
+    assert read_in_process(abs, -3) == 3
     reader().stdin.close()
     assert reader().wait(20) == 0
 
 
 def test_one_that_was_killed_between_two_files_costs_none() -> None:
-    assert read_apart(abs, -3) == 3
+    assert read_in_process(abs, -3) == 3
     reader().kill()
     reader().wait()
-    assert read_apart(abs, -3) == 3
+    assert read_in_process(abs, -3) == 3
 
 
 def test_a_forked_process_has_its_own() -> None:
-    assert read_apart(abs, -3) == 3
+    assert read_in_process(abs, -3) == 3
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(process_of_the_reader) != reader().pid
-    assert read_apart(abs, -3) == 3
+    assert read_in_process(abs, -3) == 3
 
 
 def process_of_the_reader() -> int:
     """As a worker of a data loader: a daemon, which may not have children of multiprocessing."""
-    assert read_apart(abs, -4) == 4
+    assert read_in_process(abs, -4) == 4
     return reader().pid
 
 
 def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "SECONDS", 0.05)
-    with pytest.raises(ImageError, match="brings its decoder to an end"):
-        read_apart(eval, "sum(range(10**12))")
+    with pytest.raises(ImageError, match="crashes its decoder"):
+        read_in_process(eval, "sum(range(10**12))")
 
 
 def test_preparing_takes_no_time_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "SECONDS", 0.2)
     sums = partial(eval, "sum(range(3 * 10**7))")
-    with pytest.raises(ImageError, match="brings its decoder to an end"):
-        read_apart(sums, {})
-    assert read_apart(abs, -3, prepare=sums) == 3
+    with pytest.raises(ImageError, match="crashes its decoder"):
+        read_in_process(sums, {})
+    assert read_in_process(abs, -3, prepare=sums) == 3

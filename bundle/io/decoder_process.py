@@ -1,4 +1,4 @@
-"""Reads a file in a process of its own, for decoders that a damaged file can bring to an end.
+"""Reads a file in a process of its own, for decoders that a damaged file can crash.
 
 Decoders in C++ may end their process instead of raising an error: GDCM does for some damaged JPEG streams, ITK for some
 damaged NRRD files. Here it is the reading process that ends; the run notes the file and goes on with another one.
@@ -21,13 +21,15 @@ from typing import Any
 import bundle
 from bundle.records.errors import BundleError, ImageError
 
-#: Seconds of processor time for one file.
+#: Seconds of CPU time for one file.
 SECONDS = 60
 
 _lock = threading.Lock()
 
 
-def read_apart(read: Callable[..., Any], path: Path, *options: Any, prepare: Callable[[], object] | None = None) -> Any:
+def read_in_process(
+    read: Callable[..., Any], path: Path, *options: Any, prepare: Callable[[], object] | None = None
+) -> Any:
     """What a reader returns, computed in another process, which is kept for the next file.
 
     Args:
@@ -40,7 +42,7 @@ def read_apart(read: Callable[..., Any], path: Path, *options: Any, prepare: Cal
         What ``read`` returns.
 
     Raises:
-        ImageError: when the other process ended, or took more than a minute of processor time.
+        ImageError: when the other process ended, or took more than a minute of CPU time.
         BundleError, MemoryError, OSError: what ``read`` raises.
         RuntimeError: when ``read`` raises anything else.
     """
@@ -61,7 +63,7 @@ def read_apart(read: Callable[..., Any], path: Path, *options: Any, prepare: Cal
             if not isinstance(failure, (OSError, EOFError, pickle.UnpicklingError)):
                 raise
             raise ImageError(
-                f"{path} brings its decoder to an end, it is damaged or made to do so: copy it again or export it anew."
+                f"{path} crashes its decoder: it is damaged or made to do so: copy it again or export it anew."
             ) from None
     if error is not None:
         raise error
@@ -74,7 +76,7 @@ def _reader(owner: int) -> subprocess.Popen[bytes]:
     root = str(Path(bundle.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "bundle.io.apart"],
+        [sys.executable, "-P", "-m", "bundle.io.decoder_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what decoders say of damaged files; the sentence is ours
@@ -107,7 +109,7 @@ def serve() -> None:
 
 
 def _limit(seconds: float) -> None:
-    """End this process after so much processor time; 0 for never."""
+    """End this process after so much CPU time; 0 for never."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal also ends code that is not Python
 
