@@ -15,8 +15,8 @@ import monai.bundle
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ConfigWorkflow, update_kwargs
 from monai.bundle.utils import EXPR_KEY, ID_REF_KEY, ID_SEP_KEY, MACRO_KEY, MERGE_KEY
 
+from bundle.errors import ConfigError
 from bundle.records.console import report_errors_plainly
-from bundle.records.errors import ConfigError
 
 #: Settings with fields of their own, which are checked where they are read.
 _OPEN = ("network", "matching")

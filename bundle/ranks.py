@@ -10,7 +10,7 @@ import ignite.distributed as idist
 import torch
 from torch.distributed import is_torchelastic_launched
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 Item = TypeVar("Item")
 

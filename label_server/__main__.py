@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # from any working directory
 
+from bundle.errors import ConfigError
 from bundle.records.console import CommandParser, report_errors_plainly
-from bundle.records.errors import ConfigError
 from label_server.app_folder import ROOT, make_app_folder
 
 #: Names of this machine for itself.

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from bundle.errors import BundleError, LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import BundleError, LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph

@@ -12,7 +12,7 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.tasks.activelearning.random import Random
 
-from bundle.records.errors import BundleError, ConfigError
+from bundle.errors import BundleError, ConfigError
 from label_server.annotations import AnnotatedImage, file_state
 from label_server.app_folder import BUNDLE_NAME, make_app_folder
 from label_server.datastore import ORIGINAL, StudyDatastore, all_placed, point_names

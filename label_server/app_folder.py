@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 
 #: The checkout that this file belongs to.
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,9 +21,9 @@ from monailabel.datastore.local import DataModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException
 
+from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError
 from bundle.io.formats import IMAGE_SUFFIXES, image_suffix
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import BundleError, ConfigError, ImageError, LandmarkError
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import safe_image_id
 from label_server.annotations import (

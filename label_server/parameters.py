@@ -7,7 +7,7 @@ from typing import Any
 
 from monailabel.utils.others.generic import device_map, name_to_device, strtobool
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 #: The whole numbers of a training: their smallest and largest values.
 TRAINING_NUMBERS = {"max_epochs": (1, 10_000), "warps": (2, 100_000), "seed": (0, 2**31 - 1)}

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
+from bundle.errors import ConfigError
 from bundle.handlers.run_saver import as_prediction
-from bundle.records.errors import ConfigError
 from bundle.records.prediction import LandmarkPrediction
 from label_server.annotations import AnnotatedImage, file_state
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
+from bundle.errors import BundleError, ConfigError
 from bundle.io.digest import file_digest
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import radial_error
-from bundle.records.errors import BundleError, ConfigError
 from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
 from label_server.predictor import Predictor

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from bundle.records.errors import BundleError, ConfigError
+from bundle.errors import BundleError, ConfigError
 from bundle.selection import deformation_of_each, whiten_together
 from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore

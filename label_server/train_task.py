@@ -11,8 +11,8 @@ from typing import Any
 from monailabel.tasks.train.bundle import BundleTrainTask
 from monailabel.utils.others.generic import device_list
 
+from bundle.errors import BundleError
 from bundle.records.console import report_errors_plainly
-from bundle.records.errors import BundleError
 from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
 from label_server.parameters import read_training

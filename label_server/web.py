@@ -22,7 +22,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from bundle.records.errors import BundleError, ConfigError, find_bundle_error
+from bundle.errors import BundleError, ConfigError, find_bundle_error
 from label_server.annotations import FINAL, version_of
 from label_server.datastore import NotReplaced
 from label_server.same_origin import SameOriginMiddleware

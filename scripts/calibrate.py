@@ -25,6 +25,7 @@ import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from bundle.data import collect_cases, with_truth  # noqa: E402
+from bundle.errors import ConfigError, ImageError  # noqa: E402
 from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.io.template import read_template  # noqa: E402
@@ -38,7 +39,6 @@ from bundle.model import (  # noqa: E402
 )
 from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.errors import ConfigError, ImageError  # noqa: E402
 from bundle.records.prediction import PREDICTION_COLUMNS  # noqa: E402
 from bundle.records.progress import progress  # noqa: E402
 from bundle.records.validation import validate  # noqa: E402

@@ -22,12 +22,12 @@ from torch import Tensor  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from bundle.data import Cases, collect_cases  # noqa: E402
+from bundle.errors import ConfigError, ImageError  # noqa: E402
 from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
 from bundle.io.radiographs import read_radiograph  # noqa: E402
 from bundle.model import build_network  # noqa: E402
 from bundle.networks import NetworkSettings  # noqa: E402
 from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.errors import ConfigError, ImageError  # noqa: E402
 from bundle.records.progress import progress  # noqa: E402
 from bundle.selection import coverage_gains, deformation_of_each, describe_images, whiten_together  # noqa: E402
 from bundle.selection.typical import WORKING_SIDE  # noqa: E402

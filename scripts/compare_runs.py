@@ -23,10 +23,10 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 import numpy as np  # noqa: E402
 from findings import present  # noqa: E402
 
+from bundle.errors import BundleError, one_line  # noqa: E402
 from bundle.io.error_files import ErrorFile, error_file, read_errors  # noqa: E402
 from bundle.metrics.comparison import compare_errors, compare_landmarks  # noqa: E402
 from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.errors import BundleError, one_line  # noqa: E402
 
 SCHEMA = "one-shot-landmarks/comparison/1"
 

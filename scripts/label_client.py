@@ -31,7 +31,7 @@ from OneShotLandmarksLib.rest import Connection
 from OneShotLandmarksLib.server import FINAL, MODEL, SCORING, STRATEGY, LabelServer, choose
 from OneShotLandmarksLib.training import Task
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import output_path
 

@@ -22,8 +22,8 @@ from phantoms.radiograph import make_phantom  # noqa: E402
 from phantoms.writing import write_dicom, write_landmark_table, write_landmarks  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from bundle.errors import ConfigError  # noqa: E402
 from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.errors import ConfigError  # noqa: E402
 
 HEIGHTS = (128, 8192)
 MAX_COUNT = 1_000_000

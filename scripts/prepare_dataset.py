@@ -33,9 +33,9 @@ from datasets.labelme import read_labelme  # noqa: E402
 from datasets.records import SPLITS, DataSet  # noqa: E402
 from datasets.writing import write_data_set  # noqa: E402
 
+from bundle.errors import one_line  # noqa: E402
 from bundle.io.spacing import parse_spacing  # noqa: E402
 from bundle.records.console import DONE, SOME_FAILED, CommandParser, command  # noqa: E402
-from bundle.records.errors import one_line  # noqa: E402
 
 #: The readers, each with the source and the folder of the output.
 READERS: dict[str, Callable[[Source, Path], DataSet]] = {

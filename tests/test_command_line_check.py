@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bundle.command_line import check_command_line, refuse_mistakes
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from tests.workflows.running import CONFIGS
 
 TRAINING = ("run", "training", "--config_file", f"{CONFIGS}/train.json")

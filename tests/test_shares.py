@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bundle import ranks
+from bundle.errors import ConfigError
 from bundle.ranks import batch_share, covering_share, equal_share, from_first, is_first, of_all, start_ranks
-from bundle.records.errors import ConfigError
 
 
 def as_rank(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
+from bundle.errors import BundleError
 from bundle.records.console import CommandParser, command
-from bundle.records.errors import BundleError
 from tools.benchmarking.methods import read_preset
 from tools.benchmarking.tasks import IMAGE_SIZE, LANDMARKS, TASKS
 

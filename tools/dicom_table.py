@@ -14,9 +14,9 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from bundle.errors import ConfigError, ImageError
 from bundle.io.radiographs import read_radiograph
 from bundle.records.console import CommandParser, command
-from bundle.records.errors import ConfigError, ImageError
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "dicom.md"

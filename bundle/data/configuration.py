@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 #: The keys that change no result: where things are, for what is read is fingerprinted by its content; on what the run
 #: is done; what is said and logged; what becomes of results that are there; and what MONAI adds.

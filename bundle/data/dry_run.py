@@ -11,9 +11,9 @@ import ignite.distributed as idist
 
 from bundle.data.journal import Journal
 from bundle.data.result_folder import ResultFolder
+from bundle.errors import ConfigError, one_line
 from bundle.io.formats import sniff_kind
 from bundle.ranks import is_first
-from bundle.records.errors import ConfigError, one_line
 
 #: What is said of an image whose results an earlier run has written and noted.
 _DONE = "done already"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.radiograph import Radiograph
 
 #: What :class:`bundle.model.TemplateFrameInferer` understands.

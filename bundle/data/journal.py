@@ -16,8 +16,8 @@ import numpy as np
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
+from bundle.errors import BundleError, ConfigError
 from bundle.ranks import from_first, is_first, of_all, refuse_uninvited_ranks
-from bundle.records.errors import BundleError, ConfigError
 
 try:
     import fcntl

@@ -10,7 +10,7 @@ import torch
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.template import Template
 
 

@@ -13,7 +13,7 @@ from monai.data import list_data_collate
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from bundle.records.errors import find_bundle_error, one_line
+from bundle.errors import find_bundle_error, one_line
 
 
 @dataclass

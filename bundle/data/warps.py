@@ -13,7 +13,7 @@ from monai.transforms import Compose, RandAffined, RandAffineGrid
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.template import Template
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bundle.records.errors import ImageError
+from bundle.errors import ImageError
 
 
 class FrozenEncoder(nn.Module, ABC):

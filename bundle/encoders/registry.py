@@ -10,7 +10,7 @@ from bundle.encoders.base import FrozenEncoder
 from bundle.encoders.catalogue import CATALOGUE
 from bundle.encoders.vit import Facet, TimmVitEncoder
 from bundle.encoders.xfeat import XFeatEncoder
-from bundle.records.errors import ConfigError, EncoderError
+from bundle.errors import ConfigError, EncoderError
 from bundle.records.validation import Validated, validate
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from bundle.encoders.base import FrozenEncoder, state_digest
 from bundle.encoders.catalogue import CATALOGUE, title
 from bundle.encoders.weight_loading import UNUSED_PARTS, load_weights
-from bundle.records.errors import EncoderError
+from bundle.errors import EncoderError
 
 Facet = Literal["key", "query", "value", "token"]
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bundle.encoders.weights_only import load_weights_only
-from bundle.records.errors import CheckpointError, EncoderError
+from bundle.errors import CheckpointError, EncoderError
 
 #: What Hugging Face calls the weights in a folder, the first one first.
 USUAL_NAMES = ("model.safetensors", "pytorch_model.bin")

@@ -10,7 +10,7 @@ import numpy as np
 from bundle.encoders.catalogue import EncoderCard, card_of, title
 from bundle.encoders.weight_files import declared_kind, find_weights, read_tensors
 from bundle.encoders.weight_names import FoundWeights, State, recognise, to_timm_names
-from bundle.records.errors import EncoderError
+from bundle.errors import EncoderError
 
 #: Parts of a model that no encoder uses: they may be missing in a file.
 UNUSED_PARTS = ("norm", "fc_norm", "head", "head_drop", "attn_pool", "neck")

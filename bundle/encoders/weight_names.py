@@ -17,7 +17,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor
 
 from bundle.encoders.catalogue import CLIP, DINO, DINOV2, DINOV3, MAE, SAM, SUPERVISED, Family
-from bundle.records.errors import EncoderError
+from bundle.errors import EncoderError
 
 State = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bundle.records.errors import CheckpointError
+from bundle.errors import CheckpointError
 
 #: The largest file that is opened, in bytes: the weights of the largest encoders have a tenth of it.
 MAX_FILE_BYTES = 16 * 1024**3

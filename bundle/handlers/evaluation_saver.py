@@ -11,12 +11,12 @@ import numpy as np
 from bundle.data.cases import Cases
 from bundle.data.journal import Journal, JournalRows
 from bundle.data.readable import Failures
+from bundle.errors import one_line
 from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.run_saver import RunSaver, mean_seconds
 from bundle.metrics.bootstrap import RESAMPLES
 from bundle.metrics.error_summary import FAILURE_MM, LandmarkErrors, summarise_run
 from bundle.metrics.radial_error import radial_error
-from bundle.records.errors import one_line
 from bundle.records.landmarks import outside_image
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.json_file import json_values

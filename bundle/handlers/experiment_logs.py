@@ -8,10 +8,10 @@ from typing import Any
 
 from ignite.engine import Engine
 
+from bundle.errors import ConfigError
 from bundle.handlers.mlflow_log import MlflowLog
 from bundle.handlers.tensorboard_log import TensorBoardLog
 from bundle.ranks import is_first
-from bundle.records.errors import ConfigError
 from bundle.report import ReportFigure
 
 #: The logs that there are.

@@ -10,7 +10,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.report import ReportFigure
 from bundle.report.overview import settings_rows
 

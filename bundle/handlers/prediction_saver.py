@@ -12,11 +12,11 @@ import numpy as np
 
 from bundle.data.journal import Journal, JournalRows
 from bundle.data.readable import Failures
+from bundle.errors import ConfigError, NothingToWrite, one_line
 from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.run_saver import RunSaver, mean_seconds
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
-from bundle.records.errors import ConfigError, NothingToWrite, one_line
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.coco_keypoints import CocoKeypointsWriter
 from bundle.writers.naming import printable

@@ -15,8 +15,8 @@ import numpy as np
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
+from bundle.errors import find_bundle_error
 from bundle.handlers.experiment_logs import ExperimentLogs
-from bundle.records.errors import find_bundle_error
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
 from bundle.report import (

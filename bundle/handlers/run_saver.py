@@ -16,10 +16,10 @@ from ignite.handlers import Timer
 
 from bundle.data.journal import Journal, JournalRows
 from bundle.data.readable import Failures
+from bundle.errors import one_line
 from bundle.handlers.report_saver import ReportSaver
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED
-from bundle.records.errors import one_line
 from bundle.records.prediction import PREDICTION_COLUMNS, LandmarkPrediction
 from bundle.writers.atomic import remove_leftovers
 from bundle.writers.run_tables import write_errors

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import bundle
-from bundle.records.errors import BundleError, ImageError
+from bundle.errors import BundleError, ImageError
 
 #: Seconds of CPU time for one file.
 SECONDS = 60

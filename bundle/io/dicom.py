@@ -17,6 +17,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
 )
 
+from bundle.errors import ImageError
 from bundle.io.decoded import DecodedImage
 from bundle.io.dicom_geometry import (
     element,
@@ -32,7 +33,6 @@ from bundle.io.dicom_shutter import hidden_pixels
 from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
-from bundle.records.errors import ImageError
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _UNSUPPORTED = (

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
+from bundle.errors import ImageError
 from bundle.io.colour import is_grey
 from bundle.io.dicom_geometry import element, first_item
-from bundle.records.errors import ImageError
 
 try:  # pydicom 3
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_windowing

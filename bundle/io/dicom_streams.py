@@ -10,9 +10,9 @@ from typing import BinaryIO
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_preamble
 
+from bundle.errors import ImageError
 from bundle.io.dicom_geometry import element
 from bundle.io.quiet import quiet_decoders
-from bundle.records.errors import ImageError
 
 try:  # pydicom 3
     from pydicom.encaps import get_frame

@@ -8,9 +8,9 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from bundle.errors import ImageError
 from bundle.io.dicom_geometry import element
 from bundle.io.quiet import quiet_decoders
-from bundle.records.errors import ImageError
 
 _IN_USE = 0xFFFF
 

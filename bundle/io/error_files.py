@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bundle.errors import BundleError
 from bundle.io.landmark_files.checks import read_text
-from bundle.records.errors import BundleError
 
 _COLUMNS = ("image", "landmark", "error_px", "error_mm")
 

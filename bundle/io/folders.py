@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle.errors import ImageError
 from bundle.io.dicomdir import dicomdir_images, is_dicomdir
 from bundle.io.formats import READABLE_KINDS, announces_image, image_suffix, is_own_result
 from bundle.io.names import marked_image_id, safe_image_id
 from bundle.io.overwriting import Identity, identity
-from bundle.records.errors import ImageError
 from bundle.records.names import folded
 
 

@@ -8,8 +8,8 @@ from typing import get_args
 
 import numpy as np
 
+from bundle.errors import ConfigError, ImageError
 from bundle.io.borders import uniform_frame
-from bundle.records.errors import ConfigError, ImageError
 from bundle.records.radiograph import GreyValues
 
 PERCENTILES = (0.5, 99.5)

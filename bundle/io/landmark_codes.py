@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files.json_file import load_document
-from bundle.records.errors import LandmarkError
 from bundle.records.validation import shown
 
 #: Name and version of the format.

@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 from nibabel.openers import ImageOpener
 
+from bundle.errors import ImageError
 from bundle.io.decoded import DecodedImage
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_single_plane
 from bundle.io.spacing import stated_spacing
-from bundle.records.errors import ImageError
 
 #: Where the pixels may start: extensions of the header, such as a copied DICOM header, come before them.
 _MAX_OFFSET = 16 * 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.names import folded
 
 #: What tells a file from all others, whatever links lead to it: device and number, or the path where it is not there.

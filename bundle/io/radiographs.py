@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from bundle.errors import ImageError
 from bundle.io.decoded import DecodedImage
 from bundle.io.decoder_process import read_in_process
 from bundle.io.dicom import read_dicom
@@ -17,7 +18,6 @@ from bundle.io.raster import read_raster
 from bundle.io.size import DEFAULT_MAX_PIXELS, check_file_size, check_max_pixels
 from bundle.io.spacing import parse_spacing
 from bundle.io.volumes import load_itk, read_itk
-from bundle.records.errors import ImageError
 from bundle.records.radiograph import Radiograph
 
 

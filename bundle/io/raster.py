@@ -14,12 +14,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from bundle.errors import ImageError
 from bundle.io.colour import is_grey
 from bundle.io.decoded import DecodedImage
 from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
 from bundle.io.spacing import positive_pair
-from bundle.records.errors import ImageError
 from bundle.records.radiograph import identity_pixel_to_lps
 
 # The classes are called rather than Image.open, whose limit on the size is one setting for the whole process.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.records.errors import ConfigError, ImageError
+from bundle.errors import ConfigError, ImageError
 
 #: Five times a large detector: full spines and legs, and scanned films, are below it. Reading such an image takes up to
 #: 1.6 GB for a moment.

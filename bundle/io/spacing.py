@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 
 def positive_pair(values: Any) -> tuple[float, float] | None:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from bundle.errors import ConfigError, LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS
-from bundle.records.errors import ConfigError, LandmarkError
 from bundle.records.radiograph import Radiograph
 from bundle.records.template import Template
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bundle.errors import ConfigError
 from bundle.geometry import CellGeometry, PaperRounding, PixelCentres, Size
 from bundle.matching.bidirectional import Matches, bidirectional_candidates, select_matches
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.settings import MatchingSettings
 from bundle.matching.subpixel import Offsets, no_offsets, peak_offsets
-from bundle.records.errors import ConfigError
 
 
 class PaperMatcher:

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from bundle.errors import ConfigError
 from bundle.measurements.kinds import UNITS, AnyKind, Landmark, Text
 from bundle.measurements.plan import MeasurementPlan, dimension
-from bundle.records.errors import ConfigError
 from bundle.records.validation import Items, Validated, parse_json, shown, validate
 
 #: The largest file of definitions that is read, in bytes.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 #: Draws of the bootstrap.
 RESAMPLES = 2000

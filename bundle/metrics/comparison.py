@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import RESAMPLES, bootstrap_mean
-from bundle.records.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from monai.utils import MetricReduction
 
+from bundle.errors import ConfigError
 from bundle.metrics.error_summary import detection_scores
 from bundle.metrics.radial_error import RadialErrorMetric
-from bundle.records.errors import ConfigError
 
 #: The radii in mm of the cephalometric challenges (ISBI 2014 and 2015), in which the literature reports its rates.
 CEPHALOMETRIC_RADII = (2.0, 2.5, 3.0, 4.0)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_mean, bootstrap_median
-from bundle.records.errors import ConfigError
 
 #: The form of ``metrics.json``: a reader that does not know the number must not guess.
 SCHEMA = "one-shot-landmarks/metrics/1"

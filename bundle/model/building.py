@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from bundle.encoders import EncoderSettings, create_encoder
+from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, missing_model, read_checkpoint
 from bundle.model.learned import LearnedLandmarks
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.whitening import total_covariance
-from bundle.records.errors import CheckpointError, ConfigError
 from bundle.records.template import Template
 from bundle.records.validation import validate
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from bundle.encoders.weights_only import load_weights_only
+from bundle.errors import CheckpointError
 from bundle.model.learned import LearnedLandmarks
-from bundle.records.errors import CheckpointError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.writers.atomic import atomic_file

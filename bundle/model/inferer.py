@@ -10,12 +10,12 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
+from bundle.errors import ConfigError
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.paper_matcher import PaperMatcher
 from bundle.matching.posterior_matcher import PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
-from bundle.records.errors import ConfigError
 from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.template import Template
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
+from bundle.errors import ConfigError
 from bundle.matching.bidirectional import Matches
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.fusion import fuse
@@ -19,7 +20,6 @@ from bundle.model.inferer import OneShotInferer, as_columns, describe_whole, tem
 from bundle.model.memory import Region, RegionStore, crops_at_a_time, hand_back_freed_memory, memory_budget_gb
 from bundle.networks import OneShotNetwork
 from bundle.networks.windows import clipped_windows
-from bundle.records.errors import ConfigError
 from bundle.records.template import Template
 
 #: Full-size maps of one crop that are in memory at the same time: upsampled, padded, decoded, context, fused, and one

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
+from bundle.errors import ConfigError
 from bundle.geometry import PixelCentres
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.lattice import Lattice, crop_window, level_window
@@ -22,7 +23,6 @@ from bundle.model.memory import crops_at_a_time
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import LocalCrops, local_crops
 from bundle.networks.whitening import inverse_power, total_covariance, whitened
-from bundle.records.errors import ConfigError
 from bundle.records.template import Template
 
 #: The features of crops are whitened by the covariance of the template's own crops.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bundle.errors import ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model.inferer import OneShotInferer
 from bundle.model.learned import LearnedLandmarks
 from bundle.model.paper_inferer import PaperInferer
 from bundle.model.posterior_inferer import PosteriorInferer
-from bundle.records.errors import ConfigError
 from bundle.records.template import Template
 
 STRATEGIES: dict[str, type[OneShotInferer]] = {"posterior": PosteriorInferer, "paper": PaperInferer}

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.encoders import FrozenEncoder
+from bundle.errors import ConfigError
 from bundle.networks.decoders import GlobalDecoder, LocalDecoder
 from bundle.networks.log_binning import LogBinning, NoBinning
 from bundle.networks.resampling import resize, working_size
 from bundle.networks.settings import NetworkSettings
 from bundle.networks.whitening import Whitening
-from bundle.records.errors import ConfigError
 
 #: What the network can compute in.
 PRECISIONS = ("float32", "bfloat16")

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 
 def resize(image: Tensor, size: tuple[int, int], resampling: str) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from bundle.encoders import EncoderSettings
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.radiograph import GreyValues
 from bundle.records.validation import Items, Validated
 

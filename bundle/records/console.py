@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, NoReturn
 
-from bundle.records.errors import ConfigError, find_bundle_error, one_line, root_cause
+from bundle.errors import ConfigError, find_bundle_error, one_line, root_cause
 
 #: Everything was done.
 DONE = 0

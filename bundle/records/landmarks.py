@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bundle.records.errors import LandmarkError
+from bundle.errors import LandmarkError
 from bundle.records.names import same_names, unpaired
 
 #: The longest name of a landmark, in characters.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bundle.records.errors import ConfigError, LandmarkError
+from bundle.errors import ConfigError, LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.pixel_size import WithPixelSize
 

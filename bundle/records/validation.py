@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Strict, ValidationError, model_valid
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from bundle.records.errors import BundleError, ConfigError
+from bundle.errors import BundleError, ConfigError
 
 Item = TypeVar("Item")
 Model = TypeVar("Model", bound=BaseModel)

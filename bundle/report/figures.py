@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from matplotlib import cbook
 
+from bundle.errors import one_line
 from bundle.metrics.error_summary import detection_rate
 from bundle.metrics.ranking import bins_of_equal_count, rank_correlation, risk_coverage
-from bundle.records.errors import one_line
 from bundle.report.chart import LIGHT, ReportFigure, chart, round_end, tip_bands
 
 #: A chart of more boxes would be taller than anyone scrolls; the table below it has them all.

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bundle.data import collect_cases
+from bundle.errors import ConfigError, ImageError
 from bundle.io.digest import file_digest
 from bundle.io.radiographs import read_radiograph
 from bundle.matching.lattice import Lattice
@@ -18,7 +19,6 @@ from bundle.matching.local_kernels import kernels_at
 from bundle.matching.posterior_matcher import KnownLandmarks
 from bundle.model.posterior_inferer import PosteriorInferer, crop_unit
 from bundle.networks import OneShotNetwork
-from bundle.records.errors import ConfigError, ImageError
 from bundle.records.progress import progress
 from bundle.training.kept import kept
 

@@ -10,7 +10,7 @@ import ignite.distributed as idist
 import torch
 from torch import Tensor
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.writers.atomic import atomic_file
 
 _GB = 1e9

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from bundle.errors import ConfigError
 from bundle.metrics.calibration import interval_factor
 from bundle.metrics.error_factors import error_factors
 from bundle.model.building import fit_whitening
-from bundle.records.errors import ConfigError
 from bundle.training.adaptation import adapted_landmarks
 from bundle.training.doubtful import Doubt, doubtful_annotations
 from bundle.training.landmark_trainer import LandmarkTrainer

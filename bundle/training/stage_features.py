@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bundle.data.warps import WarpedTemplate
+from bundle.errors import ConfigError
 from bundle.ranks import is_first
-from bundle.records.errors import ConfigError
 from bundle.records.progress import progress
 from bundle.training.feature_store import Features, FeatureStore
 from bundle.training.stages import Stage

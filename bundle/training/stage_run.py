@@ -10,8 +10,8 @@ from ignite.engine import Events
 from monai.engines import Trainer
 from monai.handlers import CheckpointLoader
 
+from bundle.errors import ConfigError
 from bundle.ranks import is_first, of_all
-from bundle.records.errors import ConfigError
 from bundle.training.stages import Stage
 from bundle.writers.atomic import atomic_file
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bundle.data.warps import WarpedTemplate
+from bundle.errors import ConfigError
 from bundle.geometry import CellGeometry, PixelCentres
 from bundle.networks import OneShotNetwork
 from bundle.networks.windows import inner_windows
-from bundle.records.errors import ConfigError
 
 
 class Stage(nn.Module, ABC):

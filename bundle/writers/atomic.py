@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable
 

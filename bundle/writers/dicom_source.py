@@ -10,9 +10,9 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from bundle.errors import NothingToWrite
 from bundle.io.formats import sniff_kind
 from bundle.io.quiet import quiet_decoders
-from bundle.records.errors import NothingToWrite
 
 #: What identifies an image, each of which a reference to it needs.
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")

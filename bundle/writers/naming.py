@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL.PngImagePlugin import PngInfo
 
 from bundle import PRODUCT
+from bundle.errors import BundleError
 from bundle.io.names import safe_image_id
-from bundle.records.errors import BundleError
 
 #: The ending of each writer's file of an image; :func:`bundle.io.names.safe_image_id` keeps the names apart.
 ENDINGS = {"json": ".json", "markups": ".mrk.json", "overlay": ".png", "sr": ".sr.dcm"}

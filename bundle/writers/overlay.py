@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.measurement_panel import FAINT, INK, Colour, panel_lines

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.records.errors import one_line
+from bundle.errors import one_line
 from bundle.records.measured_value import MeasuredValue
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable, spreadsheet_safe

@@ -13,9 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from bundle import PRODUCT, __version__
+from bundle.errors import BundleError, ConfigError, NothingToWrite
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE
-from bundle.records.errors import BundleError, ConfigError, NothingToWrite
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file

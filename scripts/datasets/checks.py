@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bundle.errors import BundleError
 from bundle.io.intensity import scale_to_unit
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import decode_image
-from bundle.records.errors import BundleError
 from bundle.records.landmarks import outside_image
 from bundle.records.progress import progress
 from datasets.files import DataSetError

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from bundle.errors import BundleError, ConfigError
 from bundle.io.folders import image_ids, search_folder
 from bundle.io.landmark_files import RowIndex
 from bundle.io.landmark_files.checks import parse_pair, read_text
 from bundle.io.overwriting import identity
-from bundle.records.errors import BundleError, ConfigError
 from bundle.records.names import folded
 
 #: The file by which the folder of an earlier preparation is known.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bundle.errors import BundleError
 from bundle.io.names import name_parts
-from bundle.records.errors import BundleError
 from datasets.files import DataSetError, Source, point, read_json, size_of
 from datasets.named_points import Annotation, named_points_data_set
 from datasets.records import DataSet

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 #: The overlay of ``configs/`` that holds the paper's settings for a data set.
 OVERLAYS = ("head", "hand")

@@ -12,7 +12,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from bundle.data.configuration import WITHOUT_EFFECT, configuration_fingerprint, run_fingerprint
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from tests.workflows.running import CONFIGS, at_bundle_root
 
 WORKFLOWS = ("train", "train_decoders", "inference", "evaluate")

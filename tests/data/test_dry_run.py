@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bundle.data import Cases, DryRun, Journal, ResultFolder
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 
 
 @pytest.fixture

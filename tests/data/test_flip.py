@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bundle.data.flip import parse_flip
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.radiograph import Radiograph
 
 

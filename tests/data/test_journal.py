@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bundle.data import Cases, Failures, Journal
-from bundle.records.errors import BundleError, ConfigError
+from bundle.errors import BundleError, ConfigError
 
 
 @pytest.fixture

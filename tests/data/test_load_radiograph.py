@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd, array_index_to_ras
-from bundle.records.errors import ConfigError, ImageError
+from bundle.errors import ConfigError, ImageError
 
 ROWS, COLUMNS = np.mgrid[:40, :56]
 VALUES = (ROWS * 3 + COLUMNS).astype(np.uint8)

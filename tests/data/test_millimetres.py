@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.data import PointsInMillimetresd, ReferenceLength, read_reference_length
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 

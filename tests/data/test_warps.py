@@ -7,7 +7,7 @@ from monai.data import MetaTensor
 from monai.transforms import ApplyTransformToPointsd, Compose
 
 from bundle.data import RandOneScaleAffined, WarpedTemplate
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.workflows.running import read_config

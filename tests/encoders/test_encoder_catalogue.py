@@ -12,7 +12,7 @@ import torch
 
 from bundle.encoders import CATALOGUE, EncoderSettings, create_encoder
 from bundle.encoders.catalogue import card_of, title
-from bundle.records.errors import EncoderError
+from bundle.errors import EncoderError
 from tests.reference.encoder import FACETS, facet_maps
 from tests.reference.models import seeded_model, shallow_model
 

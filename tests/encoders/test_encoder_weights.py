@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bundle.encoders import CATALOGUE, FrozenEncoder, create_encoder, xfeat
 from bundle.encoders.weight_files import find_weights
-from bundle.records.errors import EncoderError
+from bundle.errors import EncoderError
 from tests.reference import foreign_weights as foreign
 from tests.reference.foreign_weights import FILES, NAMES_OF_A_BLOCK, NAMES_OUTSIDE
 from tests.reference.models import seeded_model, shallow_model

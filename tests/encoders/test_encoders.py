@@ -12,7 +12,7 @@ from torch import nn
 
 from bundle.encoders import FrozenEncoder, XFeatEncoder, create_encoder, xfeat
 from bundle.encoders.base import state_digest
-from bundle.records.errors import ConfigError, EncoderError, ImageError
+from bundle.errors import ConfigError, EncoderError, ImageError
 from tests.reference.models import seeded_model, shallow_model
 
 TINY = "vit_tiny_patch16_224"

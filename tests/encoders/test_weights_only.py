@@ -9,8 +9,8 @@ import torch
 
 from bundle.encoders import weights_only
 from bundle.encoders.weights_only import load_weights_only
+from bundle.errors import CheckpointError
 from bundle.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from bundle.records.errors import CheckpointError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 

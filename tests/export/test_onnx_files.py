@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.errors import ExportError
 from bundle.export import export_model
 from bundle.export.onnx_graph import largest_difference, require_onnx
 from bundle.export.parts import GlobalPart, LocalPart, parts_of
@@ -23,7 +24,6 @@ from bundle.model import build_network, trained_model
 from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.resampling import resize
-from bundle.records.errors import ExportError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.workflows.running import TINY_NETWORK, TINY_PAPER_NETWORK, refusal

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle.data.cases import collect_cases
+from bundle.errors import BundleError, LandmarkError, one_line
 from bundle.io.folders import image_ids
 from bundle.io.landmark_files import read_landmark_table, read_landmarks
 from bundle.io.names import MAX_ID_BYTES, safe_image_id
-from bundle.records.errors import BundleError, LandmarkError, one_line
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.writers.naming import output_path

@@ -14,10 +14,10 @@ import tempfile
 import traceback
 from pathlib import Path
 
+from bundle.errors import BundleError
 from bundle.io import apart
 from bundle.io.landmark_files import read_landmark_table, read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import BundleError
 from bundle.records.radiograph import Radiograph
 from tests.fuzz.corpus import Seed, make_corpus
 from tests.fuzz.mutations import mutate

@@ -8,9 +8,9 @@ import pytest
 from ignite.engine import Engine, Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from bundle.errors import ConfigError
 from bundle.handlers import ExperimentLogs
 from bundle.handlers.tensorboard_log import TensorBoardLog
-from bundle.records.errors import ConfigError
 from bundle.report import draw_figures
 from tests.report.made_up_runs import RADII, make_run
 

@@ -23,9 +23,9 @@ from monai.handlers import (
     from_engine,
 )
 
+from bundle.errors import ConfigError
 from bundle.handlers.detection_rate import SuccessfulDetectionRateHandler, detection_rate_handlers
 from bundle.handlers.mean_radial_error import MeanRadialErrorHandler, lower_is_better
-from bundle.records.errors import ConfigError
 
 LANDMARKS = 4
 IMAGES = 5

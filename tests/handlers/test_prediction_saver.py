@@ -13,11 +13,11 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from bundle.data import Cases, Failures, Journal
+from bundle.errors import ConfigError
 from bundle.handlers import PredictionSaver
 from bundle.handlers.run_saver import as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
-from bundle.records.errors import ConfigError
 from bundle.records.prediction import PREDICTION_COLUMNS
 
 NAMES = ("a", "b")

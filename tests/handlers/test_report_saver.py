@@ -13,10 +13,10 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.data import Cases, Failures
+from bundle.errors import ImageError
 from bundle.handlers import ReportSaver
 from bundle.handlers.run_saver import as_prediction
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
-from bundle.records.errors import ImageError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.report import ReportFigure

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bundle.errors import ConfigError, ImageError
 from bundle.io import apart
 from bundle.io.decoder_process import read_in_process
 from bundle.io.size import check_max_pixels, check_size
-from bundle.records.errors import ConfigError, ImageError
 
 
 def reader() -> subprocess.Popen[bytes]:

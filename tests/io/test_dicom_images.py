@@ -17,8 +17,8 @@ from image_files import (
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
+from bundle.errors import ImageError
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ImageError
 
 
 def expected(values: np.ndarray) -> np.ndarray:

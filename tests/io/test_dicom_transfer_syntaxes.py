@@ -19,9 +19,9 @@ from image_files import dicom_dataset, picture, save_dicom, write_dicom
 from pydicom.encaps import encapsulate, fragment_frame, itemize_fragment
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from bundle.errors import ImageError
 from bundle.io.quiet import quiet_decoders
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ImageError
 
 ROOT = Path(__file__).parents[2]
 PICTURES = {

@@ -8,8 +8,8 @@ from image_files import picture, write_dicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from bundle.errors import ImageError
 from bundle.io.folders import find_images
-from bundle.records.errors import ImageError
 
 DISC = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bundle.errors import BundleError
 from bundle.io.error_files import read_errors
 from bundle.metrics.error_summary import LandmarkErrors
-from bundle.records.errors import BundleError
 from bundle.writers.metrics_report import write_report
 
 HEADER = "image,landmark,error_px,error_mm\n"

@@ -17,9 +17,9 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
+from bundle.errors import ImageError
 from bundle.io import dicom_streams, radiographs
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ImageError
 
 
 def refused(path: Path, **options: Any) -> str:

@@ -11,9 +11,9 @@ import pytest
 from image_files import dicom_dataset, picture, write_dicom
 from PIL import Image
 
+from bundle.errors import ImageError
 from bundle.io.folders import find_images, image_ids, search_folder
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ImageError
 from bundle.writers.naming import ENDINGS, made_here, output_path
 from tests.conftest import as_nobody
 

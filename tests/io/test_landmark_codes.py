@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_codes import SCHEMA, LandmarkCode, codes_fingerprint, read_landmark_codes
-from bundle.records.errors import LandmarkError
 
 GOOD = {"value": "42575006", "scheme": "SCT", "meaning": "Sella turcica"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files import RowIndex, checks, read_landmark_table, read_landmarks
-from bundle.records.errors import LandmarkError
 from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
 
 OBLIQUE = np.array([[0.02, 0.139, -80.5], [0.14, -0.01, 12.25], [0.01, -0.015, 300.0]])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from bundle.errors import ConfigError
 from bundle.io.overwriting import identity, refuse_to_overwrite
-from bundle.records.errors import ConfigError
 
 
 @pytest.fixture

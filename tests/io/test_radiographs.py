@@ -12,10 +12,10 @@ import pytest
 from image_files import picture, write_dicom, write_metaimage, write_nifti, write_nrrd, write_tiff
 from PIL import Image
 
+from bundle.errors import ConfigError, ImageError
 from bundle.io.intensity import scale_to_unit
 from bundle.io.quiet import quiet_decoders
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ConfigError, ImageError
 
 AFFINE = np.diag([-0.1, -0.2, 1, 1])
 

@@ -8,8 +8,8 @@ import pytest
 from image_files import picture, write_png_of_channels, write_tiff, write_tiff_of_channels
 from PIL import Image
 
+from bundle.errors import ImageError
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ImageError
 
 GREY = picture(64, 90, top=255, dtype=np.uint8)
 

@@ -12,9 +12,9 @@ import pydicom
 import pytest
 from PIL import Image
 
+from bundle.errors import ImageError
 from bundle.io.folders import find_images
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ImageError
 
 SHIPPED = Path(pydicom.__file__).parent / "data"
 REAL = os.environ.get("OSL_REAL_DATA")

@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files import read_landmarks
-from bundle.records.errors import LandmarkError
 from bundle.records.radiograph import Radiograph
 
 

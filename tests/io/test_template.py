@@ -9,8 +9,8 @@ import pytest
 from image_files import write_dicom
 from PIL import Image
 
+from bundle.errors import LandmarkError
 from bundle.io.template import read_template
-from bundle.records.errors import LandmarkError
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from image_files import picture, write_metaimage, write_nifti, write_nrrd
 
+from bundle.errors import ImageError
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import ImageError
 
 VALUES = picture()
 ALONG = np.array([[-0.2, 0, 0, 5], [0, -0.3, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import BundleError
 from label_server.annotations import AnnotatedImage, check_annotation, point_list, version_of
 from label_server.app import read_overlays
 from label_server.app_folder import make_app_folder

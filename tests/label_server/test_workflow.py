@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bundle.errors import LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.model.checkpoint import read_checkpoint
-from bundle.records.errors import LandmarkError
 from tests.label_server.client import MODEL, ROOT, Client, Server
 from tests.label_server.conftest import Study
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bundle.errors import ConfigError
 from bundle.geometry import PaperRounding, PixelCentres, cell_grid
 from bundle.matching.bidirectional import Candidates, best_cells, bidirectional_candidates, select_matches
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.paper_matcher import PaperMatcher, stack_matches
 from bundle.matching.settings import MatchingSettings
-from bundle.records.errors import ConfigError
 from tests.reference.matching import bidirectional_match, cosine_map, index_to_pixel, ranked
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from bundle.errors import ConfigError
 from bundle.matching.paper_matcher import confidence
 from bundle.matching.settings import MatchingSettings
-from bundle.records.errors import ConfigError
 from bundle.records.validation import validate
 
 

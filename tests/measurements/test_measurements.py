@@ -12,10 +12,10 @@ import jsonschema
 import numpy as np
 import pytest
 
+from bundle.errors import ConfigError
 from bundle.measurements import MeasurementPlan, read_measurements
 from bundle.measurements.definition_file import MeasurementFile
 from bundle.measurements.plan import DEVIATION_OF_MEAN_DISTANCE
-from bundle.records.errors import ConfigError
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import LEVEL, bootstrap_mean, bootstrap_median
-from bundle.records.errors import ConfigError
 from tests.metrics.test_error_summary import random_errors
 
 NAN, INF = math.nan, math.inf

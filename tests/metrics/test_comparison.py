@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bundle.errors import ConfigError
 from bundle.metrics.comparison import (
     cohens_d,
     compare_errors,
@@ -16,7 +17,6 @@ from bundle.metrics.comparison import (
     rank_biserial,
     wilcoxon_p,
 )
-from bundle.records.errors import ConfigError
 from tests.metrics.test_error_summary import random_errors
 
 NAN = math.nan

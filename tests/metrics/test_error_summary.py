@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import bootstrap_mean
 from bundle.metrics.detection_rate import SuccessfulDetectionRateMetric
 from bundle.metrics.error_summary import (
@@ -23,7 +24,6 @@ from bundle.metrics.error_summary import (
     summarise_run,
 )
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
-from bundle.records.errors import ConfigError
 
 RADII = (2.0, 2.5, 3.0, 4.0)
 NAN, INF = math.nan, math.inf

@@ -14,10 +14,10 @@ import torch.distributed
 import torch.multiprocessing
 from monai.data import MetaTensor
 
+from bundle.errors import ConfigError
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import RadialErrorMetric
-from bundle.records.errors import ConfigError
 
 SHAPES = [(9, 19), (1, 6), (8, 1), (1, 1)]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from bundle.errors import BundleError, CheckpointError
 from bundle.model.checkpoint import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
-from bundle.records.errors import BundleError, CheckpointError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 

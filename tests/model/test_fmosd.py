@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bundle.errors import ConfigError
 from bundle.model import import_fmosd, read_preset, trained_model
 from bundle.model.checkpoint import Checkpoint, write_checkpoint
-from bundle.records.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.model.fmosd_files import global_state, local_state, write_files

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from bundle.errors import CheckpointError
 from bundle.model.checkpoint import LEARNED_FORMAT, read_checkpoint, write_checkpoint
 from bundle.model.learned import LearnedLandmarks
-from bundle.records.errors import CheckpointError
 from tests.model.test_checkpoint import checkpoint
 
 

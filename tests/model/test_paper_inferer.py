@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.encoders import create_encoder
+from bundle.errors import ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PaperInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.windows import clipped_windows
-from bundle.records.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.template import Template

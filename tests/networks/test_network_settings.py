@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from bundle.errors import ConfigError
 from bundle.networks import NetworkSettings
-from bundle.records.errors import ConfigError
 from bundle.records.validation import validate
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from bundle.errors import ConfigError
 from bundle.networks.resampling import resize, working_size
-from bundle.records.errors import ConfigError
 from tests.reference.working_image import short_side_size, working_image
 from tests.workflows.running import refusal
 

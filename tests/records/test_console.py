@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bundle.errors import BundleError, ConfigError, ImageError, find_bundle_error, one_line
 from bundle.records.console import INTERRUPTED, NOT_DONE, report_errors_plainly
-from bundle.records.errors import BundleError, ConfigError, ImageError, find_bundle_error, one_line
 from tests.workflows.running import ROOT
 
 
@@ -86,7 +86,7 @@ def test_a_file_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str
 def test_the_status_of_the_process(code: str, status: int) -> None:
     lines = [
         "from bundle.records.console import report_errors_plainly",
-        "from bundle.records.errors import BundleError",
+        "from bundle.errors import BundleError",
     ]
     code = "\n".join([*lines, "report_errors_plainly()", code])
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, timeout=60)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bundle.records.errors import LandmarkError
+from bundle.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
 
 NAN = math.nan

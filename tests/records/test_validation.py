@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AfterValidator, Field, model_validator
 
-from bundle.records.errors import ConfigError, LandmarkError
+from bundle.errors import ConfigError, LandmarkError
 from bundle.records.validation import Items, Pair, Validated, parse_json, shown, validate
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 from bundle.report import PictureStore, ReportRun, draw_figures, write_page
 from tests.report.made_up_runs import HOSTILE, RADII, make_pictures, make_run, no_pixels, pixels
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from bundle.errors import ConfigError
 from bundle.networks import NetworkSettings
-from bundle.records.errors import ConfigError
 from tests.reference.channels import flattened_heads
 from tests.workflows.running import ROOT
 from tools import benchmark

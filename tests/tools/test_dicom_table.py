@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from tests.workflows.running import ROOT
 from tools import dicom_table
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.training.losses import DistanceAwareSimilarityLoss
 from tests.reference.loss import distance_aware_similarity_loss, mean_squared_error
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bundle.records.errors import BundleError, ConfigError
+from bundle.errors import BundleError, ConfigError
 from bundle.training import FeatureStore, StageFeatures
 
 ITEM_GB = 5e-6

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.training.losses import ContrastiveSimilarityLoss, OneHotSimilarityLoss
 
 NAN = math.nan

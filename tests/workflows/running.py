@@ -15,7 +15,7 @@ import monai
 import torch
 from monai.bundle import ConfigWorkflow
 
-from bundle.records.errors import find_bundle_error
+from bundle.errors import find_bundle_error
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 from bundle.writers.atomic import atomic_file, remove_leftovers
 from tests.conftest import as_nobody
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bundle.errors import BundleError
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
-from bundle.records.errors import BundleError
 from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
 from tests.metrics.test_error_summary import random_run

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps

@@ -11,8 +11,8 @@ import jsonschema
 import numpy as np
 import pytest
 
+from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmark_table, read_landmarks
-from bundle.records.errors import BundleError
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
 from bundle.writers.atomic import atomic_file

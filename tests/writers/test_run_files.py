@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle.records.errors import BundleError
+from bundle.errors import BundleError
 from bundle.records.measured_value import MeasuredValue
 from bundle.writers.coco_keypoints import CocoKeypointsWriter
 from bundle.writers.run_tables import measurement_cells, write_measurements, write_notes

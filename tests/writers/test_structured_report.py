@@ -11,10 +11,10 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from bundle.errors import LandmarkError, NothingToWrite
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.records.errors import LandmarkError, NothingToWrite
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps

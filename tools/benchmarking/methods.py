@@ -11,8 +11,8 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle.encoders import XFeatEncoder, create_encoder
+from bundle.errors import ConfigError
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.records.errors import ConfigError
 from bundle.records.validation import validate
 from tests.reference.full_size import FullSize, LiteralTransformer, with_public_weights
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator
 
-from bundle.records.errors import LandmarkError
+from bundle.errors import LandmarkError
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet, names_problem
 from bundle.records.validation import shown
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import (
     MAX_CELLS,
     MAX_LANDMARKS,
@@ -17,7 +18,6 @@ from bundle.io.landmark_files.checks import (
     pixel_set,
     read_text,
 )
-from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.validation import shown
 

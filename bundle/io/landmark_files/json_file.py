@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, RootModel
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import MAX_DOCUMENT_BYTES, MAX_LANDMARKS, Coordinate, pixel_set, read_text
-from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.validation import Foreign, Pair, parse_json, shown, validate
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.landmark_files.csv_file import WideTable, read_csv
 from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
 from bundle.io.landmark_files.rows import RowIndex
 from bundle.io.landmark_files.slicer_file import landmarks_from_markups
 from bundle.io.landmark_files.structured_report_file import landmarks_from_report
-from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from bundle.errors import LandmarkError
 from bundle.io.names import file_stem, name_parts, safe_image_id
-from bundle.records.errors import LandmarkError
 from bundle.records.names import composed, folded, grouped
 from bundle.records.validation import shown
 

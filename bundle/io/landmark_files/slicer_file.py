@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import MAX_LANDMARKS, Coordinate, check_names, make_set
-from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.records.validation import Foreign, Items, shown, validate

@@ -9,9 +9,9 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 
+from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import MAX_FILE_BYTES, MAX_LANDMARKS, make_set
 from bundle.io.quiet import quiet_decoders
-from bundle.records.errors import LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.validation import shown
 

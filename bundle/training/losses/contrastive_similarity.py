@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bundle.records.errors import ConfigError
+from bundle.errors import ConfigError
 from bundle.training.losses.similarity_maps import similarity_maps
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from bundle.errors import ConfigError
 from bundle.geometry import cell_grid
-from bundle.records.errors import ConfigError
 from bundle.training.losses.similarity_maps import similarity_maps
 
 
