@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from bundle.errors import BundleError
-from bundle.io import apart
+from bundle.io import decoder_process
 from bundle.io.landmark_files import read_landmark_table, read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.records.radiograph import Radiograph
@@ -82,7 +82,7 @@ def main(seed: int, first: int, last: int) -> None:
             said = outcome(warm.reader, path)
             if said.split()[0] not in FINE:
                 raise SystemExit(f"the seed {warm.name}: {said}")
-        apart.SECONDS = SECONDS
+        decoder_process.SECONDS = SECONDS
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         for index in range(first, last):
             chosen, data = make_input(corpus, seed, index)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from bundle.errors import ConfigError, ImageError
-from bundle.io import apart
+from bundle.io import decoder_process
 from bundle.io.decoder_process import read_in_process
 from bundle.io.size import check_max_pixels, check_size
 
 
 def reader() -> subprocess.Popen[bytes]:
-    return apart._reader(os.getpid())
+    return decoder_process._reader(os.getpid())
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def no_process_stays() -> None:
     yield
     with reader():
         reader().kill()
-    apart._reader.cache_clear()
+    decoder_process._reader.cache_clear()
 
 
 def test_values_and_errors_come_back(tmp_path: Path) -> None:
@@ -82,13 +82,13 @@ def process_of_the_reader() -> int:
 
 
 def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "SECONDS", 0.05)
+    monkeypatch.setattr(decoder_process, "SECONDS", 0.05)
     with pytest.raises(ImageError, match="crashes its decoder"):
         read_in_process(eval, "sum(range(10**12))")
 
 
 def test_preparing_takes_no_time_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "SECONDS", 0.2)
+    monkeypatch.setattr(decoder_process, "SECONDS", 0.2)
     sums = partial(eval, "sum(range(3 * 10**7))")
     with pytest.raises(ImageError, match="crashes its decoder"):
         read_in_process(sums, {})
