@@ -31,7 +31,7 @@ class DryRun:
         left_out: images that the run leaves out, by the reason, beside the files that are none.
 
     Raises:
-        ConfigError: when ``wanted`` is not true or false.
+        ConfigError: when ``wanted`` is not true or false, or there are no images.
     """
 
     def __init__(
@@ -43,18 +43,14 @@ class DryRun:
     ) -> None:
         if not isinstance(wanted, bool):
             raise ConfigError(f"dry_run is {wanted!r}, expected True or False: give --dry_run, or leave it out.")
+        journal.cases.require()  # every run begins here; an engine would log what is missing a second time
         self.wanted = wanted
         self.journal = journal
         self.results = results
         self.left_out = {**journal.cases.left_out, **(left_out or {})}
 
     def show(self) -> None:
-        """Print one line an image and a summary; rank 0 speaks for all.
-
-        Raises:
-            ConfigError: when there are no images.
-        """
-        self.journal.cases.require()
+        """Print one line per image and a summary; rank 0 speaks for all."""
         if is_first():
             for line in self._lines():
                 print(one_line(line))

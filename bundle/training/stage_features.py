@@ -6,7 +6,6 @@ Neither the encoder nor the warps change, so one pass a warp replaces the many t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import ignite.distributed as idist
 import torch
@@ -35,7 +34,7 @@ class StageFeatures(Dataset):
         indices: numbers of the warps that are wanted, those of this rank; None for all.
 
     Raises:
-        ConfigError: when there is no warp for this rank, or no room for the features.
+        ConfigError: when there is no warp for this rank.
     """
 
     def __init__(
@@ -57,13 +56,22 @@ class StageFeatures(Dataset):
         self._warps = warps
         self._stage = stage
         self._label = label
+        self._memory: list[Features] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    @cached_property
-    def _memory(self) -> list[Features]:
-        """The features that memory holds, once all of them are computed; the others are in the store's files then."""
+    def compute(self) -> list[Features]:
+        """Compute all features at the first call.
+
+        Returns:
+            those that memory holds, the first ones; the others are in the store's files.
+
+        Raises:
+            ConfigError: when there is no template, or no room.
+        """
+        if self._memory is not None:
+            return self._memory
         memory: list[Features] = []
         shown = progress(total=len(self.indices), desc=self._label, unit="warp", disable=not is_first())
         with shown:
@@ -75,11 +83,13 @@ class StageFeatures(Dataset):
                 elif self.store.read(self.name, index) is None:
                     self.store.write(self.name, index, self._encode(index) if position else first)
                 shown.update()
+        self._memory = memory
         return memory
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        if index < len(self._memory):
-            features, cells = self._memory[index]
+        memory = self.compute()
+        if index < len(memory):
+            features, cells = memory[index]
         else:
             number = self.indices[index]
             # A file that is gone or damaged is no reason to stop a long training: the warp is still the same.

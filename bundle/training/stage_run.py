@@ -42,6 +42,8 @@ class StageRun:
         """Train until the last epoch, from the state that an earlier run left, if any."""
         if self.trainer.state.epoch_length == 0:
             raise ConfigError("there are fewer warps than one batch holds: raise warps or lower batch_size.")
+        features: Any = self.trainer.data_loader.dataset  # type: ignore[union-attr]
+        features.compute()  # before the engine runs: it would log what is wrong a second time
         there = of_all(self.path.is_file())
         if any(there) and not all(there):
             raise ConfigError(
