@@ -13,6 +13,7 @@ from bundle.errors import ConfigError
 from tests.workflows.running import CONFIGS
 
 TRAINING = ("run", "training", "--config_file", f"{CONFIGS}/train.json")
+DECODERS = ("run", "training", "--config_file", f"{CONFIGS}/train_decoders.json")
 INFERENCE = ("run", "inference", "--config_file", f"{CONFIGS}/inference.json")
 
 
@@ -24,9 +25,9 @@ def stacked(*files: object) -> tuple[str, ...]:
     "words",
     [
         TRAINING,
-        (*TRAINING, "--train#trainer#max_epochs", "5", "--train::optimizer::weight_decay", "0.1"),
-        (*TRAINING, "--network#working_sides", "[320]", "--_meta_#version", "1", "--local_epochs", "$2 + 3"),
-        (*TRAINING, "--template-image", "a.png", "-template_landmarks=b.csv", "--train#optimizer#amsgrad"),
+        (*DECODERS, "--train#trainer#max_epochs", "5", "--train::optimizer::weight_decay", "0.1"),
+        (*DECODERS, "--network#working_sides", "[320]", "--_meta_#version", "1", "--local_epochs", "$2 + 3"),
+        (*DECODERS, "--template-image", "a.png", "-template_landmarks=b.csv", "--train#optimizer#amsgrad"),
         (*TRAINING, "--workflow_type", "train", "--logging_file", "none", "--run_id", "training"),
         (*TRAINING[:2], f"--config_file={CONFIGS}/train.json,{CONFIGS}/head.json"),
         (*INFERENCE, "--dry_run", "--writers", "json", "--pixel_spacing", "0.1", "--flip", "auto"),

@@ -83,7 +83,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         seconds = [30.0, 10.0, 20.0] if method == "reference" else [2.0, 2.5, 1.5]
         return {"seconds": seconds, "scaled_from": scaled, "peak_memory_gb": 1.5}
 
-    monkeypatch.setattr(benchmark, "measure_apart", apart)
+    monkeypatch.setattr(benchmark, "measure_in_own_process", apart)
     return calls
 
 

@@ -58,7 +58,7 @@ class Place:
         return ["--model_path", self.model]
 
     def train(self, *words: object, files: tuple[object, ...] = ("train",)) -> list[object]:
-        quick = ["--network", TINY_NETWORK, "--warps", 4, "--local_epochs", 1]
+        quick = ["--network", TINY_NETWORK]
         outputs = ["--output_dir", self.results / "training", "--model_path", self.results / "model.pt"]
         return ["run", "training", *configured(*files), *quick, *outputs, *words]
 
@@ -112,7 +112,10 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
     ),
     "ouput_dir": (lambda p: p.infer(*p.trained, *p.images, "--ouput_dir", "x"), ("did you mean output_dir?",)),
     "writer": (lambda p: p.infer(*p.trained, *p.images, "--writer", "json"), ("did you mean writers?",)),
-    "epochs": (lambda p: p.train(*p.template, "--epochs", 3), ("did you mean local_epochs?",)),
+    "epochs": (
+        lambda p: p.train(*p.template, "--epochs", 3, files=("train_decoders",)),
+        ("did you mean local_epochs?",),
+    ),
     "sdr_radius": (
         lambda p: p.evaluate(*p.trained, *p.images, *p.truth, "--sdr_radius", "[2]"),
         ("did you mean sdr_radii?",),
@@ -123,7 +126,7 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
         ("trainer of train", "did you mean max_epochs?"),
     ),
     "weight_dcay of the optimiser": (
-        lambda p: p.train(*p.template, "--train#optimizer#weight_dcay", 0.1),
+        lambda p: p.train(*p.template, "--train#optimizer#weight_dcay", 0.1, files=("train_decoders",)),
         ("optimizer of train", "did you mean weight_decay?"),
     ),
     "working_size of the network": (
