@@ -198,10 +198,12 @@ def training(files: dict[str, Path], eight_bit: Sample, tmp_path_factory: pytest
     )
 
 
-def test_warped_landmarks_are_whole_pixels(training: list[Any]) -> None:
+def test_warps_are_as_the_public_code_keeps_them(training: list[Any]) -> None:
+    """As files of 8 bits, with landmarks on whole pixels."""
     _, _, warps, _ = training
-    points = torch.stack([warps[index]["landmarks"] for index in range(4)])
+    points, images = (torch.stack([warps[index][key] for index in range(4)]) for key in ("landmarks", "image"))
     assert torch.equal(points, points.round()) and not torch.equal(points[0], points[1])
+    torch.testing.assert_close(images * 255, (images * 255).round(), rtol=0, atol=1e-4)
 
 
 def test_a_step_of_the_local_stage_is_that_of_the_literal_version(training: list[Any], files: dict[str, Path]) -> None:
