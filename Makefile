@@ -11,11 +11,12 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path('purelib'))
 STUDY ?= output/study
 PORT ?= 8000
 
-.PHONY: help setup sample demo test parity lint format clean setup-monailabel monailabel test-monailabel
+.PHONY: help setup sample demo bundle test parity lint format clean setup-monailabel monailabel test-monailabel
 
 help:
 	@echo "make demo     set up, make the sample set, train on one template, infer, evaluate, draw"
 	@echo "make test     set up and run the tests"
+	@echo "make bundle   write the bundle with models/model.pt, or else one of the sample, as output/one_shot_landmarks.zip"
 	@echo "make parity OSL_REAL_DATA=folder   compare with points that the paper's public code found (minutes)"
 	@echo "make monailabel       set up MONAI Label, make a study of simulated hands, start the server on it"
 	@echo "make test-monailabel  set up MONAI Label and test the server through its REST interface"
@@ -24,10 +25,11 @@ help:
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-sr.txt constraints.txt
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-sr.txt constraints.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt -c constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
 sample: $(SAMPLE)/landmarks.csv
@@ -40,6 +42,11 @@ demo: setup sample
 	$(RUN) inference --config_file "['configs/inference.json','configs/sample.json']" --output_dir output/inference
 	$(RUN) evaluation --config_file "['configs/evaluate.json','configs/sample.json']" --output_dir output/evaluation
 	@echo "points, Slicer markups and pictures: output/inference; errors: output/evaluation; model: models/model.pt"
+
+bundle: setup $(if $(wildcard models/model.pt),,sample)
+	$(BIN)/python scripts/make_bundle.py --output output/one_shot_landmarks.zip $(if $(wildcard models/model.pt),\
+	    --model_path models/model.pt,\
+	    --template_image $(SAMPLE)/template/phantom_000.dcm --template_landmarks $(SAMPLE)/template/landmarks.csv)
 
 test: setup
 	$(BIN)/python -m pytest
@@ -59,6 +66,7 @@ $(LABEL_VENV)/.installed: $(VENV)/.installed requirements-monailabel.txt constra
 	$(LABEL_PIP) setuptools
 	SAM2_BUILD_CUDA=0 $(LABEL_PIP) --no-deps --no-build-isolation sam2
 	$(LABEL_PIP) -r requirements-monailabel.txt
+	$(LABEL_BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
 $(STUDY)/truth/landmarks.csv: | setup-monailabel

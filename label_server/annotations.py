@@ -15,9 +15,7 @@ from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph
-from bundle.writers.slicer_markups import markups_document
 
 #: The tag of a finished annotation, which somebody made or approved of.
 FINAL = "final"
@@ -104,30 +102,6 @@ def check_annotation(
 def is_point_list(label: Path) -> bool:
     """Whether an annotation that was checked is a point list of 3D Slicer."""
     return label.name.lower().endswith(".json") and "markups" in json.loads(label.read_text(encoding="utf-8-sig"))
-
-
-def point_list(found: LandmarkSet, image: Radiograph, image_id: str) -> dict[str, Any]:
-    """Landmarks in pixels as a point list of 3D Slicer."""
-    unknown = np.full(len(found), np.nan)
-    return markups_document(
-        LandmarkPrediction(
-            image_id=image_id,
-            path=image.path,
-            names=found.names,
-            points=found.points,
-            similarity=unknown,
-            back_match_error=unknown,
-            spread=unknown,
-            confidence=unknown,
-            expected_error=unknown,
-            width=image.width,
-            height=image.height,
-            spacing=image.spacing,
-            spacing_source=image.spacing_source,
-            pixel_to_lps=image.pixel_to_lps,
-            aspect=image.aspect,
-        )
-    )
 
 
 def _different(found: tuple[str, ...], expected: tuple[str, ...], owner: str) -> str:

@@ -26,12 +26,12 @@ from bundle.io.formats import IMAGE_SUFFIXES, image_suffix
 from bundle.io.radiographs import read_radiograph
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import safe_image_id
+from bundle.writers.slicer_markups import annotation_document
 from label_server.annotations import (
     FINAL,
     AnnotatedImage,
     check_annotation,
     is_point_list,
-    point_list,
     version_of,
 )
 
@@ -221,7 +221,7 @@ class StudyDatastore(LocalDatastore):
                 found, radiograph = check_annotation(path, image, self._expected_names(image_id))
                 content = path.read_bytes()
                 if not is_point_list(path):
-                    content = json.dumps(point_list(found, radiograph, image_id), indent=2).encode()
+                    content = json.dumps(annotation_document(found, radiograph, image_id), indent=2).encode()
             label = self._label_file(image_id, label_tag)
             there, given = version_of(label) if label.is_file() else "", str(label_info.get("replaces") or "")
             if there != given:

@@ -17,32 +17,29 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
+import numpy as np
+import torch
+from tqdm import tqdm
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from bundle.data import collect_cases, with_truth  # noqa: E402
-from bundle.errors import ConfigError, ImageError  # noqa: E402
-from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
-from bundle.io.radiographs import read_radiograph  # noqa: E402
-from bundle.io.template import read_template  # noqa: E402
-from bundle.metrics.calibration import cross_validated, interval_factor  # noqa: E402
-from bundle.metrics.error_factors import error_factors  # noqa: E402
-from bundle.metrics.ranking import risk_coverage  # noqa: E402
-from bundle.model import (  # noqa: E402
+from bundle.data import collect_cases, with_truth
+from bundle.errors import ConfigError, ImageError
+from bundle.io.overwriting import refuse_to_overwrite
+from bundle.io.radiographs import read_radiograph
+from bundle.io.template import read_template
+from bundle.metrics.calibration import cross_validated, interval_factor
+from bundle.metrics.error_factors import error_factors
+from bundle.metrics.ranking import risk_coverage
+from bundle.model import (
     Model,
     create_inferer,
     open_model,
 )
-from bundle.networks import NetworkSettings  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.prediction import PREDICTION_COLUMNS  # noqa: E402
-from bundle.records.progress import progress  # noqa: E402
-from bundle.records.validation import validate  # noqa: E402
-from bundle.writers.atomic import atomic_file  # noqa: E402
+from bundle.networks import NetworkSettings
+from bundle.records.console import CommandParser, command
+from bundle.records.prediction import PREDICTION_COLUMNS
+from bundle.records.progress import progress
+from bundle.records.validation import validate
+from bundle.writers.atomic import atomic_file
 
 #: The conformal interval that is reported holds this share of the points.
 LEVEL = 0.9
@@ -98,9 +95,7 @@ def calibrate(options: argparse.Namespace) -> None:
         matching={**overlay.get("matching", {}), "error_factors": None, "missing_above": None},
         device=device,
     )
-    labelled = with_truth(cases, options.landmarks, model.template)
-    labelled.require()
-    errors, expected = measure(model, labelled.items, device)
+    errors, expected = measure(model, with_truth(cases, options.landmarks, model.template).items, device)
     if len(errors) < FEWEST_IMAGES:
         raise ConfigError(f"{options.dataset_dir} gave {len(errors)} image(s) with truth, expected {FEWEST_IMAGES}.")
     if not np.isfinite(expected).all():

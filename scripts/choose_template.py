@@ -14,25 +14,22 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [path for path in (str(ROOT),) if path not in sys.path]
+import torch
+from torch import Tensor
+from tqdm import tqdm
 
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from bundle.data import Cases, collect_cases  # noqa: E402
-from bundle.errors import ConfigError, ImageError  # noqa: E402
-from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
-from bundle.io.radiographs import read_radiograph  # noqa: E402
-from bundle.model import build_network  # noqa: E402
-from bundle.networks import NetworkSettings  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.progress import progress  # noqa: E402
-from bundle.selection import coverage_gains, deformation_of_each, describe_images, whiten_together  # noqa: E402
-from bundle.selection.typical import WORKING_SIDE  # noqa: E402
-from bundle.writers.naming import printable  # noqa: E402
-from bundle.writers.run_tables import write_table  # noqa: E402
+from bundle.data import Cases, collect_cases
+from bundle.errors import ConfigError, ImageError
+from bundle.io.overwriting import refuse_to_overwrite
+from bundle.io.radiographs import read_radiograph
+from bundle.model import build_network
+from bundle.networks import NetworkSettings
+from bundle.records.console import CommandParser, command
+from bundle.records.progress import progress
+from bundle.selection import coverage_gains, deformation_of_each, describe_images, whiten_together
+from bundle.selection.typical import WORKING_SIDE
+from bundle.writers.naming import printable
+from bundle.writers.run_tables import write_table
 
 #: With fewer images there is no typical one.
 FEWEST_IMAGES = 3

@@ -11,22 +11,18 @@ Example:
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+import numpy as np
+from findings import present
 
-import numpy as np  # noqa: E402
-from findings import present  # noqa: E402
-
-from bundle.errors import BundleError, one_line  # noqa: E402
-from bundle.io.error_files import ErrorFile, error_file, read_errors  # noqa: E402
-from bundle.metrics.comparison import compare_errors, compare_landmarks  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.errors import BundleError, one_line
+from bundle.io.error_files import ErrorFile, error_file, read_errors
+from bundle.metrics.comparison import compare_errors, compare_landmarks
+from bundle.records.console import CommandParser, command
 
 SCHEMA = "one-shot-landmarks/comparison/1"
 

@@ -11,16 +11,12 @@ Example:
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the bundle is no installed package
-
-from bundle.export import export_model  # noqa: E402
-from bundle.io.size import MIN_SIDE  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.export import export_model
+from bundle.io.size import MIN_SIDE
+from bundle.records.console import CommandParser, command
 
 OPSETS = (18, 23)
 
@@ -29,7 +25,7 @@ def build_parser() -> CommandParser:
     """Command line of the script."""
     parser = CommandParser("Export a trained model as ONNX files for images of one size.")
     parser.add_argument(
-        "--model_path", type=Path, default=ROOT / "models" / "model.pt", help="the checkpoint (default models/model.pt)"
+        "--model_path", type=Path, default=Path("models/model.pt"), help="the checkpoint (default models/model.pt)"
     )
     parser.add_argument(
         "--image_size", type=int, nargs=2, required=True, metavar=("H", "W"), help="rows and columns of the images"

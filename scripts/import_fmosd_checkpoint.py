@@ -10,21 +10,18 @@ Example:
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the bundle is no installed package
-
-from bundle.io.overwriting import refuse_to_overwrite  # noqa: E402
-from bundle.io.spacing import parse_spacing  # noqa: E402
-from bundle.io.template import read_template  # noqa: E402
-from bundle.model import import_fmosd, read_preset  # noqa: E402
-from bundle.model.checkpoint import write_checkpoint  # noqa: E402
-from bundle.networks import NetworkSettings  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.validation import validate  # noqa: E402
+from bundle import CONFIGS
+from bundle.io.overwriting import refuse_to_overwrite
+from bundle.io.spacing import parse_spacing
+from bundle.io.template import read_template
+from bundle.model import import_fmosd, read_preset
+from bundle.model.checkpoint import write_checkpoint
+from bundle.networks import NetworkSettings
+from bundle.records.console import CommandParser, command
+from bundle.records.validation import validate
 
 DIFFERS = "note: the local file's conv_out1 differs from the global file's conv_out, which is the one that is taken"
 
@@ -36,7 +33,7 @@ def build_parser() -> CommandParser:
     parser.add_argument("local_file", type=Path, metavar="LOCAL.pth", help="file of the local stage")
     parser.add_argument("--template_image", type=Path, required=True, help="the image that they were trained on")
     parser.add_argument("--template_landmarks", type=Path, required=True, help="its landmark file")
-    parser.add_argument("--output", type=Path, default=ROOT / "models" / "model.pt", help="default models/model.pt")
+    parser.add_argument("--output", type=Path, default=Path("models/model.pt"), help="default models/model.pt")
     parser.add_argument("--encoder_weights", default="hub", help="hub, random (for tests), or a file (default hub)")
     parser.add_argument("--pixel_spacing", type=float, nargs="+", metavar="MM", help="mm a pixel: one number, or x y")
     parser.add_argument("--landmark_names", nargs="+", metavar="NAME", help="other names for the landmarks")
@@ -44,7 +41,7 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--config_file",
         type=Path,
-        default=ROOT / "configs" / "paper.json",
+        default=CONFIGS / "paper.json",
         help="the network that they were trained in (default configs/paper.json)",
     )
     return parser

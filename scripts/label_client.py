@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "slicer" / "OneShotLandmarks"))
+# The library of the module for 3D Slicer, which nothing installs.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "slicer" / "OneShotLandmarks"))
 
 from OneShotLandmarksLib.errors import ClientError, ConnectionFailed, PointsError, Refused
 from OneShotLandmarksLib.points import dump, markups_document

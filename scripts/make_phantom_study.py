@@ -11,22 +11,18 @@ Example:
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+from make_phantoms import check_request
+from phantoms.hand import LANDMARKS
+from phantoms.radiograph import make_phantom
+from phantoms.writing import write_dicom, write_landmark_table
 
-from make_phantoms import check_request  # noqa: E402
-from phantoms.hand import LANDMARKS  # noqa: E402
-from phantoms.radiograph import make_phantom  # noqa: E402
-from phantoms.writing import write_dicom, write_landmark_table  # noqa: E402
-
-from bundle.io.radiographs import read_radiograph  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
-from bundle.records.landmarks import LandmarkSet  # noqa: E402
-from label_server.annotations import point_list  # noqa: E402
+from bundle.io.radiographs import read_radiograph
+from bundle.records.console import CommandParser, command
+from bundle.records.landmarks import LandmarkSet
+from bundle.writers.slicer_markups import annotation_document
 
 
 def make_study(output_dir: Path, count: int, height: int, seed: int) -> None:
@@ -45,7 +41,7 @@ def make_study(output_dir: Path, count: int, height: int, seed: int) -> None:
         image = output_dir / f"phantom_{index:03d}.dcm"
         write_dicom(image, phantom, seed, index)
         points[image.stem] = phantom.landmarks
-        document = point_list(LandmarkSet(LANDMARKS, phantom.landmarks), read_radiograph(image), image.stem)
+        document = annotation_document(LandmarkSet(LANDMARKS, phantom.landmarks), read_radiograph(image), image.stem)
         (truth / f"{image.stem}.mrk.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     write_landmark_table(truth / "landmarks.csv", points)
 

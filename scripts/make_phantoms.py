@@ -11,19 +11,15 @@ Example:
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+from phantoms.radiograph import make_phantom
+from phantoms.writing import write_dicom, write_landmark_table, write_landmarks
+from tqdm import tqdm
 
-from phantoms.radiograph import make_phantom  # noqa: E402
-from phantoms.writing import write_dicom, write_landmark_table, write_landmarks  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from bundle.errors import ConfigError  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.errors import ConfigError
+from bundle.records.console import CommandParser, command
 
 HEIGHTS = (128, 8192)
 MAX_COUNT = 1_000_000

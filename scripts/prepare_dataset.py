@@ -17,25 +17,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "scripts")) if path not in sys.path]
+from datasets.aariz import read_aariz
+from datasets.checks import Duplicate, check, drop_duplicates, find_duplicates, look_at
+from datasets.cl_detection2023 import read_cl_detection2023
+from datasets.coco import read_coco
+from datasets.cvat import read_cvat
+from datasets.files import DataSetError, Source
+from datasets.folder import read_folder
+from datasets.hand import read_hand
+from datasets.isbi2015 import read_isbi2015
+from datasets.labelme import read_labelme
+from datasets.records import SPLITS, DataSet
+from datasets.writing import write_data_set
 
-from datasets.aariz import read_aariz  # noqa: E402
-from datasets.checks import Duplicate, check, drop_duplicates, find_duplicates, look_at  # noqa: E402
-from datasets.cl_detection2023 import read_cl_detection2023  # noqa: E402
-from datasets.coco import read_coco  # noqa: E402
-from datasets.cvat import read_cvat  # noqa: E402
-from datasets.files import DataSetError, Source  # noqa: E402
-from datasets.folder import read_folder  # noqa: E402
-from datasets.hand import read_hand  # noqa: E402
-from datasets.isbi2015 import read_isbi2015  # noqa: E402
-from datasets.labelme import read_labelme  # noqa: E402
-from datasets.records import SPLITS, DataSet  # noqa: E402
-from datasets.writing import write_data_set  # noqa: E402
-
-from bundle.errors import one_line  # noqa: E402
-from bundle.io.spacing import parse_spacing  # noqa: E402
-from bundle.records.console import DONE, SOME_FAILED, CommandParser, command  # noqa: E402
+from bundle.errors import one_line
+from bundle.io.spacing import parse_spacing
+from bundle.records.console import DONE, SOME_FAILED, CommandParser, command
 
 #: The readers, each with the source and the folder of the output.
 READERS: dict[str, Callable[[Source, Path], DataSet]] = {

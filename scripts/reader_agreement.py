@@ -13,26 +13,22 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+import numpy as np
+from findings import present
 
-import numpy as np  # noqa: E402
-from findings import present  # noqa: E402
-
-from bundle.errors import ConfigError  # noqa: E402
-from bundle.io.error_files import error_file, read_errors  # noqa: E402
-from bundle.io.landmark_files import RowIndex, read_landmark_table  # noqa: E402
-from bundle.io.spacing import parse_spacing  # noqa: E402
-from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII  # noqa: E402
-from bundle.metrics.error_summary import detection_rate, summarise  # noqa: E402
-from bundle.metrics.reader_agreement import error_against_readers, reader_agreement  # noqa: E402
-from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.errors import ConfigError
+from bundle.io.error_files import error_file, read_errors
+from bundle.io.landmark_files import RowIndex, read_landmark_table
+from bundle.io.spacing import parse_spacing
+from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII
+from bundle.metrics.error_summary import detection_rate, summarise
+from bundle.metrics.reader_agreement import error_against_readers, reader_agreement
+from bundle.records.console import CommandParser, command
 
 SCHEMA = "one-shot-landmarks/readers/1"
 

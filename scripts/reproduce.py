@@ -11,20 +11,16 @@ Example:
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "scripts")) if path not in sys.path]
+from reproduction.budgets import BUDGETS, describe
+from reproduction.cells import PLANS, Choice
+from reproduction.dataset import read_data, write_images
+from reproduction.running import Runner
+from reproduction.tables import write_table
 
-from reproduction.budgets import BUDGETS, describe  # noqa: E402
-from reproduction.cells import PLANS, Choice  # noqa: E402
-from reproduction.dataset import read_data, write_images  # noqa: E402
-from reproduction.running import Runner  # noqa: E402
-from reproduction.tables import write_table  # noqa: E402
-
-from bundle.records.console import CommandParser, command  # noqa: E402
+from bundle.records.console import CommandParser, command
 
 
 def build_parser() -> CommandParser:

@@ -17,6 +17,9 @@ import torch
 
 from tests.workflows.running import ROOT, tiny_training, train
 
+#: Commands in processes of their own find this checkout, whichever one is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
 
 @dataclass(frozen=True)
 class Sample:

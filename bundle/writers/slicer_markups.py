@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
+from bundle.records.radiograph import Radiograph
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import output_path, printable
 from bundle.writers.result_json import lps_positions
@@ -76,6 +78,36 @@ def markups_document(prediction: LandmarkPrediction) -> dict[str, Any]:
         "display": _DISPLAY,
     }
     return {"@schema": MARKUPS_SCHEMA, "markups": [markup]}
+
+
+def annotation_document(found: LandmarkSet, image: Radiograph, image_id: str) -> dict[str, Any]:
+    """Landmarks that somebody placed as a markups document.
+
+    Args:
+        found: the landmarks, in pixels ``(x, y)``.
+        image: the image that they belong to.
+        image_id: what it is called.
+    """
+    unknown = np.full(len(found), np.nan)
+    return markups_document(
+        LandmarkPrediction(
+            image_id=image_id,
+            path=image.path,
+            names=found.names,
+            points=found.points,
+            similarity=unknown,
+            back_match_error=unknown,
+            spread=unknown,
+            confidence=unknown,
+            expected_error=unknown,
+            width=image.width,
+            height=image.height,
+            spacing=image.spacing,
+            spacing_source=image.spacing_source,
+            pixel_to_lps=image.pixel_to_lps,
+            aspect=image.aspect,
+        )
+    )
 
 
 def _description(prediction: LandmarkPrediction, i: int) -> str:

@@ -17,7 +17,8 @@ from PIL import Image
 from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from label_server.annotations import AnnotatedImage, check_annotation, point_list, version_of
+from bundle.writers.slicer_markups import annotation_document
+from label_server.annotations import AnnotatedImage, check_annotation, version_of
 from label_server.app import read_overlays
 from label_server.app_folder import make_app_folder
 from label_server.datastore import StudyDatastore, all_placed, point_names
@@ -113,7 +114,7 @@ def test_a_point_list_reads_back(study: Study, tmp_path: Path) -> None:
     for image in study.truth:
         radiograph = read_radiograph(study.image(image))
         file = tmp_path / f"{image}.mrk.json"
-        file.write_text(json.dumps(point_list(study.truth[image], radiograph, image)), encoding="utf-8")
+        file.write_text(json.dumps(annotation_document(study.truth[image], radiograph, image)), encoding="utf-8")
         assert np.abs(read_landmarks(file, radiograph).points - study.truth[image].points).max() < 1e-4
         assert point_names(file) == study.truth[image].names and all_placed(file)
 
