@@ -35,6 +35,14 @@ def test_inference_without_what_only_posix_has(small: Sample, tmp_path: Path) ->
     words += ["--template_image", small.image, "--template_landmarks", small.landmarks]
     words += ["--dataset_dir", small.images, "--output_dir", tmp_path / "out"]
     line = [sys.executable, "-c", WITHOUT, *map(str, words)]
-    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        line,
+        cwd=ROOT,
+        env={**environment(), "USERNAME": "somebody"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "out" / "landmarks.csv").is_file()
