@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["bundle", "bundle.*"]), "bundle.configs"],
+    packages=[*find_packages(include=["bundle", "bundle.*"]), "bundle.configs", "bundle.report.templates"],
     package_dir={"bundle.configs": "configs"},
-    package_data={"bundle.configs": ["*"], "bundle.report": ["templates/*"]},
+    package_data={"bundle.configs": ["*"], "bundle.report.templates": ["*"]},
 )
