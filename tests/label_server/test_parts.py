@@ -71,7 +71,7 @@ def test_the_most_typical_shape_comes_first(study: Study, tmp_path: Path) -> Non
     cases = [AnnotatedImage(name, study.image(name), tmp_path / f"{name}.mrk.json") for name in study.truth]
     bent = np.asarray(Image.open(study.image("hand_1")))
     rows = np.arange(len(bent))
-    wave = np.rint(np.clip(rows + 25 * np.sin(rows / 20), 0, len(bent) - 1)).astype(int)
+    wave = np.rint(np.clip(rows + 40 * np.sin(rows / 20), 0, len(bent) - 1)).astype(int)
     Image.fromarray(bent[wave]).save(tmp_path / "bent.png")
     cases.insert(0, AnnotatedImage("bent", tmp_path / "bent.png", tmp_path / "bent.mrk.json"))
     predictor = Predictor(make_app_folder(tmp_path / "app"), [], lambda: None)
