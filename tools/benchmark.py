@@ -1,4 +1,4 @@
-"""Measure the literal method and the product side by side: seconds an image, seconds a training step, peak memory.
+"""Measure the literal method and the product side by side: seconds per image and per training step, peak memory.
 
 Each of the six measurements runs in a process of its own, so that the peak of one is not that of another. The literal
 method is ``tests/reference/full_size.py``; where it would take too long, a part of it is done and scaled by the count

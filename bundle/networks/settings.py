@@ -34,7 +34,7 @@ class NetworkSettings(Validated):
         local_channels: channels of the local decoder; 0 for none.
         local_side: size in pixels of the long side at which crops are cut; 0 for the full resolution.
         local_window: side in pixels of a crop.
-        local_cells: side in cells of a decoded crop; 0 for one cell a pixel.
+        local_cells: side in cells of a decoded crop; 0 for one cell per pixel.
     """
 
     encoder: EncoderSettings = EncoderSettings(name="xfeat")

@@ -1,6 +1,6 @@
 """Frozen features of the warps, computed once: what the decoders are trained on.
 
-Neither the encoder nor the warps change, so one pass a warp replaces the many that training would make.
+Neither the encoder nor the warps change, so one pass per warp replaces the many that training would make.
 """
 
 from __future__ import annotations
