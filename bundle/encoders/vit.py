@@ -32,9 +32,9 @@ class TimmVitEncoder(FrozenEncoder):
         block: 0-based index of the block that is read; later blocks are not even kept.
         stride: stride in pixels of the patch convolution, from 1 to the patch size; patches overlap where it is
             smaller. The grid is ``1 + (side - patch) // stride``. None keeps the patch size.
-        weights: ``"hub"`` downloads timm's weights (or finds them in the local cache), ``"random"`` draws them from
-            ``seed`` (for tests), any other string is a local file or folder (see
-            :func:`bundle.encoders.weight_loading.load_weights`).
+        weights: ``"hub"`` downloads timm's weights (or finds them in the local cache), ``"package"`` takes those of
+            an installed package, ``"random"`` draws them from ``seed`` (for tests), any other string is a local file or
+            folder (see :func:`bundle.encoders.weight_loading.load_weights`).
         seed: seed of random weights.
 
     Raises:

@@ -34,7 +34,9 @@ def find_weights(path: str | Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise EncoderError(f"encoder_weights is {str(path)!r}: no such file or folder (or say 'hub' or 'random').")
+        raise EncoderError(
+            f"encoder_weights is {str(path)!r}: no such file or folder (or say 'hub', 'package' or 'random')."
+        )
     for name in USUAL_NAMES:
         if (path / name).is_file():
             return path / name

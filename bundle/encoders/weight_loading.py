@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bundle.encoders.catalogue import EncoderCard, card_of, title
+from bundle.encoders.packaged_weights import packaged_file, read_packaged_tensors
 from bundle.encoders.weight_files import declared_kind, find_weights, read_tensors
 from bundle.encoders.weight_names import FoundWeights, State, recognise, to_timm_names
 from bundle.errors import EncoderError
@@ -28,20 +29,21 @@ def load_weights(model: Any, source: str | Path, name: str) -> None:
 
     Args:
         model: timm's model.
-        source: see :func:`bundle.encoders.weight_files.find_weights`. The names may be timm's, those of the
-            projects that published the weights, or those of Hugging Face's transformers.
+        source: ``"package"`` (see :mod:`bundle.encoders.packaged_weights`), or a file or folder (see
+            :func:`bundle.encoders.weight_files.find_weights`). The names may be timm's, those of the projects that
+            published the weights, or those of Hugging Face's transformers.
         name: timm's name of the model, for messages and to tell the kind of weights.
 
     Raises:
         EncoderError: when the file cannot be read or holds other weights.
     """
-    path = find_weights(source)
+    path = packaged_file() if source == "package" else find_weights(source)
     try:
         if path.suffix == ".npz":  # the format of google-research/vision_transformer
             _check_sizes_of_npz(path, model)
             model.load_pretrained(str(path))
             return
-        found = recognise(read_tensors(path))
+        found = recognise(read_packaged_tensors() if source == "package" else read_tensors(path))
         _check_kind(found, declared_kind(path), name)
         _check_sizes(found, model)
         state = to_timm_names(found, model)
