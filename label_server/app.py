@@ -80,11 +80,10 @@ class OneShotLandmarksApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Any]:
         """What proposes the next image."""
-        uncertain = LeastConfident(self.predictor)
         return {
-            "helps_most": HelpsMost(self._representative, uncertain),
+            "helps_most": HelpsMost(self._representative),
             "representative": self._representative,
-            "least_confident": uncertain,
+            "least_confident": LeastConfident(self.predictor),
             "random": Random(),
         }
 

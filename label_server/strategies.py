@@ -11,7 +11,7 @@ import torch
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from bundle.errors import BundleError, ConfigError
-from bundle.selection import deformation_of_each, whiten_together
+from bundle.selection import deformation_of_each, rank_by_coverage, whiten_together
 from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
 from label_server.image_features import ImageFeatures
@@ -40,10 +40,7 @@ class Representative(Strategy):
     def __call__(self, request: Mapping[str, Any], datastore: StudyDatastore) -> dict[str, Any] | None:
         """The proposal: ``id``, ``reason`` and ``unreadable`` (ids of files that are no radiographs); None for none."""
         open_ids = set(datastore.get_unlabeled_images())
-        names = sorted(datastore.list_images())
-        if len(names) > MOST_IMAGES:
-            names = sorted(np.random.default_rng(0).choice(names, MOST_IMAGES, replace=False).tolist())
-        bent, unreadable = self._deformation({name: datastore.image_file(name) for name in names})
+        bent, unreadable = self._deformation({name: datastore.image_file(name) for name in looked_at(datastore)})
         best = next((name for name in bent if name in open_ids), None)
         if best is None:
             return None
@@ -62,6 +59,16 @@ class Representative(Strategy):
 
     def _deformation(self, images: Mapping[str, Path]) -> tuple[dict[str, float], list[str]]:
         """How far others are bent to look like each image that can be read, the least first; ids of the others."""
+        maps, unreadable = self.maps(images)
+        if len(maps) < 2:
+            return dict.fromkeys(maps, 0.0), unreadable
+        values = deformation_of_each(list(maps.values()), MOST_COMPARED)
+        # Image by image, so that what others ask for meanwhile waits for one of them only.
+        bent = {name: self.predictor.in_turn(lambda: next(values)) for name in maps}
+        return dict(sorted(bent.items(), key=lambda pair: pair[1])), unreadable
+
+    def maps(self, images: Mapping[str, Path]) -> tuple[dict[str, torch.Tensor], list[str]]:
+        """Whitened maps of the images that can be read, and the ids of the others."""
         found: dict[str, torch.Tensor] = {}
         unreadable: list[str] = []
         for name, path in images.items():
@@ -69,12 +76,7 @@ class Representative(Strategy):
                 found[name] = self.predictor.in_turn(lambda path=path: self.features.of(path))
             except BundleError:
                 unreadable.append(name)
-        if len(found) < 2:
-            return dict.fromkeys(found, 0.0), unreadable
-        values = deformation_of_each(whiten_together(list(found.values())), MOST_COMPARED)
-        # Image by image, so that what others ask for meanwhile waits for one of them only.
-        bent = {name: self.predictor.in_turn(lambda: next(values)) for name in found}
-        return dict(sorted(bent.items(), key=lambda pair: pair[1])), unreadable
+        return (dict(zip(found, whiten_together(list(found.values())))) if found else {}), unreadable
 
 
 class LeastConfident(Strategy):
@@ -126,18 +128,35 @@ class LeastConfident(Strategy):
 
 
 class HelpsMost(Strategy):
-    """The image of the most typical shape while nothing is annotated, then the one that the model is least sure of.
+    """The image of the most typical shape while nothing is annotated, then the one that stands for most of the others.
 
     Args:
         representative: the strategy of the first annotation.
-        least_confident: the strategy of all later ones.
     """
 
-    def __init__(self, representative: Representative, least_confident: LeastConfident) -> None:
-        super().__init__("First the image of the most typical shape, then that of which the model is least sure")
+    def __init__(self, representative: Representative) -> None:
+        super().__init__("First the image of the most typical shape, then the one that stands for most of the others")
         self.representative = representative
-        self.least_confident = least_confident
 
     def __call__(self, request: Mapping[str, Any], datastore: StudyDatastore) -> dict[str, Any] | None:
-        """The proposal of the strategy whose turn it is."""
-        return (self.least_confident if datastore.annotated() else self.representative)(request, datastore)
+        """The proposal: ``id``, ``reason`` and ``unreadable`` (ids of files that are no radiographs); None for none."""
+        annotated = [case.image_id for case in datastore.annotated()]
+        if not annotated:
+            return self.representative(request, datastore)
+        names = sorted({*looked_at(datastore), *annotated})
+        maps, unreadable = self.representative.maps({name: datastore.image_file(name) for name in names})
+        open_ids = set(datastore.get_unlabeled_images())
+        ranking = rank_by_coverage(maps, [name for name in annotated if name in maps])
+        best = next((name for name, _ in ranking if name in open_ids), None)
+        if best is None:
+            return None
+        reason = f"of {len(maps)} images it stands for most of those that look least like the annotated ones"
+        return {"id": best, "reason": reason, "unreadable": unreadable}
+
+
+def looked_at(datastore: StudyDatastore) -> list[str]:
+    """The ids of all images or, of a larger study, of the same :data:`MOST_IMAGES` every time."""
+    names = sorted(datastore.list_images())
+    if len(names) <= MOST_IMAGES:
+        return names
+    return sorted(np.random.default_rng(0).choice(names, MOST_IMAGES, replace=False).tolist())

@@ -26,7 +26,7 @@ from bundle.model import build_network
 from bundle.networks import NetworkSettings
 from bundle.records.console import CommandParser, command
 from bundle.records.progress import progress
-from bundle.selection import coverage_gains, deformation_of_each, describe_images, whiten_together
+from bundle.selection import deformation_of_each, describe_images, rank_by_coverage, whiten_together
 from bundle.selection.typical import WORKING_SIDE
 from bundle.writers.naming import printable
 from bundle.writers.run_tables import write_table
@@ -79,25 +79,6 @@ def by_deformation(maps: Mapping[str, Tensor], compared: int, seed: int) -> list
     return sorted(((name, 100 * value) for name, value in shown), key=lambda row: row[1])
 
 
-def by_coverage(maps: Mapping[str, Tensor], annotated: Sequence[str]) -> list[tuple[str, float]]:
-    """All images that are not annotated with what the similarity to the nearest annotated one gains, the best first.
-
-    Args:
-        maps: what :func:`describe` gave.
-        annotated: names of images in it.
-
-    Raises:
-        ConfigError: when a name is none of them.
-    """
-    names = list(maps)
-    unknown = [name for name in annotated if name not in maps]
-    if unknown:
-        raise ConfigError(f"--annotated names {unknown[0]}, which is no readable image of the folder: give image ids.")
-    gains = coverage_gains(list(maps.values()), [names.index(name) for name in annotated]).tolist()
-    rest = [(name, gain) for name, gain in zip(names, gains) if name not in annotated]
-    return sorted(rest, key=lambda row: -row[1])
-
-
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
@@ -117,7 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     maps = describe(cases, options.encoder)
     if options.annotated:
         value, about = "gain", "gain of similarity to the nearest annotated one, in the mean over all images"
-        ranking = by_coverage(maps, options.annotated)
+        if unknown := sorted(set(options.annotated) - set(maps)):
+            raise ConfigError(
+                f"--annotated names {unknown[0]}, which is no readable image of the folder: give image ids."
+            )
+        ranking = rank_by_coverage(maps, options.annotated)
     else:
         value, about = "deformation_percent", "deformation of the others in % of the long side"
         ranking = by_deformation(maps, options.compared, options.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,3 +33,16 @@ def coverage_gains(maps: Sequence[Tensor], annotated: Collection[int]) -> Tensor
         return similarity.mean(dim=1)
     covered = similarity[sorted(annotated)].amax(dim=0)
     return (similarity - covered).clamp(min=0).mean(dim=1)
+
+
+def rank_by_coverage(maps: Mapping[str, Tensor], annotated: Collection[str]) -> list[tuple[str, float]]:
+    """All images that are not annotated with their :func:`coverage_gains`, the one to annotate next first.
+
+    Args:
+        maps: descriptor maps by the images' names.
+        annotated: names of annotated images among them.
+    """
+    names = list(maps)
+    gains = coverage_gains(list(maps.values()), [names.index(name) for name in annotated]).tolist()
+    rest = [(name, gain) for name, gain in zip(names, gains) if name not in annotated]
+    return sorted(rest, key=lambda row: -row[1])

@@ -11,12 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bundle.errors import LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
+from bundle.model import build_network
 from bundle.model.checkpoint import read_checkpoint
+from bundle.networks import NetworkSettings
+from bundle.selection import describe_images, rank_by_coverage, whiten_together
+from bundle.selection.typical import WORKING_SIDE
 from tests.label_server.client import MODEL, ROOT, Client, Server
 from tests.label_server.conftest import Study
 
@@ -154,8 +159,20 @@ def test_a_corrected_point_is_saved_and_scored(client: Client, study: Study) -> 
     assert set(report["landmarks"]) == set(study.truth["hand_4"].names)
 
 
-def test_later_proposals_are_of_low_confidence(client: Client) -> None:
+def test_later_proposals_stand_for_the_images_that_none_stands_for(client: Client, study: Study) -> None:
     proposal = client.ask("POST", "/activelearning/helps_most").json
+    network = build_network(
+        NetworkSettings(working_sides=(WORKING_SIDE,), negative=False, whitening=False, local_channels=0)
+    )
+    names = sorted(study.truth)
+    images = (torch.from_numpy(read_radiograph(study.image(name)).pixels)[None, None] for name in names)
+    maps = dict(zip(names, whiten_together(list(describe_images(images, network)))))
+    assert proposal["id"] == rank_by_coverage(maps, ["hand_0", "hand_4"])[0][0]
+    assert "stands for most" in proposal["reason"]
+
+
+def test_the_least_confident_image(client: Client) -> None:
+    proposal = client.ask("POST", "/activelearning/least_confident").json
     means = {
         image: np.mean([landmark["confidence"] for landmark in client.infer(image).json["result"]["landmarks"]])
         for image in ("hand_1", "hand_2", "hand_3")
