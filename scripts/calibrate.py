@@ -16,27 +16,22 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
+from bundle import LandmarkFinder
 from bundle.data import collect_cases, with_truth
 from bundle.errors import ConfigError, ImageError
 from bundle.io.overwriting import refuse_to_overwrite
-from bundle.io.radiographs import read_radiograph
 from bundle.io.template import read_template
 from bundle.metrics.calibration import cross_validated, interval_factor
 from bundle.metrics.error_factors import error_factors
 from bundle.metrics.ranking import risk_coverage
-from bundle.model import (
-    Model,
-    create_inferer,
-    open_model,
-)
+from bundle.model import open_model
 from bundle.networks import NetworkSettings
 from bundle.records.console import CommandParser, command
-from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.progress import progress
 from bundle.records.validation import validate
 from bundle.writers.atomic import atomic_file
@@ -49,20 +44,17 @@ SHARES = (0.5, 0.75, 0.9, 1.0)
 FEWEST_IMAGES = 5
 
 
-def measure(model: Model, images: Sequence[dict[str, object]], device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+def measure(finder: LandmarkFinder, images: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """True and expected errors in pixels, (M, N) each; an image that cannot be read is named and left out."""
-    inferer = create_inferer(model.template, model.matching, learned=model.learned)
-    grey_values = model.network.settings.grey_values
     errors, expected = [], []
     for item in progress(images, desc="calibration", unit="image"):
         try:
-            pixels = read_radiograph(str(item["image"]), grey_values=grey_values).pixels
+            found, _ = finder.find_item(item)
         except ImageError as error:
             tqdm.write(f"error: {error}", file=sys.stderr)
             continue
-        found = inferer(torch.from_numpy(pixels)[None, None].to(device), model.network)[0].cpu().double().numpy()
-        errors.append(np.linalg.norm(found[:, :2] - np.asarray(item["label"]), axis=1))
-        expected.append(found[:, PREDICTION_COLUMNS.index("expected_error")])
+        errors.append(np.linalg.norm(found.points - np.asarray(item["label"]), axis=1))
+        expected.append(found.expected_error)
     return np.array(errors), np.array(expected)
 
 
@@ -81,7 +73,6 @@ def calibrate(options: argparse.Namespace) -> None:
     cases = collect_cases(options.dataset_dir)
     inputs = [options.template_image, options.template_landmarks, options.landmarks, options.model_path, options.config]
     refuse_to_overwrite([options.output], [*inputs, *cases.inputs])
-    device = torch.device(options.device)
     overlay = json.loads(options.config.read_text()) if options.config else {}
     grey_values = validate(NetworkSettings, overlay.get("network", {}), "network").grey_values
     template = None
@@ -93,9 +84,9 @@ def calibrate(options: argparse.Namespace) -> None:
         network=overlay.get("network"),
         # Factors of an earlier calibration must not count twice.
         matching={**overlay.get("matching", {}), "error_factors": None, "missing_above": None},
-        device=device,
+        device=options.device,
     )
-    errors, expected = measure(model, with_truth(cases, options.landmarks, model.template).items, device)
+    errors, expected = measure(LandmarkFinder(model), with_truth(cases, options.landmarks, model.template).items)
     if len(errors) < FEWEST_IMAGES:
         raise ConfigError(f"{options.dataset_dir} gave {len(errors)} image(s) with truth, expected {FEWEST_IMAGES}.")
     if not np.isfinite(expected).all():

@@ -86,12 +86,12 @@ class LoadRadiograph(Transform):
         self.grey_values = grey_values
 
     def __call__(
-        self, path: str | Path, spacing: float | Sequence[float] | None = None, flip: Any = None
+        self, image: str | Path | np.ndarray, spacing: float | Sequence[float] | None = None, flip: Any = None
     ) -> MetaTensor:
-        """Read a file.
+        """Read an image.
 
         Args:
-            path: the image file.
+            image: the image file, or grey values of shape (H, W).
             spacing: the pixel spacing of this image, before that of the constructor; None for that one.
             flip: whether to mirror this image, before that of the constructor; None for that one.
 
@@ -105,7 +105,7 @@ class LoadRadiograph(Transform):
         own = parse_spacing(spacing)
         own_flip = self.flip if flip is None else parse_flip(flip)
         radiograph = read_radiograph(
-            path,
+            image,
             own or self.spacing,
             invert=self.invert,
             voi_lut=self.voi_lut,

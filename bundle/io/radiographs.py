@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from bundle.errors import ImageError
 from bundle.io.decoded import DecodedImage
 from bundle.io.decoder_process import read_in_process
@@ -22,7 +24,7 @@ from bundle.records.radiograph import Radiograph
 
 
 def read_radiograph(
-    path: str | Path,
+    image: str | Path | np.ndarray,
     spacing: float | Sequence[float] | None = None,
     *,
     invert: bool | None = None,
@@ -30,13 +32,13 @@ def read_radiograph(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     grey_values: str = "stretch",
 ) -> Radiograph:
-    """Read one radiograph.
+    """Read one radiograph, from a file or from memory.
 
     The format is found from the content, so a file may have any name: DICOM, PNG, JPEG, TIFF, BMP, MetaImage, NRRD;
     NIfTI has to be named ``.nii`` or ``.nii.gz``.
 
     Args:
-        path: the file.
+        image: the file, or its grey values as an array of shape (H, W), integers or reals.
         spacing: millimetres per pixel, one number or ``(x, y)`` = (between columns, between rows), that overrides what
             the file says; None takes the file's.
         invert: True makes low values bright, False high values, whatever the file says; None follows the file
@@ -52,12 +54,16 @@ def read_radiograph(
         gave it, ``"config"`` where the argument did.
 
     Raises:
-        ImageError: when the file does not exist or cannot be read as one 2D grey image, with one sentence.
+        ImageError: when the file does not exist or cannot be read as one 2D grey image, or the array is none, with one
+            sentence.
         ConfigError: when ``spacing`` or ``max_pixels`` is out of range, or ``grey_values`` unknown.
     """
-    path = Path(path)
     given = parse_spacing(spacing)
-    decoded = decode_image(path, max_pixels, voi_lut)
+    if isinstance(image, np.ndarray):
+        path, decoded = Path("array"), _as_decoded(image)
+    else:
+        path = Path(image)
+        decoded = decode_image(path, max_pixels, voi_lut)
     pixels = scale_to_unit(
         decoded.values,
         path,
@@ -75,6 +81,15 @@ def read_radiograph(
         laterality=decoded.laterality,
         rows_towards=decoded.rows_towards,
     )
+
+
+def _as_decoded(values: np.ndarray) -> DecodedImage:
+    if values.ndim != 2 or values.dtype.kind not in "uif" or not values.size:
+        raise ImageError(
+            f"the image array has the shape {values.shape} and the type {values.dtype}, expected numbers of shape "
+            "(H, W): give one grey image."
+        )
+    return DecodedImage(values)
 
 
 def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool = False) -> DecodedImage:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bundle.errors import ConfigError, LandmarkError
 from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS
+from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.records.template import Template
 
+#: An image: a file, or its grey values (H, W).
+ImageSource = str | Path | np.ndarray
+
+#: Landmarks of one image: a file, points by name, or points (N, 2), ``(x, y)`` in pixels, which are then only numbered.
+LandmarkSource = str | Path | Mapping[str, Sequence[float]] | np.ndarray
+
 
 def read_template(
-    image: str | Path | Sequence[str | Path] | None,
-    landmarks: str | Path | Sequence[str | Path] | None,
+    image: ImageSource | Sequence[ImageSource] | None,
+    landmarks: LandmarkSource | list[Any] | tuple[Any, ...] | None,
     *,
     spacing: float | Sequence[float] | None = None,
     names: Sequence[str] | None = None,
@@ -29,9 +39,9 @@ def read_template(
     """Read the annotated image, or a few of them.
 
     Args:
-        image: the image file, or a list of them.
-        landmarks: its landmark file; out of a table of many images comes the row of this image. With several images,
-            one table for all, or a list with a file for each.
+        image: the image, a file or an array of shape (H, W), or a list of them.
+        landmarks: its landmarks, see :data:`LandmarkSource`; out of a table of many images comes the row of this image.
+            With several images, one table for all, or a list with the landmarks of each.
         spacing: millimetres a pixel, one number or ``(x, y)``, where the file is not to decide.
         names: other names for the landmarks, one for each.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
@@ -51,14 +61,16 @@ def read_template(
             "template.csv`."
         )
     read = partial(read_radiograph, spacing=spacing, voi_lut=voi_lut, max_pixels=max_pixels, grey_values=grey_values)
-    if isinstance(image, (str, Path)):
-        if landmarks is not None and not isinstance(landmarks, (str, Path)):
-            raise LandmarkError(f"there is one template image {image} but a list of landmark files: give one file.")
+    if isinstance(image, ImageSource):
+        if isinstance(landmarks, (list, tuple)):
+            raise LandmarkError(
+                f"there is one template image {_shown(image)} but a list of landmark files: give one file."
+            )
         return _read_one(read, image, landmarks, names)
     if not isinstance(image, Sequence):
         raise ConfigError(f"the template image is {image!r}, expected a file or a list of files: correct it.")
     images = list(image)
-    files = [landmarks] * len(images) if landmarks is None or isinstance(landmarks, (str, Path)) else list(landmarks)
+    files = list(landmarks) if isinstance(landmarks, (list, tuple)) else [landmarks] * len(images)
     if not images or len(files) != len(images):
         raise LandmarkError(
             f"there are {len(images)} template images and {len(files)} landmark files: give as many, or one table."
@@ -69,18 +81,28 @@ def read_template(
     return replace(first, others=tuple(ordered))
 
 
+def _shown(image: ImageSource) -> str:
+    return "array" if isinstance(image, np.ndarray) else str(image)
+
+
 def _read_one(
-    read: Callable[[str | Path], Radiograph],
-    image: str | Path,
-    landmarks: str | Path | None,
+    read: Callable[[ImageSource], Radiograph],
+    image: ImageSource,
+    landmarks: LandmarkSource | None,
     names: Sequence[str] | None,
 ) -> Template:
     if landmarks is None:
-        raise LandmarkError(f"the template image {image} has no landmarks: give --template_landmarks FILE.")
+        raise LandmarkError(f"the template image {_shown(image)} has no landmarks: give --template_landmarks FILE.")
     radiograph = read(image)
-    found = read_landmarks(landmarks, radiograph)
+    if isinstance(landmarks, (str, Path)):
+        found = read_landmarks(landmarks, radiograph)
+    elif isinstance(landmarks, Mapping):
+        found = LandmarkSet(tuple(landmarks), np.array([*landmarks.values()], dtype=np.float64))
+    else:
+        found = LandmarkSet(tuple(str(number) for number in range(1, len(landmarks) + 1)), landmarks)
     if names is not None:
         found = found.renamed(names)
+    digest = None if isinstance(image, np.ndarray) else file_digest(image)
     return Template(
-        radiograph.pixels, found, radiograph.spacing, radiograph.path.name, file_digest(image), aspect=radiograph.aspect
+        radiograph.pixels, found, radiograph.spacing, radiograph.path.name, digest, aspect=radiograph.aspect
     )

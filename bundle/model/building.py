@@ -17,6 +17,8 @@ from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, missing_model, read_checkpoint
 from bundle.model.learned import LearnedLandmarks
+from bundle.model.strategies import create_inferer
+from bundle.model.template_frame import TemplateFrameInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.whitening import total_covariance
 from bundle.records.template import Template
@@ -44,6 +46,19 @@ class Model:
     matching: MatchingSettings
     trained: bool
     learned: LearnedLandmarks | None = None
+
+    def inferer(self, crop_memory_gb: float | None = None) -> TemplateFrameInferer:
+        """What finds the landmarks with this model's network in images that may lie in another way than the template.
+
+        Args:
+            crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device
+                decide.
+
+        Raises:
+            ConfigError: when something was learned that the strategy cannot use, or the memory is not positive.
+        """
+        inferer = create_inferer(self.template, self.matching, crop_memory_gb, self.learned)
+        return TemplateFrameInferer(inferer, self.template.pixel_size)
 
     @property
     def fingerprint(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from bundle.errors import ConfigError
 from bundle.metrics.calibration import interval_factor
 from bundle.metrics.error_factors import error_factors
-from bundle.model.building import fit_whitening
+from bundle.model.building import Model, fit_whitening
 from bundle.training.adaptation import adapted_landmarks
 from bundle.training.doubtful import Doubt, doubtful_annotations
 from bundle.training.landmark_trainer import LandmarkTrainer
@@ -25,13 +25,11 @@ INTERVAL = 0.9
 
 
 class FilterTraining:
-    """Fits the whitening, learns the filters, and writes the model.
+    """Fits the whitening, and learns the filters.
 
     Args:
         trainer: fits each landmark.
         examples: the templates, with network and matching.
-        model_path: the file to write.
-        keep_images: whether it shall hold the templates' images.
         record: settings of the training, for the record.
         adapt: whether a single template shall adapt to unlabelled images.
         unlabelled: a folder of these, or a data list.
@@ -44,8 +42,6 @@ class FilterTraining:
         self,
         trainer: LandmarkTrainer,
         examples: TemplateExamples,
-        model_path: str | Path,
-        keep_images: bool,
         record: Mapping[str, Any],
         adapt: bool = False,
         unlabelled: str | Path | None = None,
@@ -67,12 +63,14 @@ class FilterTraining:
         self.unlabelled = unlabelled if adapt else None
         self.trainer = trainer
         self.examples = examples
-        self.model_path = model_path
-        self.keep_images = keep_images
-        self.record = record
+        self.record = dict(record)
 
-    def run(self) -> None:
-        """Train, and say how well landmarks of each template are found by a model of the others."""
+    def learn(self) -> Model:
+        """Train, and see how well landmarks of each template are found by a model of the others.
+
+        Returns:
+            the model; :attr:`record` then says what was seen.
+        """
         inferer, network = self.examples.inferer, self.examples.network
         inferer.template.require()
         fit_whitening(network, inferer.template)
@@ -83,27 +81,41 @@ class FilterTraining:
                 known = lesson.learned.known(self.examples.templates.views[0].landmarks.device)
                 known = adapted_landmarks(known, inferer, network, self.unlabelled, self.trainer.folder)
                 lesson = learn(self.examples, self.trainer.found, known)
-        matching, record = inferer.settings, {**self.record, "strength": lesson.strength}
+        matching = inferer.settings
+        self.record["strength"] = lesson.strength
         if lesson.held_out is not None:
             errors, expected = lesson.held_out.errors, lesson.held_out.expected
             factors = error_factors(errors, expected)
             if matching.error_factors is None:
                 matching = matching.model_copy(update={"error_factors": tuple(factors.tolist())})
-            record["held_out_error_px"] = round(float(errors.mean()), 3)
-            record["interval_factor"] = round(interval_factor(errors, expected * factors, INTERVAL), 3)
+            self.record["held_out_error_px"] = round(float(errors.mean()), 3)
+            self.record["interval_factor"] = round(interval_factor(errors, expected * factors, INTERVAL), 3)
+            self.record["doubtful"] = [self._describe(doubt) for doubt in doubtful_annotations(lesson.held_out)]
+        return Model(network, inferer.template, matching, trained=True, learned=lesson.learned)
+
+    def run(self, model_path: str | Path, keep_images: bool = True) -> None:
+        """Train, say what was seen, and write the model.
+
+        Args:
+            model_path: the file to write.
+            keep_images: whether it shall hold the templates' images.
+        """
+        model = self.learn()
+        if "held_out_error_px" in self.record:
+            error, factor = self.record["held_out_error_px"], self.record["interval_factor"]
             print(
-                f"on each template, a model of the others is {errors.mean():.2f} px off in the mean; {INTERVAL:.0%} of "
-                f"the points lie within {record['interval_factor']:.2f} times their expected error"
+                f"on each template, a model of the others is {error:.2f} px off in the mean; {INTERVAL:.0%} of the "
+                f"points lie within {factor:.2f} times their expected error"
             )
-            record["doubtful"] = [self._say(doubt) for doubt in doubtful_annotations(lesson.held_out)]
-        save_model(self.model_path, network, inferer.template, matching, record, lesson.learned, self.keep_images)
+        for doubt in self.record.get("doubtful", ()):
+            print(
+                f"check {doubt['image']}: the other templates find its landmark {doubt['landmark']} "
+                f"{doubt['distance_px']:.0f} px from where it was annotated"
+            )
+        save_model(model_path, model.network, model.template, model.matching, self.record, model.learned, keep_images)
         forget_run(self.trainer.folder)
 
-    def _say(self, doubt: Doubt) -> dict[str, Any]:
+    def _describe(self, doubt: Doubt) -> dict[str, Any]:
         template = self.examples.inferer.template.all[doubt.template]
         name = template.landmarks.names[doubt.landmark]
-        print(
-            f"check {template.name}: the other templates find its landmark {name} {doubt.distance:.0f} px from where "
-            "it was annotated"
-        )
         return {"image": template.name, "landmark": name, "distance_px": round(doubt.distance, 1)}
