@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bundle.encoders.catalogue import EncoderCard, card_of, title
+from bundle.encoders.catalogue import CLIP, DINOV2, DINOV3, MAE, SAM, card_of, title
 from bundle.encoders.packaged_weights import packaged_file, read_packaged_tensors
 from bundle.encoders.weight_files import declared_kind, find_weights, read_tensors
-from bundle.encoders.weight_names import FoundWeights, State, recognise, to_timm_names
+from bundle.encoders.weight_names import ANCHOR, State, find_transformer, to_timm
 from bundle.errors import EncoderError
 
 #: Parts of a model that no encoder uses: they may be missing in a file.
@@ -21,7 +21,16 @@ UNUSED_PARTS = ("norm", "fc_norm", "head", "head_drop", "attn_pool", "neck")
 OWN_PARTS = ("blocks", "patch_embed", "norm_pre", "cls_token", "reg_token", "pos_embed")
 
 #: What the projects call the register tokens.
-REGISTERS = ("register_tokens", "reg_token", "storage_tokens", "embeddings.register_tokens")
+REGISTERS = ("register_tokens", "reg_token", "storage_tokens")
+
+#: Names that only some families have, in timm's form.
+SIGNS = {
+    "attn.rel_pos_h": (SAM,),
+    "storage_tokens": (DINOV3,),
+    "register_tokens": (DINOV2, DINOV3),
+    "decoder_embed.weight": (MAE,),
+    "norm_pre.weight": (CLIP,),
+}
 
 
 def load_weights(model: Any, source: str | Path, name: str) -> None:
@@ -43,24 +52,26 @@ def load_weights(model: Any, source: str | Path, name: str) -> None:
             _check_sizes_of_npz(path, model)
             model.load_pretrained(str(path))
             return
-        found = recognise(read_packaged_tensors() if source == "package" else read_tensors(path))
-        _check_kind(found, declared_kind(path), name)
-        _check_sizes(found, model)
-        state = to_timm_names(found, model)
-        _check_names(state, model.state_dict())
-        model.load_state_dict({key: value for key, value in state.items() if key in model.state_dict()}, strict=False)
+        tensors = read_packaged_tensors() if source == "package" else read_tensors(path)
+        state = find_transformer(tensors)
+        _check_kind({*tensors, *state}, declared_kind(path), name)
+        _check_sizes(state, model)
+        state, own = to_timm(state, model), model.state_dict()
+        _check_names(state, own)
+        model.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
     except Exception as error:  # timm's converters raise what comes
         reason = str(error).split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
         raise EncoderError(f"{path} does not hold the weights of {title(name)}: {reason}.") from error
 
 
-def _check_kind(found: FoundWeights, declared: dict[str, str], name: str) -> None:
-    card: EncoderCard | None = card_of(name)
+def _check_kind(names: set[str], declared: dict[str, str], name: str) -> None:
+    """Refuse what the names, or the config.json beside the file, tell to be of another family than the catalogue's."""
+    card = card_of(name)
     if card is None:
         return
-    if card.family not in found.families:
-        kinds = " or ".join(family.name for family in found.families)
-        raise EncoderError(f"its names are those of {kinds}, as {found.dialect.speaker} writes them")
+    for sign, families in SIGNS.items():
+        if card.family not in families and any(each.endswith(sign) for each in names):
+            raise EncoderError(f"its names are those of {' or '.join(family.name for family in families)}")
     kind = declared.get("model_type")
     if kind is not None and kind not in card.family.model_types:
         raise EncoderError(f"the config.json beside it says that this is a model of the type {kind}")
@@ -69,26 +80,19 @@ def _check_kind(found: FoundWeights, declared: dict[str, str], name: str) -> Non
         raise EncoderError(f"the config.json beside it says that these are the weights {tag}")
 
 
-def _check_sizes(found: FoundWeights, model: Any) -> None:
+def _check_sizes(state: State, model: Any) -> None:
     """Refuse what timm's converter would quietly resample, or stumble over: other patches, positions or registers."""
-    shape, own = tuple(found.patches.shape), tuple(model.patch_embed.proj.weight.shape)
+    shape, own = tuple(state[ANCHOR].shape), tuple(model.patch_embed.proj.weight.shape)
     if shape != own:
         raise EncoderError(f"its projection of the patches has the shape {shape}, expected {own}")
-    registers = any(name in found.state for name in REGISTERS)
+    registers = any(name in state for name in REGISTERS)
     if registers != (getattr(model, "reg_token", None) is not None):
         here, expected = ("", "none") if registers else ("no ", "some")
         raise EncoderError(f"it has {here}register tokens, but this encoder has {expected}")
-    prefix = getattr(model, "num_prefix_tokens", 0)  # SAM has none
     cells = model.patch_embed.grid_size[0] * model.patch_embed.grid_size[1]
-    for name in (
-        "pos_embed",
-        "positional_embedding",
-        "embeddings.position_embeddings",
-        "embeddings.position_embedding.weight",
-    ):
-        value = found.state.get(name)
-        if value is not None and value.ndim <= 3 and not 0 <= value.shape[-2] - cells <= prefix:
-            raise EncoderError(f"its {name} is for {value.shape[-2]} tokens, expected {cells} patches")
+    value, prefix = state.get("pos_embed"), getattr(model, "num_prefix_tokens", 0)  # SAM has none
+    if value is not None and value.ndim <= 3 and not 0 <= value.shape[-2] - cells <= prefix:
+        raise EncoderError(f"its pos_embed is for {value.shape[-2]} tokens, expected {cells} patches")
 
 
 def _check_sizes_of_npz(path: Path, model: Any) -> None:
