@@ -54,14 +54,14 @@ class LoadRadiograph(Transform):
     - ``spacing_source``: the rule that gave the spacing, ``""`` where unknown.
     - ``pixel_to_lps``: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
     - ``laterality`` and ``rows_towards``: as in :class:`bundle.records.radiograph.Radiograph`, ``""`` where unknown.
-    - ``mirror``: whether the inferer is to look at the image in the mirror, ``"yes"``, ``"no"`` or ``"auto"``; the
-      tensor itself always lies as in the file.
+    - ``mirror``: whether the image shows the other side than the template, ``"yes"``, ``"no"``, ``"auto"`` where that
+      is to be found out, ``"refuse"`` where such images are not to be used; the tensor always lies as in the file.
 
     Args:
         spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
         invert: True makes low values bright, False high values; None follows the file.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
-        flip: which images to mirror, see :func:`bundle.data.flip.parse_flip`.
+        flip: which images may show the other side, see :func:`bundle.data.flip.parse_flip`.
         max_pixels: the largest number of pixels that is decoded.
         grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
 
@@ -74,7 +74,7 @@ class LoadRadiograph(Transform):
         spacing: float | Sequence[float] | None = None,
         invert: bool | None = None,
         voi_lut: bool = False,
-        flip: Any = None,
+        flip: Any = "auto",
         max_pixels: int = DEFAULT_MAX_PIXELS,
         grey_values: str = "stretch",
     ) -> None:
@@ -93,7 +93,7 @@ class LoadRadiograph(Transform):
         Args:
             image: the image file, or grey values of shape (H, W).
             spacing: the pixel spacing of this image, before that of the constructor; None for that one.
-            flip: whether to mirror this image, before that of the constructor; None for that one.
+            flip: whether this image does, before that of the constructor; None for that one.
 
         Returns:
             The image, of shape (1, H, W).
@@ -143,7 +143,7 @@ class LoadRadiographd(MapTransform):
             before ``spacing``, and an item without it, or with None there, is as usual.
         invert: True makes low values bright, False high values; None follows the file.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
-        flip: which images to mirror, see :func:`bundle.data.flip.parse_flip`.
+        flip: which images may show the other side, see :func:`bundle.data.flip.parse_flip`.
         flip_key: the key of a data item that may say so for its own images, in the same form; as ``spacing_key``.
         points_key: the key of a data item that may hold points ``(x, y)`` of its images in pixels; NaN where missing.
         max_pixels: the largest number of pixels that is decoded.
@@ -161,7 +161,7 @@ class LoadRadiographd(MapTransform):
         spacing_key: str = "pixel_spacing",
         invert: bool | None = None,
         voi_lut: bool = False,
-        flip: Any = None,
+        flip: Any = "auto",
         flip_key: str = "flip",
         points_key: str = "label",
         max_pixels: int = DEFAULT_MAX_PIXELS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.run_saver import RunSaver, mean_seconds
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
+from bundle.records.pose import Pose
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.coco_keypoints import CocoKeypointsWriter
 from bundle.writers.naming import printable
@@ -119,6 +120,7 @@ class PredictionSaver(RunSaver):
             "size": [prediction.width, prediction.height],
             "measurements": [measurement_cells(value) for value in prediction.measurements],
             "notes": notes,
+            "pose": asdict(prediction.pose),
         }
 
     def _write(self, rows: JournalRows, failures: Failures) -> None:
@@ -143,6 +145,18 @@ class PredictionSaver(RunSaver):
         if rows:
             confidence = sum(row["confidence"] for row in rows) / len(rows)
             print(f"mean confidence {confidence:.2f}, {mean_seconds(rows):.2f} s per image")
+        self._say_poses(rows)
+
+    @staticmethod
+    def _say_poses(rows: JournalRows) -> None:
+        """Name the images of another kind first, then those of the other side, and count those that were turned."""
+        poses = {row["image_id"]: Pose(**row["pose"]) for row in rows}
+        others = [name for name, pose in poses.items() if pose.other_kind]
+        mirrored = [name for name, pose in poses.items() if pose.mirrored and not pose.other_kind]
+        for names, what in ((others, "probably of another kind than the template"), (mirrored, "mirrored")):
+            if names:
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                print(one_line(f"{len(names)} image(s) {what}: {', '.join(names[:5])}{more}"))
 
     def _write_notes(self, notes: Sequence[tuple[str, str, str]]) -> None:
         path = write_notes(self.output_dir, notes)

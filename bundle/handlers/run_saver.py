@@ -16,10 +16,11 @@ from ignite.handlers import Timer
 
 from bundle.data.journal import Journal, JournalRows
 from bundle.data.readable import Failures
-from bundle.errors import one_line
+from bundle.errors import ImageError, one_line
 from bundle.handlers.report_saver import ReportSaver
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED
+from bundle.records.pose import Pose
 from bundle.records.prediction import PREDICTION_COLUMNS, LandmarkPrediction
 from bundle.writers.atomic import remove_leftovers
 from bundle.writers.run_tables import write_errors
@@ -32,8 +33,13 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
         item: ``image`` (MetaTensor (1, H, W)), ``image_id``, ``pred`` ((N, 7), columns
             :data:`bundle.records.prediction.PREDICTION_COLUMNS`), ``spacing`` and ``spacing_source``.
         names: N landmark names.
+
+    Raises:
+        ImageError: when the inferer refused the image.
     """
-    meta = item["image"].meta
+    meta, found = item["image"].meta, getattr(item["pred"], "meta", {})
+    if found.get("refused"):
+        raise ImageError(f"{meta['filename_or_obj']} {found['refused']}")
     columns = dict(zip(PREDICTION_COLUMNS, item["pred"].detach().cpu().double().numpy().T))
     spacing = item["spacing"].detach().cpu().double().numpy().reshape(2)
     known = bool(np.isfinite(spacing).all())
@@ -50,6 +56,7 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
         spacing_source=str(item["spacing_source"]) if known else None,
         pixel_to_lps=np.asarray(meta["pixel_to_lps"], dtype=np.float64).reshape(3, 3),
         aspect=float(size_y) / float(size_x),
+        pose=Pose(**found.get("pose", {})),
     )
 
 
@@ -103,7 +110,11 @@ class RunSaver(ABC):
         output: Any = engine.state.output
         for inputs, outputs in zip(batch, output):
             item = {**inputs, **outputs}
-            prediction = as_prediction(item, self.names)
+            try:
+                prediction = as_prediction(item, self.names)
+            except ImageError as error:
+                self.failures.add(str(item["image"].meta["filename_or_obj"]), str(error))
+                continue
             row = {"seconds": self.timer.value(), **self._row(prediction, item)}
             if self.report is not None:
                 row["report"] = self.report.note(prediction, item)

@@ -46,6 +46,8 @@ class MatchingSettings(Validated):
             for none (posterior).
         missing_above: expected error, as a fraction of the layout's extent, above which a landmark is reported as
             missing; None reports every landmark (posterior).
+        pose: ``"auto"`` looks for turn, mirror, polarity and scale of an image before the matching; ``"as_is"`` matches
+            images as they lie, as the paper does.
     """
 
     # What goes beyond the largest values is a mistake, or a file that wants to fill the memory.
@@ -65,6 +67,7 @@ class MatchingSettings(Validated):
     decoder_weight: _Weight = 0.05
     error_factors: Items[_Positive] | None = None
     missing_above: _Positive | None = None
+    pose: Literal["auto", "as_is"] = "auto"
 
     @property
     def uses_crops(self) -> bool:

@@ -62,8 +62,11 @@ class MeasurementPlan:
 
         Returns:
             A value for each definition that is reported, in the order of the file; without a number, and with a note
-            that says why, where a landmark is missing, the spacing is unknown, or the points do not allow it.
+            that says why, where a landmark is missing, the spacing is unknown, or the points do not allow it; none for
+            an image that is probably of another kind.
         """
+        if prediction.pose.other_kind:
+            return ()
         points, deviations = self._geometry(prediction.points, prediction.expected_error, prediction.pixel_size)
         found: dict[str, Quantity | Unmeasurable] = {}
 

@@ -4,16 +4,16 @@ from bundle.model.building import Model, build_network, open_model, trained_mode
 from bundle.model.fmosd_checkpoint import import_fmosd, read_preset
 from bundle.model.inferer import OneShotInferer
 from bundle.model.paper_inferer import PaperInferer
+from bundle.model.posed_inferer import PosedInferer
 from bundle.model.posterior_inferer import PosteriorInferer
 from bundle.model.strategies import create_inferer
-from bundle.model.template_frame import TemplateFrameInferer
 
 __all__ = [
     "Model",
     "OneShotInferer",
     "PaperInferer",
+    "PosedInferer",
     "PosteriorInferer",
-    "TemplateFrameInferer",
     "build_network",
     "create_inferer",
     "import_fmosd",

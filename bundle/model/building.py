@@ -17,8 +17,8 @@ from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, missing_model, read_checkpoint
 from bundle.model.learned import LearnedLandmarks
+from bundle.model.posed_inferer import PosedInferer
 from bundle.model.strategies import create_inferer
-from bundle.model.template_frame import TemplateFrameInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.whitening import total_covariance
 from bundle.records.template import Template
@@ -47,18 +47,22 @@ class Model:
     trained: bool
     learned: LearnedLandmarks | None = None
 
-    def inferer(self, crop_memory_gb: float | None = None) -> TemplateFrameInferer:
+    def inferer(
+        self, crop_memory_gb: float | None = None, pose: str | None = None, other_kinds: str = "report"
+    ) -> PosedInferer:
         """What finds the landmarks with this model's network in images that may lie in another way than the template.
 
         Args:
             crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device
                 decide.
+            pose: ``"auto"`` or ``"as_is"``, see :class:`bundle.model.PosedInferer`; None for that of the matching.
+            other_kinds: what becomes of images of another kind, see there.
 
         Raises:
-            ConfigError: when something was learned that the strategy cannot use, or the memory is not positive.
+            ConfigError: when something was learned that the strategy cannot use, or a setting is out of range.
         """
         inferer = create_inferer(self.template, self.matching, crop_memory_gb, self.learned)
-        return TemplateFrameInferer(inferer, self.template.pixel_size)
+        return PosedInferer(inferer, self.template, pose or self.matching.pose, other_kinds)
 
     @property
     def fingerprint(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.pixel_size import WithPixelSize
+from bundle.records.pose import Pose
 
 #: Columns of the prediction tensor (B, N, 7) that the inferer returns, in this order.
 PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
@@ -38,6 +39,7 @@ class LandmarkPrediction(WithPixelSize):
         pixel_to_lps: (3, 3), ``(x, y, 1)`` in pixels to LPS in mm (see :class:`bundle.records.radiograph.Radiograph`).
         aspect: height of a pixel over its width where the spacing is unknown.
         measurements: what was measured between the landmarks; none where no definitions were given.
+        pose: how the image lies beside the template, and whether it is of its kind.
     """
 
     image_id: str
@@ -56,6 +58,7 @@ class LandmarkPrediction(WithPixelSize):
     pixel_to_lps: np.ndarray
     aspect: float = 1.0
     measurements: tuple[MeasuredValue, ...] = ()
+    pose: Pose = field(default_factory=Pose)
 
     @property
     def points_mm(self) -> np.ndarray | None:

@@ -67,9 +67,11 @@ class StructuredReportWriter:
             The file.
 
         Raises:
-            NothingToWrite: when the image is no DICOM file or lacks what a reference to it needs.
+            NothingToWrite: when the image is of another kind, or no DICOM file, or lacks what a reference to it needs.
             BundleError: when the image id cannot be a file name, or the file cannot be written.
         """
+        if prediction.pose.other_kind:
+            raise NothingToWrite(f"{prediction.path.name} probably shows another kind of image than the template.")
         path = output_path(self.folder, prediction.image_id, ".sr.dcm")
         source = read_source(prediction.path, self.include_identifiers)
         try:

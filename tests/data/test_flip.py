@@ -17,7 +17,7 @@ def radiograph(laterality: str | None = None, rows_towards: str | None = None) -
 
 @pytest.mark.parametrize(
     ("setting", "mirror"),
-    [(None, "no"), (False, "no"), (True, "yes"), ("horizontal", "yes"), ("auto", "auto")],
+    [(None, "no"), (False, "no"), (True, "yes"), ("horizontal", "yes"), ("auto", "auto"), ("refuse", "refuse")],
 )
 def test_the_same_for_all_images(setting: Any, mirror: str) -> None:
     flip = parse_flip(setting)
@@ -30,12 +30,12 @@ def test_the_same_for_all_images(setting: Any, mirror: str) -> None:
         ({"laterality": "L"}, "L", None, "yes"),
         ({"laterality": "L"}, "R", "L", "no"),
         ({"laterality": "L"}, "B", None, "no"),
-        ({"laterality": "R"}, None, "R", "no"),
+        ({"laterality": "R"}, None, "R", "auto"),
         ({"rows_towards": "P"}, None, "P", "yes"),
         ({"rows_towards": "P"}, "L", "PR", "yes"),
         ({"rows_towards": "P"}, None, "RP", "no"),
         ({"rows_towards": "P"}, None, "A", "no"),
-        ({"rows_towards": "L"}, "L", None, "no"),
+        ({"rows_towards": "L"}, "L", None, "auto"),
     ],
 )
 def test_by_the_header(setting: Any, laterality: str | None, rows_towards: str | None, mirror: str) -> None:

@@ -110,7 +110,7 @@ def test_dictionary(png, dicom):
 
 def test_side_and_flip(png, dicom):
     meta = LoadRadiograph()(dicom).meta
-    assert (meta["laterality"], meta["rows_towards"], meta["mirror"]) == ("", "", "no")
+    assert (meta["laterality"], meta["rows_towards"], meta["mirror"]) == ("", "", "auto")
     dataset = pydicom.dcmread(dicom)
     dataset.Laterality, dataset.PatientOrientation = "L", ["A", "F"]
     dataset.save_as(dicom)
@@ -118,10 +118,10 @@ def test_side_and_flip(png, dicom):
     image = load({"image": dicom})["image"]
     assert (image.meta["laterality"], image.meta["rows_towards"], image.meta["mirror"]) == ("L", "A", "yes")
     torch.testing.assert_close(image.as_tensor(), LoadRadiograph()(dicom).as_tensor())  # the pixels stay as they are
-    assert load({"image": png})["image"].meta["mirror"] == "no"
+    assert load({"image": png})["image"].meta["mirror"] == "auto"
     assert load({"image": dicom, "flip": False})["image"].meta["mirror"] == "no"
     assert load({"image": png, "flip": True})["image"].meta["mirror"] == "yes"
-    assert load({"image": png, "flip": None})["image"].meta["mirror"] == "no"
+    assert load({"image": png, "flip": None})["image"].meta["mirror"] == "auto"
     with pytest.raises(ConfigError, match="flip is 'up'"):
         load({"image": png, "flip": "up"})
     with pytest.raises(ConfigError, match="flip is 'up'"):

@@ -1,0 +1,190 @@
+"""From an image of any pose to the template's frame and back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor, list_data_collate
+from monai.inferers import Inferer
+from torch import Tensor
+
+from bundle.encoders import create_encoder
+from bundle.errors import ConfigError
+from bundle.pose import SAME_KIND, FoundPose, PoseFinder, View, as_it_lies, in_template_frame, scaling, turn_and_scale
+from bundle.records.pose import Pose
+from bundle.records.prediction import PREDICTION_COLUMNS
+from bundle.records.template import Template
+
+POSES, OTHER_KINDS = ("auto", "as_is"), ("report", "refuse", "ignore")
+#: The confidence that an image is of the template's kind rises with this power of the share of verified cells.
+_STEEPNESS = 3.0
+
+_CONFIDENCE = PREDICTION_COLUMNS.index("confidence")
+
+
+@dataclass(frozen=True)
+class ImageFrame:
+    """What is known of one image before anybody looks at it.
+
+    Attributes:
+        mirror: ``"yes"`` where it shows the other side than the template, ``"no"``, ``"auto"`` where that is to be
+            found out, or ``"refuse"`` where such an image is not to be used.
+        pixel_size: width and height of a pixel in any unit.
+        spacing: width of a pixel in mm, NaN where unknown.
+    """
+
+    mirror: str
+    pixel_size: tuple[float, float]
+    spacing: float
+
+    @property
+    def mirrors(self) -> tuple[bool, ...]:
+        """The sides to look for."""
+        return {"yes": (True,), "no": (False,)}.get(self.mirror, (False, True))
+
+
+class PosedInferer(Inferer):
+    """Lets another inferer see each image as the template was seen, and gives the points back in the image's pixels.
+
+    The meta data of a :class:`monai.data.MetaTensor`, as :class:`bundle.data.LoadRadiograph` writes it, says what is
+    known before: ``mirror``, ``pixel_size`` and ``pixel_spacing``. An image that lies nearly as the template goes to
+    the inferer unchanged; any other is brought to the template's frame, by the pose that is found in it.
+
+    Args:
+        inferer: finds landmarks: (B, 1, H, W) and a network to (B, N, 7).
+        template: the annotated image.
+        pose: ``"auto"`` looks for the pose; ``"as_is"`` takes images as they lie, and stretches or mirrors only where
+            their files or ``flip`` say so.
+        other_kinds: what becomes of images of another kind than the template: ``"report"`` gives their points no
+            confidence, ``"refuse"`` gives none, ``"ignore"`` takes them as any other.
+
+    Raises:
+        ConfigError: when a setting is unknown.
+    """
+
+    def __init__(
+        self,
+        inferer: Callable[..., Tensor],
+        template: Template,
+        pose: str = "auto",
+        other_kinds: str = "report",
+    ) -> None:
+        super().__init__()
+        for name, value, known in (("pose", pose, POSES), ("other_kinds", other_kinds, OTHER_KINDS)):
+            if value not in known:
+                raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
+        self.inferer = inferer
+        self.template = template
+        self.other_kinds = other_kinds
+        self.looks = pose == "auto" and template.pixels is not None
+        if self.looks < (pose == "auto"):
+            print("the model has no image of its template, so images are taken as they lie", file=sys.stderr)
+        self._finders: dict[torch.device, list[PoseFinder]] = {}
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+        """Find the landmarks.
+
+        Args:
+            inputs: images of shape (B, 1, H, W); without meta data they are taken as they are.
+            network: what the inferer takes.
+            args: passed to the inferer.
+            kwargs: passed to the inferer.
+
+        Returns:
+            :class:`monai.data.MetaTensor` of shape (B, N, 7), columns ``PREDICTION_COLUMNS``; ``x`` and ``y`` in pixels
+            of the input, 0-based, pixel centres at integers. Its ``meta`` says of each image under ``pose`` the fields
+            of :class:`bundle.records.pose.Pose`, and under ``refused`` why it is not to be used, or nothing.
+        """
+        images = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        found = []
+        for image, frame in zip(images, image_frames(inputs)):
+            view, pose = self._look(image[None], frame)
+            points = view.back(self.inferer(view.see(image[None]), network, *args, **kwargs))[0]
+            if pose.other_kind and self.other_kinds != "ignore":
+                points = points.clone()
+                points[:, _CONFIDENCE] = 0.0
+            meta = {"pose": asdict(pose), "refused": self._refused(pose, frame)}
+            found.append(MetaTensor(points, meta=meta))
+        return list_data_collate(found)
+
+    def _refused(self, pose: Pose, frame: ImageFrame) -> str:
+        if pose.other_kind and self.other_kinds == "refuse":
+            return (
+                f"probably shows another kind of image than the template {self.template.name} (confidence "
+                f"{pose.kind_confidence:.2f}): take it out, or give --other_kinds report."
+            )
+        if pose.mirrored and frame.mirror == "refuse":
+            return (
+                f"shows the other side than the template {self.template.name}, as in a mirror: give --flip auto if it "
+                "is to be matched all the same."
+            )
+        return ""
+
+    def _look(self, image: Tensor, frame: ImageFrame) -> tuple[View, Pose]:
+        """How to see one image of shape (1, 1, H, W), and what there is to say of it."""
+        size = int(image.shape[-2]), int(image.shape[-1])
+        aspect = frame.pixel_size[1] / frame.pixel_size[0]
+        own = self.template.pixel_size[1] / self.template.pixel_size[0]
+        forced = frame.mirror == "yes"
+        plain = as_it_lies(size, aspect, own, mirrored=forced), Pose(mirrored=forced, changed=forced)
+        if not self.looks:
+            return plain
+        finder, found = self._find(image, aspect, frame)
+        sure = 0.0 if found is None else 1 / (1 + (SAME_KIND / max(found.share, 1e-6)) ** _STEEPNESS)
+        if found is None or found.share < SAME_KIND:
+            return plain[0], replace(plain[1], kind_confidence=sure)
+        square = round(size[0] * aspect), size[1]
+        mirrored, turn, scale = turn_and_scale(found.to_image)
+        quarters = finder.upright(found, square)
+        if quarters is None:
+            to_image = scaling(1.0, 1 / aspect) @ found.to_image @ finder.poses.square
+            view = in_template_frame(to_image, finder.poses.size, size, found.inverted)
+        else:
+            view = as_it_lies(size, aspect, own, mirrored=mirrored, quarters=quarters, inverted=found.inverted)
+        changed = quarters is None or quarters > 0 or mirrored or found.inverted
+        return view, Pose(turn, mirrored, found.inverted, scale * finder.poses.long_side / max(square), changed, sure)
+
+    def _find(self, image: Tensor, aspect: float, frame: ImageFrame) -> tuple[PoseFinder, FoundPose | None]:
+        """The template that is found best, or the first that is found, and its pose."""
+        if image.device not in self._finders:
+            with torch.random.fork_rng(devices=[]):
+                encoder = create_encoder(name="xfeat").to(image.device)
+            self._finders[image.device] = [PoseFinder(one, encoder, image.device) for one in self.template.all]
+        best: tuple[PoseFinder, FoundPose | None] = self._finders[image.device][0], None
+        for finder in self._finders[image.device]:
+            spacing = finder.spacing
+            scale = spacing / frame.spacing if spacing is not None and np.isfinite(frame.spacing) else None
+            found = finder.find(image, aspect, scale, frame.mirrors)
+            if found is not None and (best[1] is None or found.share > best[1].share):
+                best = finder, found
+            if best[1] is not None and best[1].share >= SAME_KIND:
+                break
+        return best
+
+
+def image_frames(inputs: Tensor) -> list[ImageFrame]:
+    """What is known of each image of a batch, from its meta data.
+
+    Args:
+        inputs: tensor of shape (B, 1, H, W); the meta data may be that of one image or collated over the batch.
+    """
+    count = len(inputs)
+    meta = getattr(inputs, "meta", None) or {}
+    mirror = meta.get("mirror", "auto")
+    mirrors = [mirror] * count if isinstance(mirror, str) else list(mirror)
+    sizes = _pairs(meta.get("pixel_size", (1.0, 1.0)), count)
+    spacings = _pairs(meta.get("pixel_spacing", (np.nan, np.nan)), count)
+    return [
+        ImageFrame(side, (float(x), float(y)), float(mm)) for side, (x, y), (mm, _) in zip(mirrors, sizes, spacings)
+    ]
+
+
+def _pairs(pair: Sequence[Any], count: int) -> np.ndarray:
+    """A pair of numbers, or of numbers for each image, as (count, 2)."""
+    both = np.stack([np.asarray(value, dtype=np.float64).reshape(-1) for value in pair])
+    return np.broadcast_to(both, (2, count)).T

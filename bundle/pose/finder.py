@@ -1,0 +1,274 @@
+"""Which turn, mirror, polarity, scale and shift brings the template onto an image, and whether anything does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bundle.encoders.base import FrozenEncoder
+from bundle.pose.affine import apply, distortion, inside, scaling, turn_and_scale, warp
+from bundle.pose.description import Places, cell_centres, describe, encode, shrink
+from bundle.pose.fitting import agreement, fit_affine, fit_similarity
+from bundle.pose.template_poses import FINE_SIDE, SIDE, Hypothesis, TemplatePoses
+from bundle.records.template import Template
+
+ANGLES, SCALES = tuple(range(0, 360, 45)), (1.0, 0.6, 1.7)
+#: Hypotheses of each scale that are verified, those with the most mutual matches first.
+SHORTLIST = 6
+#: Cells of the query by which a match may be off.
+TOLERANCE = 2.0
+#: A pose without any turn is taken at once with so many votes, and so many times those of any other.
+EARLY_VOTES, EARLY_RATIO = 60.0, 1.5
+#: A share from which on an image is taken for one of the template's kind.
+SAME_KIND = 0.07
+#: So many times the votes make a mirrored pose better than another one: what is nearly symmetric stays as it is.
+MIRROR_DOUBT = 1.2
+#: Cells that count at least as visible, so that a few that agree by chance are no high share.
+FEWEST = 100
+#: Nearly as the template lies: within so many degrees and such a factor beside the frames' long sides.
+UPRIGHT_TURN, UPRIGHT_SCALE = 7.5, 1.15
+#: The refinement may change a pose by so much.
+MOST_TURN, MOST_SCALE = 45.0, 2.0
+#: A map that changes lengths in one direction by more than this over the other is affine and not only noisy.
+#: It has to explain so many times the votes, and is refined so often.
+AFFINE, AFFINE_GAIN, AFFINE_ROUNDS = 1.12, 1.05, 3
+
+
+@dataclass(frozen=True)
+class FoundPose:
+    """A pose of the template on an image.
+
+    Attributes:
+        to_image: (3, 3), from square pixels of the template to square pixels of the image.
+        inverted: whether the image is a negative of the template.
+        votes: how many of the template's cells agree with it, each weighted by its similarity.
+        share: that beside the number of cells which the image can show.
+        early: whether it was taken without looking for others.
+    """
+
+    to_image: np.ndarray
+    inverted: bool
+    votes: float
+    share: float
+    early: bool = False
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the image shows the template's mirror image."""
+        return turn_and_scale(self.to_image)[0]
+
+
+class _Matches(NamedTuple):
+    """Mutual nearest neighbours of a template in some pose and a query.
+
+    Attributes:
+        hypothesis: the pose.
+        inverted: whether the query is taken for a negative.
+        source: (N, 2), square pixels of the template.
+        target: (N, 2), square pixels of the query.
+        similarity: (N,).
+        promise: how much is to be hoped for.
+    """
+
+    hypothesis: Hypothesis
+    inverted: bool
+    source: np.ndarray
+    target: np.ndarray
+    similarity: np.ndarray
+    promise: float
+
+
+class _Query:
+    """An image in which the template is looked for, described by each scale's whitening once."""
+
+    def __init__(self, image: Tensor, aspect: float, side: float, encoder: FrozenEncoder) -> None:
+        self.image, self.aspect = image, aspect
+        self.size = round(image.shape[-2] * aspect), int(image.shape[-1])
+        small, to_small = shrink(image, aspect, side, encoder)
+        self.features = encode(small, encoder)
+        self.points = apply(np.linalg.inv(to_small), cell_centres((small.shape[-2], small.shape[-1]), encoder))
+        self.cell = encoder.stride / to_small[0, 0]
+        self._described: dict[float, Places] = {}
+
+    def places(self, scale: float, matrices: Tensor) -> Places:
+        if scale not in self._described:
+            self._described[scale] = Places(self.points, describe(self.features, matrices))
+        return self._described[scale]
+
+
+class PoseFinder:
+    """Looks for one annotated image in others.
+
+    Args:
+        template: the annotated image.
+        encoder: what describes images: XFeat, for which the numbers here were found.
+        device: where.
+
+    Attributes:
+        poses: the template in all its poses.
+        spacing: millimetres per square pixel of the template; None where unknown.
+    """
+
+    def __init__(self, template: Template, encoder: FrozenEncoder, device: torch.device) -> None:
+        self.encoder = encoder
+        self.poses = TemplatePoses(template, encoder, device)
+        self.spacing = None if template.spacing is None else template.spacing[0]
+
+    def find(
+        self,
+        image: Tensor,
+        aspect: float = 1.0,
+        scale: float | None = None,
+        mirrors: Sequence[bool] = (False, True),
+    ) -> FoundPose | None:
+        """The pose of the template in an image.
+
+        Args:
+            image: (1, 1, H, W), 0 to 1.
+            aspect: height of its pixels over their width.
+            scale: pixels of its anatomy for each pixel of the template's, where both spacings say it.
+            mirrors: which sides are looked for.
+
+        Returns:
+            the best pose; None where no three cells agree on any.
+        """
+        best: FoundPose | None = None
+        for side, scales in self._looks(image, aspect, scale):
+            found = self._look(_Query(image, aspect, side, self.encoder), scales, mirrors)
+            if found is not None and (best is None or found.share > best.share):
+                best = found
+            if best is not None and best.share >= SAME_KIND:
+                break
+        return best
+
+    def _looks(self, image: Tensor, aspect: float, scale: float | None) -> list[tuple[float, tuple[float, ...]]]:
+        """At which sizes of the image which scales of the template are looked for, one after the other."""
+        looks: list[tuple[float, tuple[float, ...]]] = [(SIDE, SCALES), (2 * SIDE, (0.6,))]
+        if scale is not None:
+            long_side = max(image.shape[-2] * aspect, image.shape[-1])
+            side = SIDE * long_side / (scale * self.poses.long_side)
+            looks.insert(0, (float(np.clip(side, 96, 1280)), (1.0,)))
+        return looks
+
+    def _look(self, query: _Query, scales: tuple[float, ...], mirrors: Sequence[bool]) -> FoundPose | None:
+        early = False
+        if 1.0 in scales:
+            found = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
+            early = bool(found) and found[0].votes > EARLY_VOTES
+            early = early and (len(found) < 2 or found[0].votes > EARLY_RATIO * found[1].votes)
+        if not early:
+            found = self._verified(query, _shortlist(self._matched(query, scales, ANGLES, mirrors)))
+        if not found:
+            return None
+        best = replace(found[0], early=early)
+        return best if early and self.upright(best, query.size) is not None else self._refined(query, best)
+
+    def upright(self, pose: FoundPose, size: tuple[int, int]) -> int | None:
+        """By how many quarters of a turn an image lies otherwise than the template, but for mirror and polarity.
+
+        Args:
+            pose: what was found in the image.
+            size: (height, width) of the image in square pixels.
+
+        Returns:
+            0 to 3; None where the image is turned, scaled or distorted otherwise.
+        """
+        _, turn, scale = turn_and_scale(pose.to_image)
+        scale *= self.poses.long_side / max(size)
+        quarters = round(turn / 90)
+        near = abs(turn - 90 * quarters) <= UPRIGHT_TURN and 1 / UPRIGHT_SCALE <= scale <= UPRIGHT_SCALE
+        return quarters % 4 if near and distortion(pose.to_image) <= AFFINE else None
+
+    def _matched(
+        self, query: _Query, scales: Iterable[float], angles: Iterable[int], mirrors: Iterable[bool]
+    ) -> list[_Matches]:
+        hypotheses = [Hypothesis(m, float(a), s) for s in scales for a in angles for m in mirrors]
+        return [
+            _mutual(hypothesis, inverted, self.poses.places(hypothesis), query.places(hypothesis.scale, matrices))
+            for hypothesis in hypotheses
+            for matrices in [self.poses.at_scale(hypothesis.scale)[2]]
+            for inverted in (False, True)
+        ]
+
+    def _verified(self, query: _Query, matched: Iterable[_Matches]) -> list[FoundPose]:
+        found = []
+        for one in matched:
+            matrix, votes = _agreed(one, TOLERANCE * query.cell)
+            if matrix is not None:
+                visible = inside(apply(matrix, self.poses.places(one.hypothesis).points), query.size).sum()
+                found.append(FoundPose(matrix, one.inverted, votes, votes / max(FEWEST, int(visible))))
+        return sorted(found, key=lambda pose: -pose.votes / (MIRROR_DOUBT if pose.mirrored else 1.0))
+
+    def _refined(self, query: _Query, pose: FoundPose) -> FoundPose:
+        """The pose at a finer size: once for a similarity, again and again while an affine map explains more."""
+        refined = self._closer(query, pose)
+        for _ in range(AFFINE_ROUNDS):
+            if distortion(refined.to_image) <= AFFINE:
+                break
+            again = self._closer(query, refined)
+            if again.votes <= refined.votes:
+                break
+            refined = again
+        return refined
+
+    def _closer(self, query: _Query, pose: FoundPose) -> FoundPose:
+        """One round of the image as the pose brings it to the template's frame."""
+        fine = FINE_SIDE / SIDE
+        small, to_small, matrices = self.poses.at_scale(fine)
+        size = int(small.shape[-2]), int(small.shape[-1])
+        here = self.poses.places(Hypothesis(False, 0.0, fine), most=None)
+        to_square = np.linalg.inv(to_small)
+        to_pixels = scaling(1.0, 1 / query.aspect)  # square pixels of the image to its own
+        seen = warp(query.image, to_pixels @ pose.to_image @ to_square, size)
+        described = describe(encode(1 - seen if pose.inverted else seen, self.encoder), matrices)
+        points = apply(to_square, cell_centres(size, self.encoder))
+        kept = np.flatnonzero(inside(apply(pose.to_image, points), query.size))
+        there = Places(points[kept], described[torch.from_numpy(kept).to(described.device)])
+        found = _mutual(Hypothesis(False, 0.0, fine), False, here, there) if len(kept) else None
+        matrix = None
+        if found is not None:
+            matrix, votes = _agreed(found, TOLERANCE * self.encoder.stride / to_small[0, 0])
+        if matrix is None:
+            return replace(pose, share=0.0)
+        _, turn, scale = turn_and_scale(matrix)
+        if abs(turn) < MOST_TURN and 1 / MOST_SCALE < scale < MOST_SCALE and votes > pose.votes / 2:
+            pose = replace(pose, to_image=pose.to_image @ matrix)
+        visible = int(inside(apply(pose.to_image, here.points), query.size).sum())
+        return replace(pose, votes=votes, share=votes / max(FEWEST, visible))
+
+
+def _agreed(matches: _Matches, tolerance: float) -> tuple[np.ndarray | None, float]:
+    """The map on which matches agree, and their votes: a similarity, or an affine map that explains clearly more."""
+    source, target, similarity = matches.source, matches.target, matches.similarity
+    fit = fit_similarity(source, target, similarity, tolerance, matches.hypothesis.mirrored)
+    if fit is None:
+        return None, 0.0
+    matrix, agree = fit
+    votes = float(agree @ similarity)
+    affine = fit_affine(matrix, source, target, similarity, tolerance)
+    more = float(agreement(affine, source, target, tolerance) @ similarity)
+    return (affine, more) if distortion(affine) > AFFINE and more > AFFINE_GAIN * votes else (matrix, votes)
+
+
+def _mutual(hypothesis: Hypothesis, inverted: bool, template: Places, query: Places) -> _Matches:
+    """The mutual nearest neighbours of a template's places and a query's."""
+    similarity = template.descriptors @ (query.inverted() if inverted else query.descriptors).T
+    best, there = similarity.max(dim=1)
+    back = similarity.max(dim=0).indices
+    source = torch.nonzero(back[there] == torch.arange(len(there), device=there.device))[:, 0]
+    target, weights = there[source].cpu().numpy(), best[source].double().cpu().numpy()
+    kept = source.cpu().numpy()
+    return _Matches(
+        hypothesis, inverted, template.points[kept], query.points[target], weights, len(kept) * float(best.mean())
+    )
+
+
+def _shortlist(matched: Iterable[_Matches]) -> list[_Matches]:
+    """The most promising of each scale."""
+    ordered = sorted(matched, key=lambda one: -one.promise)
+    return [one for scale in SCALES for one in [one for one in ordered if one.hypothesis.scale == scale][:SHORTLIST]]

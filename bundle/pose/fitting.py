@@ -1,0 +1,80 @@
+"""Geometric verification: the map on which many of the matches agree."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from bundle.pose.affine import apply
+
+#: Rounds of iteratively reweighted least squares after the random samples, at first with a wider tolerance.
+ROUNDS, WIDE_ROUNDS = 10, 5
+WIDE, NARROW = 2.0, 1.5
+#: Samples at most; OpenCV draws them from a fixed seed of its own, so equal matches give an equal map.
+SAMPLES = 2000
+
+
+def fit_similarity(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray, tolerance: float, mirrored: bool = False
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The similarity on which matches agree: RANSAC (OpenCV), then Tukey's weights.
+
+    Args:
+        source: (N, 2) points.
+        target: (N, 2) points that match them, many of them wrongly.
+        weights: (N,), how much a match counts.
+        tolerance: distance in units of the target beyond which a match does not agree.
+        mirrored: whether the map mirrors.
+
+    Returns:
+        The map, (3, 3), and (N,) how well each match agrees, 0 to 1; None where there are too few matches.
+    """
+    mirror = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
+    turned = apply(mirror, source)
+    if len(source) < 3:
+        return None
+    first, _ = cv2.estimateAffinePartial2D(
+        turned, target, method=cv2.RANSAC, ransacReprojThreshold=tolerance, maxIters=SAMPLES, refineIters=0
+    )
+    if first is None:
+        return None
+    matrix = np.vstack([first, [0.0, 0.0, 1.0]])
+    matrix = _reweighted(matrix, turned, target, weights, tolerance, _similarity)
+    return matrix @ mirror, agreement(matrix, turned, target, tolerance)
+
+
+def fit_affine(
+    start: np.ndarray, source: np.ndarray, target: np.ndarray, weights: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """The affine map near another one on which matches agree; arguments as for :func:`fit_similarity`."""
+    return _reweighted(start, source, target, weights, tolerance, _affine)
+
+
+def agreement(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:
+    """How well each match agrees with a map: (N,), 1 where exactly, 0 beyond the tolerance."""
+    apart = np.linalg.norm(apply(matrix, source) - target, axis=1)
+    return np.clip(1 - (apart / tolerance) ** 2, 0, None)
+
+
+def _reweighted(matrix, source, target, weights, tolerance, solve):  # type: ignore[no-untyped-def]
+    for index in range(ROUNDS):
+        reach = tolerance * (WIDE if index < WIDE_ROUNDS else NARROW)
+        counts = weights * agreement(matrix, source, target, reach) ** 2
+        if (counts > 0).sum() < 3:
+            break
+        matrix = solve(source, target, np.sqrt(counts / counts.sum()))
+    return matrix
+
+
+def _similarity(source: np.ndarray, target: np.ndarray, root: np.ndarray) -> np.ndarray:
+    x, y = source.T
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    rows = np.concatenate([np.stack([x, -y, one, zero], axis=1), np.stack([y, x, zero, one], axis=1)])
+    both = np.concatenate([root, root])
+    a, b, right, down = np.linalg.lstsq(rows * both[:, None], target.T.ravel() * both, rcond=None)[0]
+    return np.array([[a, -b, right], [b, a, down], [0.0, 0.0, 1.0]])
+
+
+def _affine(source: np.ndarray, target: np.ndarray, root: np.ndarray) -> np.ndarray:
+    rows = np.column_stack([source, np.ones(len(source))])
+    return np.vstack([np.linalg.lstsq(rows * root[:, None], target * root[:, None], rcond=None)[0].T, [0.0, 0.0, 1.0]])
