@@ -1,0 +1,63 @@
+"""Canvases: what is seen on them, and the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.pose.affine import apply, scaling
+from bundle.pose.view import View, as_it_lies, in_template_frame
+from tests.pose.test_affine import turned
+
+SIZE = 40, 60
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", range(4))
+def test_pixels_are_only_rearranged(quarters: int, mirrored: bool) -> None:
+    upright = np.random.default_rng(0).random((60, 40) if quarters % 2 else SIZE, np.float32)
+    image = np.rot90(upright[:, ::-1] if mirrored else upright, quarters)
+    view = as_it_lies(SIZE, mirrored=mirrored, quarters=quarters, inverted=True)
+    seen = view.see(torch.from_numpy(image.copy())[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(seen, 1 - upright, atol=1e-5)
+
+
+@pytest.mark.parametrize("quarters", [0, 1])
+def test_pixels_get_the_template_s_shape(quarters: int) -> None:
+    view = as_it_lies(SIZE, aspect=2.0, template_aspect=1.0, quarters=quarters)
+    assert view.size == ((60, 80) if quarters else (80, 60))
+    corners = apply(view.to_image, np.array([[-0.5, -0.5], [view.size[1] - 0.5, view.size[0] - 0.5]])) + 0.5
+    np.testing.assert_allclose(corners.max(axis=0), [60, 40], atol=1e-9)
+    np.testing.assert_allclose(corners.min(axis=0), [0, 0], atol=1e-9)
+
+
+def test_nothing_to_change_changes_nothing() -> None:
+    image = torch.rand(1, 1, *SIZE)
+    view = as_it_lies(SIZE)
+    assert view.see(image) is image and view.back(image) is image
+
+
+def test_points_and_lengths_come_back() -> None:
+    view = View(turned(90, 2.0), SIZE)
+    found = torch.tensor([[10.0, 5.0, 0.9, 1.5, 4.0, 0.7, 8.0]])
+    assert view.back(found)[0].tolist() == pytest.approx([10.0, -20.0, 0.9, 1.5, 8.0, 0.7, 16.0])
+
+
+def test_the_frame_grows_only_as_far_as_the_image_reaches() -> None:
+    template = 100, 60
+    wide = in_template_frame(np.eye(3), template, (300, 300), False)
+    low = apply(wide.to_image, np.array([[-0.5, -0.5]]))[0]
+    assert wide.size == (103, 75) and low.tolist() == pytest.approx([-0.5, -0.5])  # nothing above or to the left
+    same = in_template_frame(np.eye(3), template, template, False)
+    assert same.size == template and np.array_equal(same.to_image, np.eye(3))
+    shifted = np.eye(3)
+    shifted[:2, 2] = 100
+    around = in_template_frame(shifted, template, (300, 300), False)
+    assert around.size == (106, 90)
+
+
+def test_a_canvas_is_as_fine_as_the_image_but_not_finer_than_the_matching_looks() -> None:
+    assert in_template_frame(scaling(3, 3), (100, 60), (300, 180), False).size == (300, 180)
+    assert max(in_template_frame(scaling(60, 60), (100, 60), (6000, 3600), False).size) == 2400
+    assert in_template_frame(scaling(0.5, 0.5), (100, 60), (50, 30), False).size == (100, 60)
