@@ -137,36 +137,29 @@ class PoseFinder:
         Returns:
             the best pose; None where no three cells agree on any.
         """
+        query = _Query(image, aspect, SIDE, self.encoder)
+        upright = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
+        if upright and upright[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in upright[1:])]):
+            early = replace(upright[0], early=True)
+            return early if self.upright(early, query.size) is not None else self._refined(query, early)
         best: FoundPose | None = None
-        for side, scales in self._looks(image, aspect, scale):
-            found = self._look(_Query(image, aspect, side, self.encoder), scales, mirrors)
-            if found is not None and (best is None or found.share > best.share):
-                best = found
+        for side, scales in self._looks(query, scale):
+            query = _Query(image, aspect, side, self.encoder)
+            found = self._verified(query, _shortlist(self._matched(query, scales, ANGLES, mirrors)))
+            refined = self._refined(query, found[0]) if found else None
+            if refined is not None and (best is None or refined.share > best.share):
+                best = refined
             if best is not None and best.share >= SAME_KIND:
                 break
         return best
 
-    def _looks(self, image: Tensor, aspect: float, scale: float | None) -> list[tuple[float, tuple[float, ...]]]:
+    def _looks(self, query: _Query, scale: float | None) -> list[tuple[float, tuple[float, ...]]]:
         """At which sizes of the image which scales of the template are looked for, one after the other."""
         looks: list[tuple[float, tuple[float, ...]]] = [(SIDE, SCALES), (2 * SIDE, (0.6,))]
         if scale is not None:
-            long_side = max(image.shape[-2] * aspect, image.shape[-1])
-            side = SIDE * long_side / (scale * self.poses.long_side)
-            looks.insert(0, (float(np.clip(side, 96, 1280)), (1.0,)))
+            side = SIDE * max(query.size) / (scale * self.poses.long_side)
+            looks.insert(0, (float(np.clip(side, SIDE / 4, 4 * SIDE)), (1.0,)))
         return looks
-
-    def _look(self, query: _Query, scales: tuple[float, ...], mirrors: Sequence[bool]) -> FoundPose | None:
-        early = False
-        if 1.0 in scales:
-            found = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
-            early = bool(found) and found[0].votes > EARLY_VOTES
-            early = early and (len(found) < 2 or found[0].votes > EARLY_RATIO * found[1].votes)
-        if not early:
-            found = self._verified(query, _shortlist(self._matched(query, scales, ANGLES, mirrors)))
-        if not found:
-            return None
-        best = replace(found[0], early=early)
-        return best if early and self.upright(best, query.size) is not None else self._refined(query, best)
 
     def upright(self, pose: FoundPose, size: tuple[int, int]) -> int | None:
         """By how many quarters of a turn an image lies otherwise than the template, but for mirror and polarity.
