@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import BundleError, LandmarkError
-from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
+from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import read_radiograph
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph

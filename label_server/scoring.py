@@ -10,7 +10,7 @@ import torch
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from bundle.errors import BundleError, ConfigError
-from bundle.io.digest import file_digest
+from bundle.io.overwriting import file_digest
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import radial_error

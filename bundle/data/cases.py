@@ -12,10 +12,10 @@ from typing import Any
 
 from bundle.data.result_folder import ResultFolder
 from bundle.errors import ConfigError, ImageError, LandmarkError, one_line
-from bundle.io.digest import file_digest
 from bundle.io.folders import image_ids, search_folder
 from bundle.io.formats import sniff_kind
 from bundle.io.landmark_files import RowIndex, read_landmark_table
+from bundle.io.overwriting import file_digest
 from bundle.ranks import is_first
 from bundle.records.template import Template
 

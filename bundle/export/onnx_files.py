@@ -15,7 +15,7 @@ from bundle import __version__
 from bundle.errors import ExportError
 from bundle.export.parts import GlobalPart, LocalPart, Part, with_steady_norms
 from bundle.geometry import PixelCentres
-from bundle.io.digest import file_digest
+from bundle.io.overwriting import file_digest
 from bundle.model import trained_model
 from bundle.networks.resampling import resize
 from bundle.writers.atomic import atomic_file

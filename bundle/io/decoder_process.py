@@ -1,7 +1,7 @@
-"""Reads a file in a process of its own, for decoders that a damaged file can crash.
+"""Reads files in a process of its own: a damaged or hostile file can cost that process its life, but nothing else.
 
-Decoders in C++ may end their process instead of raising an error: GDCM does for some damaged JPEG streams, ITK for some
-damaged NRRD files. Here it is the reading process that ends; the run notes the file and goes on with another one.
+Decoders in C and C++ may end their process instead of raising an error, a small file can state, or hide, a huge image,
+and some headers keep a decoder busy for ever. One limit of time and one of memory hold for all of them.
 """
 
 from __future__ import annotations
@@ -18,31 +18,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import bundle
 from bundle.errors import BundleError, ImageError
 
 #: Seconds of CPU time for one file.
 SECONDS = 60
 
+#: The most memory of the reading process, in bytes, where the caller does not say another number.
+MEMORY = 1024**3
+
+_POLL = 0.05  # seconds between two looks at what the reading process takes
 _lock = threading.Lock()
 
 
-def read_in_process(
-    read: Callable[..., Any], path: Path, *options: Any, prepare: Callable[[], object] | None = None
-) -> Any:
+def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory: int = MEMORY) -> Any:
     """What a reader returns, computed in another process, which is kept for the next file.
 
     Args:
-        read: a function of a module of this package, called with ``path`` and ``options``.
+        read: a function that can be pickled, called with ``path`` and ``options``.
         path: the file.
         options: values that can be pickled.
-        prepare: loads what ``read`` needs, before its time counts: a large library can take as long as a file may.
+        memory: bytes that the other process may take.
 
     Returns:
         What ``read`` returns.
 
     Raises:
-        ImageError: when the other process ended, or took more than a minute of CPU time.
+        ImageError: when the other process ended, or took more than a minute of CPU time or too much memory.
         BundleError, MemoryError, OSError: what ``read`` raises.
         RuntimeError: when ``read`` raises anything else.
     """
@@ -51,9 +55,11 @@ def read_in_process(
         if process.poll() is not None:  # between two files, by whoever it was
             _reader.cache_clear()
             process = _reader(os.getpid())
-        assert process.stdin is not None and process.stdout is not None
+        answered, exceeded = threading.Event(), threading.Event()
+        guard = threading.Thread(target=_guard, args=(process, memory, answered, exceeded), daemon=True)
+        guard.start()
         try:
-            pickle.dump((prepare, read, path, options, SECONDS), process.stdin)
+            pickle.dump((read, path, options), process.stdin)
             process.stdin.flush()
             value, error = pickle.load(process.stdout)
         except BaseException as failure:  # also Ctrl-C: an answer that nobody took would be taken for the next one
@@ -62,20 +68,40 @@ def read_in_process(
                 process.kill()
             if not isinstance(failure, (OSError, EOFError, pickle.UnpicklingError)):
                 raise
+            what = "takes more time or memory than any sound file" if exceeded.is_set() else "crashes its decoder"
             raise ImageError(
-                f"{path} crashes its decoder: it is damaged or made to do so: copy it again or export it anew."
+                f"{path} {what}: it is damaged or made to do so: copy it again or export it anew."
             ) from None
+        finally:
+            answered.set()
+            guard.join()
     if error is not None:
         raise error
     return value
 
 
+def _guard(process: psutil.Popen, memory: int, answered: threading.Event, exceeded: threading.Event) -> None:
+    """End the reading process when one file takes too much."""
+    with contextlib.suppress(psutil.Error):
+        before = _seconds(process)
+        while not answered.wait(_POLL):
+            if _seconds(process) - before > SECONDS or process.memory_info().rss > memory:
+                exceeded.set()
+                process.kill()
+                return
+
+
+def _seconds(process: psutil.Popen) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 @functools.cache
-def _reader(owner: int) -> subprocess.Popen[bytes]:
+def _reader(owner: int) -> psutil.Popen:
     """The reading process of a process; one that was forked from another has its own."""
     root = str(Path(bundle.__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.Popen(
+    return psutil.Popen(
         [sys.executable, "-P", "-m", "bundle.io.decoder_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -91,27 +117,17 @@ def serve() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a decoder that prints must not speak in between
     with contextlib.suppress(EOFError):
         while True:
-            prepare, read, path, options, seconds = pickle.load(sys.stdin.buffer)
-            if prepare is not None:
-                prepare()
+            read, path, options = pickle.load(sys.stdin.buffer)
             value: Any = None
             problem: Exception | None = None
-            _limit(seconds)
             try:
                 value = read(path, *options)
             except (BundleError, MemoryError, OSError) as error:
                 problem = error
             except Exception as error:  # a defect; not every exception can be pickled
                 problem = RuntimeError(f"{type(error).__name__} while reading {path}: {error}")
-            _limit(0)
             pickle.dump((value, problem), answers, protocol=pickle.HIGHEST_PROTOCOL)
             answers.flush()
-
-
-def _limit(seconds: float) -> None:
-    """End this process after so much CPU time; 0 for never."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal also ends code that is not Python
 
 
 if __name__ == "__main__":

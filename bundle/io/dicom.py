@@ -30,22 +30,13 @@ from bundle.io.dicom_geometry import (
 )
 from bundle.io.dicom_grey import modality_values, padding, white_is_zero, windowed
 from bundle.io.dicom_shutter import hidden_pixels
-from bundle.io.dicom_streams import check_compressed_frame, check_inflated_size
-from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_size
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_UNSUPPORTED = (
-    "missing dependenc",
-    "not support",
-    "no pixel data handler",
-    "no available",
-    "no plugins",
-    "unsupported",
-)
+_UNSUPPORTED = ("missing dependenc", "not support", "handler", "no available", "no plugins", "unsupported")
 
 
-def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> DecodedImage:
+def read_dicom(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedImage:
     """Read a DICOM file that holds one grey image.
 
     The modality transformation is applied (see :mod:`bundle.io.dicom_grey`). The VOI transformation is not, unless
@@ -68,70 +59,56 @@ def read_dicom(path: Path, max_pixels: int, *, voi_lut: bool = False) -> Decoded
         ImageError: when there is no image, more than one frame, colour, or the pixel data is damaged, cut short or in
             a transfer syntax that no installed package decodes.
     """
-    with quiet_decoders():
-        check_inflated_size(path)
-        header = _read_dataset(path, header_only=True)  # of a file that is cut short, the whole has nothing
-        groups = functional_groups(header)
-        pixel_to_lps = slicer_pixel_to_lps(header, groups)
-        for group in groups.values():
-            header.update(group)
-        _check_header(header, path, max_pixels)
-        dataset = _read_dataset(path, header_only=False)
-        if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
-            raise ImageError(
-                f"{path} has a DICOM header but no complete pixel data: it may be cut short, copy or export it again."
-            )
-        dataset.update(header)
-        check_compressed_frame(dataset, path)
-        stored = _stored_values(dataset, path)
-        values = modality_values(stored, dataset, path)
-        if voi_lut and stored.ndim == 2:
-            values = windowed(values, dataset, path)
-        spacing, source = pixel_spacing(dataset, groups)
-        aspect = spacing[1] / spacing[0] if spacing else pixel_aspect(dataset)
-        masks = (padding(stored, dataset), hidden_pixels(dataset, values.shape, aspect))
-        ignored = [mask for mask in masks if mask is not None]
-        return DecodedImage(
-            values=values,
-            ignored=np.logical_or.reduce(ignored) if ignored else None,
-            white_is_zero=white_is_zero(dataset),
-            spacing=spacing,
-            spacing_source=source,
-            aspect=aspect,
-            pixel_to_lps=pixel_to_lps,
-            laterality=laterality(dataset),
-            rows_towards=rows_towards(dataset),
+    dataset = _read_dataset(path)
+    groups, pixel_to_lps = functional_groups(dataset), slicer_pixel_to_lps(dataset, path)
+    for group in groups.values():
+        dataset.update(group)
+    _check_header(dataset, path, max_pixels)
+    stored = _stored_values(dataset, path)
+    values = modality_values(stored, dataset, path)
+    if voi_lut and stored.ndim == 2:
+        values = windowed(values, dataset, path)
+    spacing, source = pixel_spacing(dataset, groups)
+    aspect = spacing[1] / spacing[0] if spacing else pixel_aspect(dataset)
+    masks = (padding(stored, dataset), hidden_pixels(dataset, values.shape, aspect))
+    ignored = [mask for mask in masks if mask is not None]
+    return DecodedImage(
+        values=values,
+        ignored=np.logical_or.reduce(ignored) if ignored else None,
+        white_is_zero=white_is_zero(dataset),
+        spacing=spacing,
+        spacing_source=source,
+        aspect=aspect,
+        pixel_to_lps=pixel_to_lps,
+        laterality=laterality(dataset),
+        rows_towards=rows_towards(dataset),
+    )
+
+
+def _read_dataset(path: Path) -> Dataset:
+    # Out of memory rather than out of the file: of a file, as many bytes are made room for as an element claims.
+    content = BytesIO(path.read_bytes())
+    dataset = pydicom.dcmread(content, force=True)
+    if element(dataset.file_meta, "TransferSyntaxUID") is None:  # a file without preamble: as its header was read
+        implicit, little = getattr(dataset, "original_encoding", None) or (  # pydicom 3
+            dataset.is_implicit_VR,
+            dataset.is_little_endian,
         )
-
-
-def _read_dataset(path: Path, *, header_only: bool) -> Dataset:
-    try:
-        # Out of memory rather than out of the file: of a file, as many bytes are made room for as an element claims.
-        dataset = pydicom.dcmread(BytesIO(path.read_bytes()), force=True, stop_before_pixels=header_only)
-        if element(dataset.file_meta, "TransferSyntaxUID") is None:  # a file without preamble: as its header was read
-            implicit, little = getattr(dataset, "original_encoding", None) or (  # pydicom 3
-                dataset.is_implicit_VR,
-                dataset.is_little_endian,
-            )
-            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-        return dataset
-    except Exception as error:  # pydicom raises many types for a damaged file
-        raise ImageError(f"{path} is a damaged or incomplete DICOM file: copy it again or export it anew.") from error
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
 
 
 def _check_header(dataset: Dataset, path: Path, max_pixels: int) -> None:
     rows, columns = element(dataset, "Rows"), element(dataset, "Columns")
     if not isinstance(rows, int) or not isinstance(columns, int):
-        raise ImageError(
-            f"{path} is a DICOM file without an image ({_object_name(dataset)}), or cut short: give a DICOM radiograph."
-        )
-    frames = _whole_number(dataset, "NumberOfFrames", 1, path)
+        uid = element(dataset, "SOPClassUID") or element(dataset.file_meta, "MediaStorageSOPClassUID")
+        raise ImageError(f"{path} is a DICOM file without an image ({_name(uid)}), or cut short: give a radiograph.")
+    frames, samples = (int(element(dataset, key) or 1) for key in ("NumberOfFrames", "SamplesPerPixel"))
     if frames > 1:
         raise ImageError(
             f"{path} has {frames} frames (NumberOfFrames), but one 2D radiograph is needed: export one frame as a file."
         )
-    samples = _whole_number(dataset, "SamplesPerPixel", 1, path)
     if samples not in (1, 3):
         raise ImageError(f"{path} has {samples} samples per pixel, but a grey image is needed: export it in grey.")
     if element(dataset, "BitsAllocated") == 1:
@@ -139,27 +116,16 @@ def _check_header(dataset: Dataset, path: Path, max_pixels: int) -> None:
             f"{path} has one bit per pixel, a mask and not a radiograph: give the grey image that it belongs to."
         )
     check_size(path, columns, rows, max_pixels)
+    if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
+        raise ImageError(
+            f"{path} has a DICOM header but no complete pixel data: it may be cut short, copy or export it again."
+        )
 
 
-def _object_name(dataset: Dataset) -> str:
-    uid = element(dataset, "SOPClassUID") or element(dataset.file_meta, "MediaStorageSOPClassUID")
-    return _known_name(uid) or "its kind is not stated"
-
-
-def _known_name(uid: object) -> str:
-    """The name of a UID of the standard; empty for any other text, which may be a damaged header with a name in it."""
+def _name(uid: object) -> str:
+    """The name of a UID of the standard; any other text may be a damaged header with a name in it."""
     name = UID(str(uid)).name if uid else ""
-    return "" if name == str(uid) else name
-
-
-def _whole_number(dataset: Dataset, keyword: str, default: int, path: Path) -> int:
-    if keyword not in dataset:
-        return default
-    value = element(dataset, keyword)
-    try:
-        return default if value is None and dataset[keyword].is_empty else int(value)
-    except Exception as error:  # pydicom raises many types for a damaged element
-        raise ImageError(f"{path} has a malformed {keyword} in its DICOM header: export it anew.") from error
+    return "of an unknown kind" if name == str(uid or "") else name
 
 
 def _stored_values(dataset: Dataset, path: Path) -> np.ndarray:
@@ -168,19 +134,17 @@ def _stored_values(dataset: Dataset, path: Path) -> np.ndarray:
     try:
         stored = _decoded(dataset, path)
     except Exception as error:  # every decoder raises its own types
-        reason = f"{error}".lower()
-        if isinstance(error, NotImplementedError) or any(sign in reason for sign in _UNSUPPORTED):
-            name = _known_name(dataset.file_meta.TransferSyntaxUID) or "of an unknown name"
+        if isinstance(error, NotImplementedError) or any(sign in f"{error}".lower() for sign in _UNSUPPORTED):
             raise ImageError(
-                f"{path} has the transfer syntax {name}, which the installed packages cannot decode: install those of "
-                "requirements.txt, or export it uncompressed."
+                f"{path} has the transfer syntax {_name(dataset.file_meta.TransferSyntaxUID)}, which the installed "
+                "packages cannot decode: install those of requirements.txt, or export it uncompressed."
             ) from error
         raise ImageError(
             f"{path} has DICOM pixel data that is damaged, cut short or at odds with its header: copy it again or "
             "export it anew."
         ) from error
     expected = (int(dataset.Rows), int(dataset.Columns))
-    if stored.ndim == 3 and stored.shape[0] == 1 and stored.shape[1:] == expected:
+    if stored.shape == (1, *expected):
         stored = stored[0]
     if stored.shape not in (expected, (*expected, 3)):
         raise ImageError(

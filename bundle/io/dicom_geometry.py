@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import gdcm
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -14,21 +15,14 @@ from pydicom.sequence import Sequence
 from bundle.io.spacing import positive_pair, stated_spacing
 from bundle.records.radiograph import identity_pixel_to_lps
 
-#: From which element GDCM, and so ITK and 3D Slicer, takes the step between pixels; it is 1 mm in all other classes.
-#: The SOP classes begin with 1.2.840.10008.5.1.4.1.1, printed film with 1.2.840.10008.5.1.
-_STEP = {
-    # Projection radiography: computed, digital, mammography, intra-oral, angiography, fluoroscopy.
-    "ImagerPixelSpacing": re.compile(r"1|1\.[123](\.1)?|12\.[123]"),
-    # CT, ultrasound, MR, nuclear medicine, endoscopy, microscopy, photography, PET, dose, print.
-    "PixelSpacing": re.compile(r"2|[36](\.1)?|4|7|20|77\.1\.(1\.1|2|4)|128|481\.2|1\.29"),
-    "ImagePlanePixelSpacing": re.compile(r"481\.1"),
-    "NominalScannedPixelSpacing": re.compile(r"1\.30"),
-}
-_SECONDARY_CAPTURE = "7"
-#: The classes in which they look into the functional groups, and nowhere else, for step and origin.
-_IN_GROUPS = re.compile(r"2\.[12]|4\.[134]|7\.[1234]|13\.1\.[12345]|14\.[12]|66\.4|77\.1\.5\.4|128\.1|130")
 _SAME_SPACING = 1e-4  # relative; decimal strings of one spacing may be rounded differently
 _MAX_MAGNIFICATION = 10.0
+
+#: Where ITK looks for the step itself: printed film, ultrasound, endoscopic video.
+_ITK_BY_PIXEL_SPACING = (
+    "1.2.840.10008.5.1.1.29",
+    *(f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("3", "3.1", "6", "6.1", "77.1.1.1")),
+)
 
 
 def element(dataset: Dataset, keyword: str) -> Any:
@@ -127,38 +121,29 @@ def pixel_aspect(dataset: Dataset) -> float:
     return pair[0] / pair[1] if pair else 1.0
 
 
-def slicer_pixel_to_lps(dataset: Dataset, groups: Mapping[str, Dataset]) -> np.ndarray:
-    """Where 3D Slicer shows the pixels of a DICOM image.
+def slicer_pixel_to_lps(dataset: Dataset, path: Path) -> np.ndarray:
+    """Where 3D Slicer shows the pixels of a DICOM image: it reads through ITK, and ITK through GDCM, as asked here.
 
-    Slicer reads through ITK and GDCM, whose rule for the step is by SOP class (0008,0016) and differs from
-    :func:`pixel_spacing`. ``ImageOrientationPatient`` (0020,0037) and ``ImagePositionPatient`` (0020,0032) hold where
-    present; without them, as usual for radiographs, x is left, y is posterior, the origin 0.
+    Their rule for the step is by SOP class and differs from :func:`pixel_spacing`. Without orientation and position,
+    as usual for radiographs, x is left, y is posterior, the origin 0.
 
     Args:
         dataset: the DICOM header as it is in the file.
-        groups: its functional groups.
+        path: the file.
 
     Returns:
         Array of shape (3, 3): ``(x, y, 1)`` in pixels to LPS in mm.
     """
-    sop_class = str(element(dataset, "SOPClassUID")).removeprefix("1.2.840.10008.5.1.").removeprefix("4.1.1.")
-    place = dataset
-    keyword = next((keyword for keyword, classes in _STEP.items() if classes.fullmatch(sop_class)), "")
-    if sop_class == _SECONDARY_CAPTURE and element(dataset, "PixelSpacing") is None:
-        keyword = "NominalScannedPixelSpacing"
-    if _IN_GROUPS.fullmatch(sop_class):
-        place, keyword = Dataset(), "PixelSpacing"
-        for group in groups.values():
-            place.update(group)
-    spacing_x, spacing_y = _spacing_pair(place, keyword) or (1.0, 1.0)
-    matrix = identity_pixel_to_lps()
-    for axes in (finite_numbers(held, "ImageOrientationPatient") for held in (dataset, place)):
-        if axes.size == 6 and np.allclose(axes.reshape(2, 3) @ axes.reshape(2, 3).T, np.eye(2), atol=1e-2):
-            matrix[:, :2] = axes.reshape(2, 3).T
-    position = finite_numbers(place, "ImagePositionPatient")
-    if position.size == 3:
-        matrix[:, 2] = position
-    return matrix * [spacing_x, spacing_y, 1.0]
+    reader, known = gdcm.Reader(), gdcm.ImageHelper
+    reader.SetFileName(str(path))
+    if not reader.ReadUpToTag(gdcm.Tag(0x7FE0, 0x0010)):
+        return identity_pixel_to_lps()
+    known.SetSecondaryCaptureImagePlaneModule(True)  # as ITK does
+    step = known.GetSpacingValue(reader.GetFile())[:2]
+    if element(dataset, "SOPClassUID") in _ITK_BY_PIXEL_SPACING:
+        step = _spacing_pair(dataset, "PixelSpacing") or (1.0, 1.0)
+    axes = np.reshape(known.GetDirectionCosinesValue(reader.GetFile()), (2, 3))
+    return np.column_stack([axes[0] * step[0], axes[1] * step[1], known.GetOriginValue(reader.GetFile())])
 
 
 def laterality(dataset: Dataset) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from bundle.errors import ImageError
-from bundle.io.colour import is_grey
+from bundle.io.decoded import is_grey
 from bundle.io.dicom_geometry import element, first_item
 
 try:  # pydicom 3

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from bundle.errors import ImageError
+from bundle.io.decoder_process import read_in_process
 from bundle.io.dicom_geometry import element
-from bundle.io.quiet import quiet_decoders
 
 _IN_USE = 0xFFFF
 
@@ -36,17 +36,23 @@ def dicomdir_images(path: Path) -> list[Path]:
     Raises:
         ImageError: when the DICOMDIR cannot be read, names no image, or leads out of its own folder.
     """
-    with quiet_decoders():
-        try:
-            records = list(pydicom.dcmread(path).get("DirectoryRecordSequence", None) or [])
-        except OSError as error:
-            raise ImageError(f"{path} cannot be opened ({error.strerror or error}): check its permissions.") from error
-        except Exception as error:  # pydicom raises many types for a damaged file
-            raise ImageError(f"{path} is no DICOMDIR, or a damaged one: give the folder of the images.") from error
-        images = {_resolved(path.parent, _file_id(record, path)) for record in records if _is_image(record)}
+    try:
+        images = sorted(set(read_in_process(_listed_images, path)))
+    except OSError as error:
+        raise ImageError(f"{path} cannot be opened ({error.strerror or error}): check its permissions.") from error
     if not images:
         raise ImageError(f"{path} names no image: give the folder of the images.")
-    return sorted(images)
+    return images
+
+
+def _listed_images(path: Path) -> list[Path]:
+    try:
+        records = list(pydicom.dcmread(path).get("DirectoryRecordSequence", None) or [])
+    except Exception as error:  # pydicom raises many types for a damaged file
+        if isinstance(error, OSError):
+            raise
+        raise ImageError(f"{path} is no DICOMDIR, or a damaged one: give the folder of the images.") from error
+    return [_resolved(path.parent, _file_id(record, path)) for record in records if _is_image(record)]
 
 
 def _is_image(record: Dataset) -> bool:
@@ -68,13 +74,8 @@ def _file_id(record: Dataset, path: Path) -> list[str]:
 def _resolved(folder: Path, parts: list[str]) -> Path:
     found = folder
     for part in parts:
-        found = _entry(found, part)
+        alike = [found / part]
+        if not alike[0].exists() and found.is_dir():
+            alike = [entry for entry in found.iterdir() if entry.name.casefold() == part.casefold()]
+        found = alike[0] if len(alike) == 1 else found / part
     return found
-
-
-def _entry(folder: Path, name: str) -> Path:
-    exact = folder / name
-    if exact.exists() or not folder.is_dir():
-        return exact
-    alike = [entry for entry in folder.iterdir() if entry.name.casefold() == name.casefold()]
-    return alike[0] if len(alike) == 1 else exact

@@ -11,12 +11,9 @@ from nibabel.openers import ImageOpener
 
 from bundle.errors import ImageError
 from bundle.io.decoded import DecodedImage
-from bundle.io.quiet import quiet_decoders
 from bundle.io.size import check_single_plane
 from bundle.io.spacing import stated_spacing
 
-#: Where the pixels may start: extensions of the header, such as a copied DICOM header, come before them.
-_MAX_OFFSET = 16 * 1024 * 1024
 _MM_OF_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # of the length code in xyzt_units: metre, millimetre, micrometre
 
 
@@ -36,52 +33,31 @@ def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
         The grey values and the geometry. A NIfTI file does not say whether low values are bright.
 
     Raises:
-        ImageError: when the file holds more than one slice, colour or complex numbers, or is damaged.
+        ImageError: when the file holds more than one slice, colour or complex numbers.
     """
-    with quiet_decoders():
-        try:
-            header = _stored_header(path)
-            image: Any = nib.load(path)
-            x, y = check_single_plane(path, image.shape, max_pixels)
-            if image.get_data_dtype().names or image.get_data_dtype().kind not in "uif":
-                raise ImageError(f"{path} does not hold grey values but {image.get_data_dtype()}: save it in grey.")
-            scale = _MM_OF_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-            zooms = np.abs(header["pixdim"][1:4].astype(np.float64))
-            affine = _slicer_affine(image.header, zooms * scale, scale)
-            plane = np.squeeze(np.asanyarray(image.dataobj))
-        except (ImageError, MemoryError):
-            raise
-        except Exception as error:  # nibabel, gzip and numpy raise many types for a damaged file
-            raise ImageError(
-                f"{path} is a NIfTI file that is damaged, cut short or not named .nii or .nii.gz: copy it again or "
-                "save it anew."
-            ) from error
-        spacing = stated_spacing((zooms[x], zooms[y]), scale)
-        return DecodedImage(
-            values=plane.T,
-            spacing=spacing,
-            spacing_source="NIfTI pixdim" if spacing else None,
-            pixel_to_lps=affine[:3][:, [x, y, 3]],
-        )
+    header = _stored_header(path)
+    image: Any = nib.load(path)
+    x, y = check_single_plane(path, image.shape, max_pixels)
+    if image.get_data_dtype().names or image.get_data_dtype().kind not in "uif":
+        raise ImageError(f"{path} does not hold grey values but {image.get_data_dtype()}: save it in grey.")
+    scale = _MM_OF_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+    zooms = np.abs(header["pixdim"][1:4].astype(np.float64))
+    affine = _slicer_affine(image.header, zooms * scale, scale)
+    spacing = stated_spacing((zooms[x], zooms[y]), scale)
+    return DecodedImage(
+        values=np.squeeze(np.asanyarray(image.dataobj)).T,
+        spacing=spacing,
+        spacing_source="NIfTI pixdim" if spacing else None,
+        pixel_to_lps=affine[:3][:, [x, y, 3]],
+    )
 
 
 def _stored_header(path: Path) -> Any:
-    """The header as it is in the file, before nibabel mends it.
-
-    Raises:
-        ImageError: when the pixels start absurdly far behind it: a compressed file would be unpacked up to there.
-    """
+    """The header as it is in the file, before nibabel mends it."""
     with ImageOpener(str(path)) as file:
         head = file.read(nib.Nifti2Header.sizeof_hdr)
     kind = nib.Nifti2Header if head[4:8] == b"n+2\0" else nib.Nifti1Header
-    header = kind(head[: kind.sizeof_hdr], check=False)
-    offset = float(header["vox_offset"])
-    if not 0 <= offset <= _MAX_OFFSET:
-        raise ImageError(
-            f"{path} states that its pixels start at byte {offset:g}, but at most {_MAX_OFFSET} was expected: save it "
-            "anew."
-        )
-    return header
+    return kind(head[: kind.sizeof_hdr], check=False)
 
 
 def _slicer_affine(header: Any, zooms: np.ndarray, scale: float) -> np.ndarray:

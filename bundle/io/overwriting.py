@@ -1,7 +1,8 @@
-"""The one door at which it is refused to write over what is read."""
+"""Which files are the same, and the one door at which it is refused to write over what is read."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,12 @@ from bundle.records.names import folded
 
 #: What tells a file from all others, whatever links lead to it: device and number, or the path where it is not there.
 Identity = tuple[int, int] | str
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def identity(path: str | Path) -> Identity:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bundle.errors import ImageError
+from bundle.errors import BundleError, ImageError
 from bundle.io.decoded import DecodedImage
 from bundle.io.decoder_process import read_in_process
-from bundle.io.dicom import read_dicom
-from bundle.io.dicom_streams import needs_native_decoder
 from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
 from bundle.io.intensity import scale_to_unit
-from bundle.io.nifti import read_nifti
-from bundle.io.raster import read_raster
 from bundle.io.size import DEFAULT_MAX_PIXELS, check_file_size, check_max_pixels
 from bundle.io.spacing import parse_spacing
-from bundle.io.volumes import load_itk, read_itk
 from bundle.records.radiograph import Radiograph
+
+#: Memory that decoding takes at most: for the decoders themselves, and for the copies of each pixel on the way.
+_DECODER_BYTES, _BYTES_PER_PIXEL = 512 * 1024**2, 32
 
 
 def read_radiograph(
@@ -105,25 +102,49 @@ def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool
         if path.stat().st_size == 0:
             raise ImageError(f"{path} is an empty file: copy it again or remove it.")
         check_file_size(path, max_pixels)
-        kind = sniff_kind(path)
-        if kind is None:
-            suffix = image_suffix(path.name)
-            named = f"is named {suffix} but " if suffix else ""
-            raise ImageError(
-                f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file."
-            )
-        if kind == "DICOM":
-            read = partial(read_dicom, voi_lut=voi_lut)
-            return read_in_process(read, path, max_pixels) if needs_native_decoder(path) else read(path, max_pixels)
-        if kind == "NIfTI":
-            return read_nifti(path, max_pixels)
-        if kind in ("MetaImage", "NRRD"):
-            return read_in_process(read_itk, path, kind, max_pixels, prepare=load_itk)
-        return read_raster(path, kind, max_pixels)
+        memory = _DECODER_BYTES + _BYTES_PER_PIXEL * max_pixels
+        return read_in_process(decode, path, max_pixels, voi_lut, memory=memory)
     except MemoryError as error:
         raise ImageError(
             f"{path} needs more memory than there is: make the image smaller, or lower max_pixels."
         ) from error
     except OSError as error:
-        reason = error.strerror or "it cannot be read"
-        raise ImageError(f"{path} cannot be opened ({reason}): check its path and permissions.") from error
+        raise ImageError(f"{path} cannot be opened ({error.strerror}): check its path and permissions.") from error
+
+
+def decode(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedImage:
+    """What :func:`decode_image` does in the process of the decoders, which loads those that a file needs.
+
+    Raises:
+        ImageError: when the file holds no image, or is damaged.
+    """
+    kind = sniff_kind(path)
+    try:
+        if kind == "DICOM":
+            from bundle.io.dicom import read_dicom
+
+            return read_dicom(path, max_pixels, voi_lut)
+        if kind == "NIfTI":
+            from bundle.io.nifti import read_nifti
+
+            return read_nifti(path, max_pixels)
+        if kind in ("MetaImage", "NRRD"):
+            from bundle.io.volumes import read_itk
+
+            return read_itk(path, kind, max_pixels)
+        if kind is not None:
+            from bundle.io.raster import read_raster
+
+            return read_raster(path, kind, max_pixels)
+    except (BundleError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise many types for a damaged file, OSError without a number among them
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ImageError(
+            f"{path} is a {kind} file that is damaged, cut short, without its data or of an unusual sort: copy it "
+            "again or save it anew."
+        ) from error
+    suffix = image_suffix(path.name)
+    named = f"is named {suffix} but " if suffix else ""
+    raise ImageError(f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file.")

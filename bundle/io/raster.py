@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from io import BytesIO
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from bundle.errors import ImageError
-from bundle.io.colour import is_grey
-from bundle.io.decoded import DecodedImage
-from bundle.io.quiet import quiet_decoders
+from bundle.io.decoded import DecodedImage, is_grey
 from bundle.io.size import check_size
 from bundle.io.spacing import positive_pair
 from bundle.records.radiograph import identity_pixel_to_lps
 
-# The classes are called rather than Image.open, whose limit on the size is one setting for the whole process.
-_OPENERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
-    "PNG": PngImageFile,
-    "JPEG": JpegImageFile,
-    "TIFF": TiffImageFile,
-    "BMP": BmpImageFile,
-}
+Image.MAX_IMAGE_PIXELS = None  # the limit is that of check_size
+
 _ORIENTATION, _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 274, 262, 258, 339  # TIFF and EXIF tags
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _PNG_BITS = 24  # place of the bits per channel in the file
@@ -55,34 +43,37 @@ def read_raster(path: Path, kind: str, max_pixels: int) -> DecodedImage:
         The grey values; ``white_is_zero`` is True for a TIFF in which white is zero.
 
     Raises:
-        ImageError: when the file is damaged, has several pages, colour, transparency, one bit per pixel, several
-            channels of 16 bits, or is turned.
+        ImageError: when the file has several pages, colour, transparency, one bit per pixel, several channels of 16
+            bits, or is turned.
     """
-    with quiet_decoders():
-        try:
-            with path.open("rb") as file, _OPENERS[kind](file) as header:  # type: ignore[arg-type]
-                check_size(path, *header.size, max_pixels)
-            content = path.read_bytes()
-            with _OPENERS[kind](BytesIO(content)) as image:
-                return _decode(image, content, path, kind)
-        except (ImageError, MemoryError):
-            raise
-        except Exception as error:  # Pillow raises many types for a damaged file
-            raise ImageError(
-                f"{path} is a {kind} file that is damaged, cut short or of an unusual sort: save it again as 8- or "
-                "16-bit grey PNG."
-            ) from error
+    with Image.open(path, formats=[kind]) as image:
+        check_size(path, *image.size, max_pixels)
+        if kind == "JPEG" and image.mode == "RGB":
+            _refuse_coloured_jpeg(path, image.size)
+            image.draft("L", image.size)  # the luminance alone, in a third of the time
+        tags = getattr(image, "tag_v2", {})
+        _refuse_other_sorts(image, tags, path, kind)
+        step, aspect = _slicer_spacing_and_aspect(image, kind)
+        white_is_zero = False
+        if image.mode in ("L", "F", "I") or image.mode.startswith("I;16"):
+            values = _with_stored_type(np.asarray(image), tags)
+            white_is_zero = image.mode != "L" and tags.get(_PHOTOMETRIC) == 0  # Pillow turns the 8-bit ones itself
+        else:
+            values = _grey_of_channels(image, path)
+    geometry = identity_pixel_to_lps() * [*step, 1.0]
+    return DecodedImage(values=values, white_is_zero=white_is_zero, aspect=aspect, pixel_to_lps=geometry)
 
 
-def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str) -> DecodedImage:
-    pages = getattr(image, "n_frames", 1)
+def _refuse_other_sorts(image: ImageFile.ImageFile, tags: Any, path: Path, kind: str) -> None:
+    pages = 1 if kind == "JPEG" else getattr(image, "n_frames", 1)  # a camera's JPEG may hold a thumbnail beside it
     if pages > 1:
         raise ImageError(f"{path} holds {pages} pictures, but one radiograph is needed: save one of them as a file.")
-    tags = getattr(image, "tag_v2", {})
-    deep = content[_PNG_BITS] > 8 if kind == "PNG" else max(tags.get(_BITS, (8,))) > 8
+    deep = path.read_bytes()[_PNG_BITS] > 8 if kind == "PNG" else max(tags.get(_BITS, (8,))) > 8
     if deep and len(image.getbands()) > 1:  # of which Pillow keeps 8
         raise ImageError(f"{path} has more than 8 bits in each of several channels: save it as 16-bit grey PNG.")
-    orientation = tags.get(_ORIENTATION, 1) if kind == "TIFF" else _exif_orientation(image)
+    orientation = tags.get(_ORIENTATION, 1)
+    with contextlib.suppress(Exception):  # damaged metadata, which nothing else depends on
+        orientation = image.getexif().get(_ORIENTATION, orientation)
     if orientation in range(2, 9):
         raise ImageError(
             f"{path} asks to be shown turned (EXIF orientation {orientation}), which programs treat differently: "
@@ -90,57 +81,32 @@ def _decode(image: ImageFile.ImageFile, content: bytes, path: Path, kind: str) -
         )
     if image.mode == "1":
         raise ImageError(f"{path} has one bit per pixel, a mask or a drawing: give a grey image of 8 or 16 bits.")
-    step, aspect = _slicer_spacing_and_aspect(image, kind)
-    white_is_zero = False
-    if kind == "JPEG" and image.mode == "RGB":
-        values = _grey_of_colour_jpeg(image, content, path)
-    elif image.mode in ("L", "F", "I") or image.mode.startswith("I;16"):
-        values = _with_stored_type(np.asarray(image), tags)
-        white_is_zero = image.mode != "L" and tags.get(_PHOTOMETRIC) == 0  # Pillow turns the 8-bit ones itself
-    else:
-        values = _grey_of_channels(image, path)
-    geometry = identity_pixel_to_lps() * [*step, 1.0]
-    return DecodedImage(values=values, white_is_zero=white_is_zero, aspect=aspect, pixel_to_lps=geometry)
 
 
-def _exif_orientation(image: Image.Image) -> object:
-    try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged metadata, which nothing else depends on
-        return 1
-
-
-def _with_stored_type(values: np.ndarray, tags: dict[int, object]) -> np.ndarray:
+def _with_stored_type(values: np.ndarray, tags: Any) -> np.ndarray:
     """Undo that Pillow reads signed 8-bit TIFF as unsigned and unsigned 32-bit TIFF as signed."""
-    bits, sample_format = tags.get(_BITS), tags.get(_SAMPLE_FORMAT, (1,))
-    if bits == (8,) and sample_format == (2,):
-        return values.view(np.int8)
-    if bits == (32,) and sample_format == (1,):
-        return values.view(np.uint32)
-    return values
-
-
-def _grey_of_colour_jpeg(image: ImageFile.ImageFile, content: bytes, path: Path) -> np.ndarray:
-    """The luminance of a JPEG with three channels; its colour is judged at an eighth of the size, which is fast."""
-    with JpegImageFile(BytesIO(content)) as small:
-        small.draft("RGB", (max(1, small.width // 8), max(1, small.height // 8)))
-        _refuse_colour(np.asarray(small.convert("RGB")), path)
-    image.draft("L", image.size)
-    return np.asarray(image if image.mode == "L" else image.convert("L"))
+    stored = {((8,), (2,)): np.int8, ((32,), (1,)): np.uint32}
+    return values.view(stored.get((tags.get(_BITS), tags.get(_SAMPLE_FORMAT, (1,))), values.dtype))
 
 
 def _grey_of_channels(image: Image.Image, path: Path) -> np.ndarray:
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             raise ImageError(f"{path} has transparent pixels: save it without an alpha channel.")
     colour = image.convert("RGB")
-    _refuse_colour(np.asarray(colour), path)
+    _refuse_colour(colour, path)
     return np.asarray(colour.convert("L"))
 
 
-def _refuse_colour(channels: np.ndarray, path: Path) -> None:
-    if not is_grey(channels, 255.0):
+def _refuse_coloured_jpeg(path: Path, size: tuple[int, int]) -> None:
+    with Image.open(path, formats=["JPEG"]) as image:
+        image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))  # an eighth of the size, which is fast
+        _refuse_colour(image.convert("RGB"), path)
+
+
+def _refuse_colour(image: Image.Image, path: Path) -> None:
+    if not is_grey(np.asarray(image), 255.0):
         raise ImageError(f"{path} is a colour image, but a grey radiograph is needed: convert it to grey.")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import ConfigError, LandmarkError
-from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
+from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS
 from bundle.records.landmarks import LandmarkSet

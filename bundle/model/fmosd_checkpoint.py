@@ -22,7 +22,7 @@ from torch import Tensor
 from bundle import __version__
 from bundle.encoders.weights_only import load_weights_only
 from bundle.errors import CheckpointError, ConfigError
-from bundle.io.digest import file_digest
+from bundle.io.overwriting import file_digest
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network
 from bundle.model.checkpoint import IMPORTED, Checkpoint

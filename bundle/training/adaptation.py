@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from bundle.data import collect_cases
 from bundle.errors import ConfigError, ImageError
-from bundle.io.digest import file_digest
+from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import read_radiograph
 from bundle.matching.lattice import Lattice
 from bundle.matching.local_kernels import kernels_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -11,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from bundle.errors import NothingToWrite
+from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import sniff_kind
-from bundle.io.quiet import quiet_decoders
 
 #: What identifies an image, each of which a reference to it needs.
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -50,8 +51,7 @@ def read_source(path: Path, include_identifiers: bool) -> Dataset:
     try:
         if sniff_kind(path) != "DICOM":
             raise NothingToWrite(f"{path.name} is no DICOM file, so that there is no image to refer to.")
-        with quiet_decoders():
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        header = read_in_process(partial(pydicom.dcmread, stop_before_pixels=True, force=True), path)
         found = {keyword: header.get(keyword) for keyword in (*_NEEDED, *IDENTIFYING)}
         character_set = header.get("SpecificCharacterSet")
     except NothingToWrite:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bundle.data import Cases, LoadRadiographd, beside_template, collect_cases, with_truth
 from bundle.errors import ConfigError, ImageError, LandmarkError
-from bundle.io.digest import file_digest
+from bundle.io.overwriting import file_digest
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 

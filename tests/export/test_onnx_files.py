@@ -18,7 +18,7 @@ from bundle.errors import ExportError
 from bundle.export import export_model
 from bundle.export.onnx_files import largest_difference
 from bundle.export.parts import GlobalPart, LocalPart
-from bundle.io.digest import file_digest
+from bundle.io.overwriting import file_digest
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network, trained_model
 from bundle.model.checkpoint import Checkpoint, write_checkpoint

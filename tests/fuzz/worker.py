@@ -31,6 +31,9 @@ FINE = ("read", "refused", "ended")
 
 MEMORY = 2 * 1024**3
 
+#: With which the process of the decoders has less than that.
+MAX_PIXELS = 40_000_000
+
 
 def make_input(corpus: list[Seed], seed: int, index: int) -> tuple[Seed, bytes]:
     """Input number ``index`` of a seed, the same wherever it is made."""
@@ -43,7 +46,7 @@ def make_input(corpus: list[Seed], seed: int, index: int) -> tuple[Seed, bytes]:
 def read(kind: str, path: Path) -> None:
     """Read a file the way the product does."""
     if kind == "image":
-        read_radiograph(path, voi_lut=True)
+        read_radiograph(path, voi_lut=True, max_pixels=MAX_PIXELS)
     elif kind == "table":
         read_landmark_table(path)
     else:
@@ -64,6 +67,8 @@ def outcome(kind: str, path: Path) -> str:
             return "memory " + message
         if "\n" in message or not message.endswith(".") or len(message) > 1000:
             return "sentence " + repr(message)
+        if "takes more time or memory" in message:
+            return "limit " + message
         return "ended" if "crashes its decoder" in message else "refused"
     except MemoryError:
         return "memory"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -11,8 +14,6 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
-from bundle.io.quiet import quiet_decoders
 
 COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -27,7 +28,15 @@ def picture(height: int = 40, width: int = 56, top: int = 4000, dtype: type = np
     return np.round(values / values.max() * top).astype(dtype)
 
 
-@quiet_decoders()  # of what pydicom 3 says of the ways of pydicom 2
+@contextlib.contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Without what pydicom 3 says of the ways of pydicom 2."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@quiet_pydicom()
 def dicom_dataset(stored: np.ndarray, bits: int = 12, sop_class: str = COMPUTED_RADIOGRAPHY, **elements) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
@@ -75,7 +84,7 @@ def lut_item(entries: np.ndarray, bits: int, first: int = 0, vr: str = "OW", des
     return item
 
 
-@quiet_decoders()
+@quiet_pydicom()
 def save_dicom(path: Path, dataset: Dataset) -> Path:
     pydicom.dcmwrite(path, dataset, write_like_original=False)
     return path

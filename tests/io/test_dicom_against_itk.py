@@ -206,16 +206,6 @@ ELSEWHERE = [
         {"1.29", "3", "3.1", "6", "6.1", "77.1.1.1"},
         "ITK takes the zero, and then refuses the image, so that there is no place to follow",
     ),
-    (
-        {"oriented", "position alone", "slanted"},
-        {"20"},
-        "GDCM takes the place of nuclear medicine from its DetectorInformationSequence, which radiographs have not",
-    ),
-    (
-        {name for name in SIZES if name.startswith("groups")},
-        {"77.1.5.4"},
-        "GDCM passes over the orientation of ophthalmic tomography, which it takes position and step from",
-    ),
 ]
 
 

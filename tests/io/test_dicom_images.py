@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
 from bundle.errors import ImageError
+from bundle.io.dicom import read_dicom
 from bundle.io.radiographs import read_radiograph
 
 
@@ -640,7 +641,7 @@ def test_missing_decoder_is_said(tmp_path, stored, monkeypatch):
 
     monkeypatch.setattr(pydicom.dataset.Dataset, "pixel_array", property(pixel_array))
     with pytest.raises(ImageError, match=r"JPEG 2000 .* cannot decode: install those of requirements\.txt, or export"):
-        read_radiograph(path)
+        read_dicom(path, 10_000)
 
 
 def rle(path, stored):

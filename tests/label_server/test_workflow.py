@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from bundle.errors import LandmarkError
-from bundle.io.digest import file_digest
 from bundle.io.landmark_files import read_landmarks
+from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import read_radiograph
 from bundle.model import build_network
 from bundle.model.checkpoint import read_checkpoint

@@ -46,37 +46,42 @@ Coordinate = Annotated[
 ]
 
 
-def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
-    """Read a whole landmark file as text.
+def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
+    """Read a whole landmark file.
 
     Args:
         path: the file.
         most: how many bytes it may have.
 
-    Returns:
-        Its text, UTF-8, without a byte order mark.
-
     Raises:
-        LandmarkError: when the file cannot be read, is no plain file, is too large, is empty, or is not UTF-8.
+        LandmarkError: when the file cannot be read, is no plain file, or is too large.
     """
     try:
-        if path.is_dir():
-            raise LandmarkError(f"{path} is a folder, but one landmark file was expected: name the file.")
         size = path.stat().st_size
-        if path.exists() and not path.is_file():  # a pipe or a device may never end
+        if not path.is_file():  # a pipe or a device may never end
             raise LandmarkError(f"{path} is no plain file, but one landmark file was expected: name the file.")
         if size > most:
             raise LandmarkError(
                 f"{path} has {size / 1024**2:.0f} MB, more than the {most // 1024**2} MB that such a landmark file may "
                 "have: check that it is a landmark file, or split it."
             )
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise LandmarkError(f"there is no landmark file {path}: check the path.") from None
+        return path.read_bytes()
     except OSError as error:
         raise LandmarkError(
             f"{path} cannot be read ({error.strerror or error}): check the path and its permissions."
         ) from None
+
+
+def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
+    """Read a whole landmark file as text, see :func:`read_bytes`.
+
+    Returns:
+        Its text, UTF-8, without a byte order mark.
+
+    Raises:
+        LandmarkError: when the file cannot be read, is empty, or is not UTF-8.
+    """
+    data = read_bytes(path, most)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from bundle.errors import LandmarkError
-from bundle.io.landmark_files.checks import MAX_FILE_BYTES, MAX_LANDMARKS, make_set
-from bundle.io.quiet import quiet_decoders
+from bundle.io.decoder_process import read_in_process
+from bundle.io.landmark_files.checks import MAX_LANDMARKS, make_set, read_bytes
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.validation import shown
 
@@ -48,14 +49,30 @@ def landmarks_from_report(path: Path, image: Path | None = None) -> LandmarkSet:
         LandmarkError: when the file is no report, a group has several points or no name, or the points belong to
             another image.
     """
-    dataset = _read(path)
+    return read_in_process(_read_report, path, image)
+
+
+def _read_report(path: Path, image: Path | None) -> LandmarkSet:
     names: list[str] = []
     points: list[list[float]] = []
     images: set[str] = set()
+    content = BytesIO(read_bytes(path))
+    try:
+        dataset = pydicom.dcmread(content)
+        is_report = bool(dataset.get("ContentSequence")) and dataset.get("Modality") == "SR"
+    except Exception:  # pydicom raises many types for what is no DICOM file
+        raise LandmarkError(f"{path} is no DICOM file, or a damaged one: copy it again.") from None
+    if not is_report:
+        raise LandmarkError(
+            f"{path} is a DICOM file, but no structured report with content: name the report with the landmarks, or a "
+            "landmark file of another format."
+        )
     for group in _groups(path, dataset, 0):
         items = [item for item in group.get("ContentSequence") or [] if isinstance(item, Dataset)]
         regions = [item for item in items if item.get("ValueType") == "SCOORD" and item.get("GraphicType") == "POINT"]
-        missing = any(_concept(item) == (PRESENCE, CODING_SCHEME) and _is_missing(item) for item in items)
+        missing = (MISSING, CODING_SCHEME) in [
+            _code(item, "ConceptCodeSequence") for item in items if _concept(item) == (PRESENCE, CODING_SCHEME)
+        ]
         if not regions and not missing:
             continue
         name = next((str(item.get("TextValue", "")) for item in items if _concept(item) == _TRACKING_IDENTIFIER), "")
@@ -68,33 +85,9 @@ def landmarks_from_report(path: Path, image: Path | None = None) -> LandmarkSet:
         points.append(_point(path, name, regions[0]) if regions else [float("nan")] * 2)
         images.update(_image_uids(regions))
         if len(names) > MAX_LANDMARKS:
-            raise LandmarkError(f"{path} holds more than the {MAX_LANDMARKS} landmarks that are read: check the file.")
+            break  # make_set refuses them
     _check_image(path, images, image)
     return make_set(str(path), names, points)
-
-
-def _read(path: Path) -> Dataset:
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise LandmarkError(
-                f"{path} has {size / 1024**2:.0f} MB, more than the {MAX_FILE_BYTES // 1024**2} MB that a landmark "
-                "file may have: check that it is one."
-            )
-        with quiet_decoders():
-            dataset = pydicom.dcmread(path)
-            if dataset.get("ContentSequence") and str(dataset.get("Modality", "")) == "SR":
-                return dataset
-    except LandmarkError:
-        raise
-    except FileNotFoundError:
-        raise LandmarkError(f"there is no landmark file {path}: check the path.") from None
-    except Exception:  # pydicom raises many types for what is no DICOM file
-        raise LandmarkError(f"{path} is no DICOM file, or a damaged one: copy it again.") from None
-    raise LandmarkError(
-        f"{path} is a DICOM file, but no structured report with content: name the report with the landmarks, or a "
-        "landmark file of another format."
-    )
 
 
 def _groups(path: Path, item: Dataset, depth: int) -> Iterator[Dataset]:
@@ -110,18 +103,12 @@ def _groups(path: Path, item: Dataset, depth: int) -> Iterator[Dataset]:
 
 def _concept(item: Dataset) -> tuple[str, str]:
     """The concept that an item is about, as (value, scheme)."""
-    return _code(item.get("ConceptNameCodeSequence"))
+    return _code(item, "ConceptNameCodeSequence")
 
 
-def _code(sequence: Any) -> tuple[str, str]:
-    if not sequence:
-        return "", ""
-    code = sequence[0]
+def _code(item: Dataset, keyword: str) -> tuple[str, str]:
+    code: Any = (item.get(keyword) or [{}])[0]
     return str(code.get("CodeValue") or code.get("LongCodeValue") or ""), str(code.get("CodingSchemeDesignator", ""))
-
-
-def _is_missing(item: Dataset) -> bool:
-    return _code(item.get("ConceptCodeSequence")) == (MISSING, CODING_SCHEME)
 
 
 def _point(path: Path, name: str, region: Dataset) -> list[float]:
@@ -148,8 +135,7 @@ def _check_image(path: Path, uids: set[str], image: Path | None) -> None:
     if image is None or not uids:
         return
     try:
-        with quiet_decoders():
-            own = str(pydicom.dcmread(image, specific_tags=["SOPInstanceUID"], stop_before_pixels=True).SOPInstanceUID)
+        own = str(pydicom.dcmread(image, specific_tags=["SOPInstanceUID"], stop_before_pixels=True).SOPInstanceUID)
     except Exception:  # no DICOM file, or one without an id: nothing to compare with
         return
     if uids != {own}:
