@@ -67,9 +67,8 @@ def outcome(kind: str, path: Path) -> str:
             return "memory " + message
         if "\n" in message or not message.endswith(".") or len(message) > 1000:
             return "sentence " + repr(message)
-        if "takes more time or memory" in message:
-            return "limit " + message
-        return "ended" if "crashes its decoder" in message else "refused"
+        ended = "crashes its decoder" in message or "takes more time or memory" in message
+        return "ended" if ended else "refused"
     except MemoryError:
         return "memory"
     except Exception:

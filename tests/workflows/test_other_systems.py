@@ -12,6 +12,7 @@ from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, environment
 #: Modules and functions of POSIX or of Linux that Python has on no Windows.
 WITHOUT = """
 import os, runpy, signal, sys
+import psutil  # which knows each system itself
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
