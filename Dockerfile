@@ -20,10 +20,9 @@ COPY bundle bundle
 COPY configs configs
 COPY scripts scripts
 COPY docs docs
-RUN pip install --no-deps .
 # Not as root: results belong to the user who starts the container (--user "$(id -u):$(id -g)").
-RUN useradd --create-home landmarks
-USER landmarks
+RUN pip install --no-deps . && useradd --create-home --uid 1000 landmarks
+USER 1000
 ENV HOME=/home/landmarks MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /data
 ENTRYPOINT ["python", "-m", "monai.bundle", "run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from monailabel.tasks.train.bundle import BundleTrainTask
 from bundle.io.template import read_template
 from label_server.app_folder import bundle_folder, make_app_folder
 from tests.workflows.running import tiny_training, train
+from tests.workflows.test_packaged_bundle import unpack
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -55,6 +57,30 @@ def test_stock_training_task(bundle: Path, tmp_path: Path, monkeypatch: pytest.M
     assert task.is_valid()
     assert task.config()["model_filename"] == ["model.pt"]
     assert task.bundle_config.get(task.const.key_train_handlers()), "what MONAI Label would put a loader into"
+
+
+#: What MONAI Label does with a bundle: its folder, and an image, are the arguments.
+USES = """
+import sys
+from monailabel.tasks.infer.bundle import BundleInferTask
+from monailabel.tasks.train.bundle import BundleTrainTask
+
+folder, image = sys.argv[1:]
+task, data = BundleInferTask(folder, conf={}), {"image": image, "device": "cpu"}
+for transform in task.pre_transforms(data):
+    data = transform(data)
+print(tuple(task.inferer(data)(data["image"][None], task.network).shape))
+assert BundleTrainTask(folder, conf={}).is_valid()
+assert sys.modules["bundle"].__file__.startswith(folder), sys.modules["bundle"].__file__
+"""
+
+
+def test_stock_tasks_of_an_unpacked_zip(bundle: Path, phantoms: Path, tmp_path: Path) -> None:
+    handed_on = unpack(bundle / "models" / "model.pt", tmp_path)
+    image = next((phantoms / "images").iterdir())
+    done = handed_on.call("-c", USES, handed_on.folder, image)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(r"^\(1, \d+, 7\)$", done.stdout, re.MULTILINE)
 
 
 def test_the_folder_is_made_again_without_losing_the_model(bundle: Path) -> None:

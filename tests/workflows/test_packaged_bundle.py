@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,19 +68,24 @@ class Unpacked:
         )
 
 
-@pytest.fixture(scope="module")
-def unpacked(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
-    folder = tmp_path_factory.mktemp("handed on")
+def unpack(model: Path, folder: Path) -> Unpacked:
+    """The bundle of a model, as a zip, in a folder of its own."""
     file = folder / "landmarks_of_hands.zip"
-    assert make_bundle.main(["--model_path", str(trained.model), "--output", str(file)]) == 0
+    assert make_bundle.main(["--model_path", str(model), "--output", str(file)]) == 0
     with zipfile.ZipFile(file) as archive:
         archive.extractall(folder)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=120)
     (packages,) = (folder / "venv").glob("lib/python*/site-packages")
     # The packages of this environment, but nothing that their .pth files add, such as an editable installation.
-    (packages / "all.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    there = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "all.pth").write_text("\n".join(there) + "\n", encoding="utf-8")
     (folder / "elsewhere").mkdir()
     return Unpacked(folder / "landmarks_of_hands", folder / "venv" / "bin" / "python", folder / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def unpacked(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    return unpack(trained.model, tmp_path_factory.mktemp("handed on"))
 
 
 def test_it_has_what_a_bundle_of_the_model_zoo_has(unpacked: Unpacked) -> None:
