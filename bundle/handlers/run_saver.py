@@ -21,7 +21,7 @@ from bundle.handlers.report_saver import ReportSaver
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED
 from bundle.records.pose import Pose
-from bundle.records.prediction import PREDICTION_COLUMNS, LandmarkPrediction
+from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction
 from bundle.writers.atomic import remove_leftovers
 from bundle.writers.run_tables import write_errors
 
@@ -41,6 +41,11 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
     if found.get("refused"):
         raise ImageError(f"{meta['filename_or_obj']} {found['refused']}")
     columns = dict(zip(PREDICTION_COLUMNS, item["pred"].detach().cpu().double().numpy().T))
+    points = np.stack([columns.pop("x"), columns.pop("y")], axis=1)
+    missing = found.get("missing")
+    if missing is not None:
+        missing = torch.as_tensor(missing).cpu().double().numpy()
+        points[missing >= MISSING] = np.nan
     spacing = item["spacing"].detach().cpu().double().numpy().reshape(2)
     known = bool(np.isfinite(spacing).all())
     size_x, size_y = meta.get("pixel_size", (1.0, 1.0))
@@ -48,7 +53,8 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
         image_id=str(item["image_id"]),
         path=Path(meta["filename_or_obj"]),
         names=tuple(names),
-        points=np.stack([columns.pop("x"), columns.pop("y")], axis=1),
+        points=points,
+        missing=missing,
         **columns,
         width=int(item["image"].shape[-1]),
         height=int(item["image"].shape[-2]),

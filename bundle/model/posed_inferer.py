@@ -15,7 +15,17 @@ from torch import Tensor
 
 from bundle.encoders import create_encoder
 from bundle.errors import ConfigError
-from bundle.pose import SAME_KIND, FoundPose, PoseFinder, View, as_it_lies, in_template_frame, scaling, turn_and_scale
+from bundle.pose import (
+    SAME_KIND,
+    FoundPose,
+    PoseFinder,
+    View,
+    as_it_lies,
+    in_template_frame,
+    missing_probability,
+    scaling,
+    turn_and_scale,
+)
 from bundle.records.pose import Pose
 from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.template import Template
@@ -98,7 +108,8 @@ class PosedInferer(Inferer):
         Returns:
             :class:`monai.data.MetaTensor` of shape (B, N, 7), columns ``PREDICTION_COLUMNS``; ``x`` and ``y`` in pixels
             of the input, 0-based, pixel centres at integers. Its ``meta`` says of each image under ``pose`` the fields
-            of :class:`bundle.records.pose.Pose`, and under ``refused`` why it is not to be used, or nothing.
+            of :class:`bundle.records.pose.Pose`, under ``refused`` why it is not to be used, or nothing, and under
+            ``missing`` how probable it is that each landmark lies outside the image, (N,).
         """
         images = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         found = []
@@ -108,7 +119,11 @@ class PosedInferer(Inferer):
             if pose.other_kind and self.other_kinds != "ignore":
                 points = points.clone()
                 points[:, _CONFIDENCE] = 0.0
-            meta = {"pose": asdict(pose), "refused": self._refused(pose, frame)}
+            meta = {
+                "pose": asdict(pose),
+                "refused": self._refused(pose, frame),
+                "missing": missing_probability(points, (image.shape[-2], image.shape[-1])),
+            }
             found.append(MetaTensor(points, meta=meta))
         return list_data_collate(found)
 
@@ -143,7 +158,7 @@ class PosedInferer(Inferer):
         quarters = finder.upright(found, square)
         if quarters is None:
             to_image = scaling(1.0, 1 / aspect) @ found.to_image @ finder.poses.square
-            view = in_template_frame(to_image, finder.poses.size, size, found.inverted)
+            view = in_template_frame(to_image, finder.poses.image, size, found.inverted)
         else:
             view = as_it_lies(size, aspect, own, mirrored=mirrored, quarters=quarters, inverted=found.inverted)
         changed = quarters is None or quarters > 0 or mirrored or found.inverted

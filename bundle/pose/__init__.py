@@ -2,7 +2,7 @@
 
 from bundle.pose.affine import scaling, turn_and_scale
 from bundle.pose.finder import SAME_KIND, FoundPose, PoseFinder
-from bundle.pose.view import View, as_it_lies, in_template_frame
+from bundle.pose.view import View, as_it_lies, in_template_frame, missing_probability
 
 __all__ = [
     "SAME_KIND",
@@ -11,6 +11,7 @@ __all__ = [
     "View",
     "as_it_lies",
     "in_template_frame",
+    "missing_probability",
     "scaling",
     "turn_and_scale",
 ]

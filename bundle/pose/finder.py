@@ -169,13 +169,14 @@ class PoseFinder:
             size: (height, width) of the image in square pixels.
 
         Returns:
-            0 to 3; None where the image is turned, scaled or distorted otherwise.
+            0 to 3; None where the image is turned, scaled or distorted otherwise, or does not show all landmarks.
         """
         _, turn, scale = turn_and_scale(pose.to_image)
         scale *= self.poses.long_side / max(size)
         quarters = round(turn / 90)
         near = abs(turn - 90 * quarters) <= UPRIGHT_TURN and 1 / UPRIGHT_SCALE <= scale <= UPRIGHT_SCALE
-        return quarters % 4 if near and distortion(pose.to_image) <= AFFINE else None
+        near = near and distortion(pose.to_image) <= AFFINE
+        return quarters % 4 if near and inside(apply(pose.to_image, self.poses.landmarks), size).all() else None
 
     def _matched(
         self, query: _Query, scales: Iterable[float], angles: Iterable[int], mirrors: Iterable[bool]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bundle.pose.affine import apply, mean_scale, scaling, warp
+from bundle.pose.affine import apply, inside, mean_scale, scaling, warp
 from bundle.records.prediction import PREDICTION_COLUMNS
 
 #: A pixel's height over its width may differ from the template's by so much before an image is stretched.
@@ -19,8 +19,14 @@ _MAX_STRETCH = 10.0
 #: By what share of its long side the template's frame grows at each end of both axes, and of the short axis at most:
 #: an image of another shape has its anatomy elsewhere in the frame.
 _GROWN, _MOST_GROWN = 0.03, 0.15
+#: The strip around an image, as a share of the canvas's long side, that its border's values fill.
+_STRIP = 0.03
 #: The long side of a canvas is no longer than this, or than the template's: the matching looks no closer.
 _LONGEST = 2400
+
+#: Lengths beside which a landmark's distance from the border counts: shares of the layout's extent, which is at least
+#: a share of the image's long side.
+_SHARPEST, _SMALLEST_LAYOUT = 0.01, 0.1
 
 _XY = [PREDICTION_COLUMNS.index(name) for name in ("x", "y")]
 _LENGTHS = [PREDICTION_COLUMNS.index(name) for name in ("spread", "expected_error")]  # in pixels of the image
@@ -34,17 +40,33 @@ class View:
         to_image: (3, 3), from pixels of the canvas to pixels of the image.
         size: (height, width) of the canvas.
         inverted: whether the image is seen as its negative.
+        beyond: (1, 1, height, width), what is seen where the image does not reach; None for its border's values.
     """
 
     to_image: np.ndarray
     size: tuple[int, int]
     inverted: bool = False
+    beyond: Tensor | None = None
 
     def see(self, image: Tensor) -> Tensor:
         """The image, (1, 1, H, W), on the canvas; itself where nothing has to change."""
         if self.size != tuple(image.shape[-2:]) or not np.array_equal(self.to_image, np.eye(3)):
-            image = warp(image, self.to_image, self.size)
-        return 1 - image if self.inverted else image
+            seen = warp(image, self.to_image, self.size)
+        else:
+            seen = image
+        seen = 1 - seen if self.inverted else seen
+        return seen if self.beyond is None else torch.where(self._far(image), self.beyond, seen)
+
+    def _far(self, image: Tensor) -> Tensor:
+        """Where the canvas, (height, width), lies beyond the image by more than a strip that its border may fill."""
+        x = torch.arange(self.size[1], device=image.device)
+        y = torch.arange(self.size[0], device=image.device)[:, None]
+        strip = _STRIP * max(self.size) * mean_scale(self.to_image)
+        far = torch.zeros(self.size, dtype=torch.bool, device=image.device)
+        for (along, across, start), side in zip(self.to_image[:2].tolist(), (image.shape[-1], image.shape[-2])):
+            place = along * x + across * y + start
+            far |= (place < -0.5 - strip) | (place > side - 0.5 + strip)
+        return far
 
     def back(self, found: Tensor) -> Tensor:
         """What was found on the canvas, (..., N, 7), in pixels of the image."""
@@ -56,6 +78,24 @@ class View:
         # Root mean square lengths: half of the square lies along each axis.
         result[..., _LENGTHS] = found[..., _LENGTHS] * float(np.linalg.norm(self.to_image[:2, :2]) / math.sqrt(2))
         return result
+
+
+def missing_probability(found: Tensor, size: tuple[int, int]) -> Tensor:
+    """How probable it is that each landmark lies outside an image, by where it was found.
+
+    Args:
+        found: (N, 7), in pixels of the image.
+        size: (height, width) of the image.
+
+    Returns:
+        (N,), one half on the border, and the surer the farther from it beside the expected error.
+    """
+    points = found[:, _XY].double()
+    extent = float((points.amax(dim=0) - points.amin(dim=0)).norm().clamp(min=_SMALLEST_LAYOUT * max(size)))
+    last = torch.tensor([size[1], size[0]], dtype=points.dtype, device=points.device) - 0.5
+    outside = torch.maximum(-0.5 - points, points - last).amax(dim=1)
+    error = found[:, _LENGTHS[1]].double().nan_to_num(0.0).clamp(min=_SHARPEST * extent)
+    return torch.sigmoid(outside / error).to(found.dtype)
 
 
 def as_it_lies(
@@ -91,16 +131,19 @@ def as_it_lies(
     return View(turned @ scaling(columns / width, rows / height), (height, width), inverted)
 
 
-def in_template_frame(to_image: np.ndarray, template: tuple[int, int], image: tuple[int, int], inverted: bool) -> View:
+def in_template_frame(to_image: np.ndarray, template: Tensor, image: tuple[int, int], inverted: bool) -> View:
     """An image as the template was seen, and a little around it as far as the image reaches.
+
+    Where the image does not reach, the template itself is seen: landmarks that are cut off are then found about where
+    they would be, and do not mislead the others.
 
     Args:
         to_image: (3, 3), from pixels of the template to pixels of the image.
-        template: (height, width).
+        template: (1, 1, height, width).
         image: (height, width).
         inverted: whether the image is the template's negative.
     """
-    side = np.array([template[1], template[0]])
+    side = np.array([template.shape[-1], template.shape[-2]])
     corners = np.array([[0, 0], [image[1], 0], [0, image[0]], [image[1], image[0]]]) - 0.5
     reach = apply(np.linalg.inv(to_image), corners) + 0.5
     short_of_square = (side.max() - side) / 2
@@ -111,4 +154,8 @@ def in_template_frame(to_image: np.ndarray, template: tuple[int, int], image: tu
     width, height = (max(1, int(length)) for length in ((high - low) * finer).round())
     to_template = scaling(1 / finer, 1 / finer)
     to_template[:2, 2] += low
-    return View(to_image @ to_template, (height, width), inverted)
+    view = View(to_image @ to_template, (height, width), inverted)
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
+    if inside(apply(view.to_image, corners), image).all():
+        return view
+    return replace(view, beyond=warp(template, to_template, view.size))

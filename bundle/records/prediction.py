@@ -15,6 +15,10 @@ from bundle.records.pose import Pose
 PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
 
 
+#: Probability from which on a landmark is reported as missing.
+MISSING = 0.5
+
+
 @dataclass(frozen=True)
 class LandmarkPrediction(WithPixelSize):
     """Landmarks found in one image.
@@ -39,6 +43,7 @@ class LandmarkPrediction(WithPixelSize):
         pixel_to_lps: (3, 3), ``(x, y, 1)`` in pixels to LPS in mm (see :class:`bundle.records.radiograph.Radiograph`).
         aspect: height of a pixel over its width where the spacing is unknown.
         measurements: what was measured between the landmarks; none where no definitions were given.
+        missing: (N,), probability that the landmark lies outside the image; None where nobody looked.
         pose: how the image lies beside the template, and whether it is of its kind.
     """
 
@@ -58,6 +63,7 @@ class LandmarkPrediction(WithPixelSize):
     pixel_to_lps: np.ndarray
     aspect: float = 1.0
     measurements: tuple[MeasuredValue, ...] = ()
+    missing: np.ndarray | None = None
     pose: Pose = field(default_factory=Pose)
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bundle.data import LoadRadiograph
 from bundle.errors import ConfigError
+from bundle.handlers.run_saver import as_prediction
 from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PosedInferer, create_inferer, zero_shot_model
@@ -190,6 +191,22 @@ def test_an_image_that_lies_as_the_template_is_matched_as_it_is(study: Study) ->
     np.testing.assert_array_equal(found[0, :, :2].numpy(), study.wanted)
     assert not found.meta["pose"]["changed"][0] and found.meta["pose"]["kind_confidence"][0] > 0.9
     torch.testing.assert_close(study.find(study.query).as_tensor(), found.as_tensor(), rtol=0, atol=0)
+
+
+def test_landmarks_that_are_cut_off_are_missing_and_the_others_are_not(study: Study) -> None:
+    height = study.query.shape[1]
+    low = int(np.sort(study.wanted[:, 1])[len(study.wanted) // 4])
+    query = MetaTensor(study.query.as_tensor()[:, low : height + 1], meta={"mirror": "auto"})
+    found = study.find(query)
+    missing, gone = found.meta["missing"][0].numpy(), study.wanted[:, 1] < low - 2
+    clear = np.abs(study.wanted[:, 1] - low) > 0.03 * height
+    assert gone.sum() >= 3 and ((missing > 0.5) == gone)[clear].all()
+    apart = np.linalg.norm(found[0, :, :2].numpy() + np.array([0, low]) - study.wanted, axis=1)
+    assert np.median(apart[~gone]) < 2
+    item = {"image": query, "image_id": "a", "spacing": torch.full((2,), torch.nan), "spacing_source": ""}
+    query.meta |= {"filename_or_obj": "a.png", "pixel_to_lps": np.eye(3)}
+    prediction = as_prediction({**item, "pred": decollate_batch(found)[0]}, study.template.landmarks.names)
+    assert (np.isnan(prediction.points[:, 0]) == (missing >= 0.5)).all()
 
 
 def test_what_flip_says_goes_before_what_is_seen(study: Study) -> None:
