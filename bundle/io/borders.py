@@ -43,20 +43,19 @@ def uniform_frame(values: np.ndarray) -> Frame | None:
         The frame, or None where there is none. Eight pixels beside each strip count as frame too, for JPEG smears the
         edge over so many.
     """
-    height, width = values.shape
     tolerance = _TOLERANCE * _range(values)
-    top, bottom, left, right = 0, height, 0, width
+    bounds = np.array([[0, values.shape[0]], [0, values.shape[1]]])  # first and last, of rows and of columns
     found: list[float] = []
     while True:  # a white strip beside a black one ends where the other begins, so each opens the way for the next
-        before = top, bottom, left, right
-        top += _strip(values[top:bottom, left:right], tolerance, height, found)
-        bottom -= _strip(values[top:bottom, left:right][::-1], tolerance, height, found)
-        left += _strip(values[top:bottom, left:right].T, tolerance, width, found)
-        right -= _strip(values[top:bottom, left:right].T[::-1], tolerance, width, found)
-        if bottom - top < _MIN_INSIDE * height or right - left < _MIN_INSIDE * width:
+        before = bounds.copy()
+        for axis, end in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            inside = values[slice(*bounds[0]), slice(*bounds[1])]
+            lines = (inside if axis == 0 else inside.T)[:: -1 if end else 1]
+            bounds[axis, end] += (-1 if end else 1) * _strip(lines, tolerance, values.shape[axis], found)
+        if (np.diff(bounds)[:, 0] < _MIN_INSIDE * np.array(values.shape)).any():
             return None
-        if before == (top, bottom, left, right):
-            return Frame(slice(top, bottom), slice(left, right), tuple(found)) if found else None
+        if (before == bounds).all():
+            return Frame(slice(*bounds[0].tolist()), slice(*bounds[1].tolist()), tuple(found)) if found else None
 
 
 def _range(values: np.ndarray) -> float:
@@ -64,8 +63,7 @@ def _range(values: np.ndarray) -> float:
     step = max(1, math.ceil(math.sqrt(values.size / _SAMPLES**2)))
     sample = values[::step, ::step]
     sample = sample[np.isfinite(sample)]
-    low, high = np.percentile(sample, (0.5, 99.5)) if sample.size else (0.0, 0.0)
-    return float(high) - float(low)
+    return float(np.ptp(np.percentile(sample, (0.5, 99.5)))) if sample.size else 0.0
 
 
 def _strip(lines: np.ndarray, tolerance: float, side: int, found: list[float]) -> int:
@@ -74,11 +72,9 @@ def _strip(lines: np.ndarray, tolerance: float, side: int, found: list[float]) -
         return 0
     step = max(1, math.ceil(lines.shape[1] / _SAMPLES))
     value = float(np.median(lines[0, ::step]))
-    if not math.isfinite(value):
-        return 0
     count = 0
     for line in lines:
-        if np.mean(np.abs(line[::step].astype(np.float64) - value) <= tolerance) < _UNIFORM:
+        if not np.mean(np.abs(line[::step].astype(np.float64) - value) <= tolerance) >= _UNIFORM:
             break
         count += 1
     if count < _MIN_SHARE * side:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
 
 from bundle.errors import LandmarkError
 from bundle.io.landmark_files.json_file import load_document
-from bundle.records.validation import shown
+from bundle.records.validation import Validated, shown, validate
 
 #: Name and version of the format.
 SCHEMA = "one-shot-landmarks/codes/1"
 
-#: The longest value, scheme and meaning, those of a DICOM code (PS3.3, section 8.8).
-_LIMITS = {"value": 16, "scheme": 16, "meaning": 64}
 
-_PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable() or "\\" in text:
+        raise ValueError("printable text without a backslash")
+    return text
 
 
-@dataclass(frozen=True)
-class LandmarkCode:
+#: Text as DICOM's codes have it (PS3.3, section 8.8): no spaces, no backslash, at most 16 characters.
+_Short = Annotated[str, Field(max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
+
+
+class LandmarkCode(Validated):
     """The code of one landmark's anatomy.
 
     Attributes:
@@ -32,9 +37,14 @@ class LandmarkCode:
         meaning: the code in words; DICOM's Code Meaning (0008,0104).
     """
 
-    value: str
-    scheme: str
-    meaning: str
+    value: _Short
+    scheme: _Short
+    meaning: Annotated[str, Field(max_length=64), AfterValidator(_printable)]
+
+
+class _Codes(Validated):
+    schema_: Literal["one-shot-landmarks/codes/1"] = Field(alias="schema")
+    codes: dict[str, LandmarkCode]
 
 
 def read_landmark_codes(path: str | Path, names: Sequence[str]) -> dict[str, LandmarkCode]:
@@ -51,44 +61,16 @@ def read_landmark_codes(path: str | Path, names: Sequence[str]) -> dict[str, Lan
     Raises:
         LandmarkError: when the file cannot be read, breaks a rule, or has a code for a landmark that there is not.
     """
-    path = Path(path)
-    document = load_document(path)
-    if document.get("schema") != SCHEMA or set(document) != {"schema", "codes"}:
-        raise LandmarkError(
-            f'{path}: landmark codes need "schema": "{SCHEMA}" and "codes", nothing else, but '
-            f"{shown(sorted(document))} was found: see docs/formats.md."
-        )
-    entries = document["codes"]
-    if not isinstance(entries, dict):
-        raise LandmarkError(f"{path}: found {shown(entries)} as codes where an object was expected: correct it.")
-    codes = {}
-    for name, entry in entries.items():
+    codes = validate(_Codes, load_document(Path(path)), str(path), LandmarkError).codes
+    for name in codes:
         if name not in names:
             raise LandmarkError(
                 f"{path} has a code for {shown(name)}, but the template has no landmark of this name: correct the "
                 "name, or remove it."
             )
-        codes[name] = _code(f"{path}: the code of {shown(name)}", entry)
     return codes
 
 
 def codes_fingerprint(codes: dict[str, LandmarkCode] | None) -> str:
     """The codes as text, by which a run that goes on knows them again."""
-    return json.dumps(
-        {name: [code.value, code.scheme, code.meaning] for name, code in (codes or {}).items()}, sort_keys=True
-    )
-
-
-def _code(where: str, entry: object) -> LandmarkCode:
-    if not isinstance(entry, dict) or set(entry) != set(_LIMITS):
-        raise LandmarkError(f"{where} is {shown(entry)}, but value, scheme and meaning were expected: give all three.")
-    for key, limit in _LIMITS.items():
-        text = entry[key]
-        if not isinstance(text, str) or not text.strip() or len(text) > limit or not text.isprintable() or "\\" in text:
-            raise LandmarkError(
-                f"{where} has the {key} {shown(text)}, but text of 1 to {limit} printable characters without a "
-                "backslash was expected: correct it."
-            )
-    if not _PLAIN.fullmatch(entry["value"]) or not _PLAIN.fullmatch(entry["scheme"]):
-        raise LandmarkError(f"{where}: value and scheme must be plain ASCII without spaces: correct them.")
-    return LandmarkCode(entry["value"], entry["scheme"], entry["meaning"])
+    return json.dumps({name: list(code.model_dump().values()) for name, code in (codes or {}).items()}, sort_keys=True)

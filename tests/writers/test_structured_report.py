@@ -98,7 +98,7 @@ def test_a_report_comes_back(tmp_path: Path) -> None:
 
 def test_highdicom_reads_the_groups(tmp_path: Path) -> None:
     source = image(tmp_path / "a.dcm")
-    codes = {"sella": LandmarkCode("42575006", "SCT", "Sella turcica")}
+    codes = {"sella": LandmarkCode(value="42575006", scheme="SCT", meaning="Sella turcica")}
     path = StructuredReportWriter(tmp_path, codes, model="abc")(predicted(source))
     report = hd.sr.srread(path)
     assert report.SOPClassUID.name == "Comprehensive SR Storage"
