@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import reprlib
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field, RootModel
 
 from bundle.data.result_folder import ResultFolder
 from bundle.errors import ConfigError, ImageError, LandmarkError, one_line
@@ -18,6 +18,7 @@ from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.io.overwriting import file_digest
 from bundle.ranks import is_first
 from bundle.records.template import Template
+from bundle.records.validation import Foreign, parse_json, validate
 
 #: The largest data list that is read, in bytes: some million images.
 _MAX_LIST_BYTES = 512 * 1024 * 1024
@@ -182,6 +183,17 @@ def _is_one_of(path: Path, digests: set[str]) -> bool:
         return False
 
 
+class _Entry(Foreign):
+    """An image of a data list; what it says of spacing and flip is checked where it is used."""
+
+    image: str = Field(min_length=1, pattern=r"^[^\x00]+$")
+    pixel_spacing: Any = None
+    flip: Any = None
+
+
+_DataList = RootModel[list[_Entry]]
+
+
 def _read_data_list(file: Path) -> list[dict[str, Any]]:
     """The entries of a data list: ``image``, a path, and ``pixel_spacing`` and ``flip`` where they are given."""
     try:
@@ -189,25 +201,17 @@ def _read_data_list(file: Path) -> list[dict[str, Any]]:
             raise ConfigError(
                 f"the data list {file} has more than {_MAX_LIST_BYTES // 1024**2} MB: check the file, or split it."
             )
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ImageError(f"dataset_dir is {file}: {error.strerror}; give a folder, an image or a data list.") from None
-    except ConfigError:
-        raise
-    except (ValueError, RecursionError):
-        raise ConfigError(f"the data list {file} is no valid JSON: expected a list of image paths.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the data list {file} is not UTF-8 text: expected a list of image paths.") from None
+    content = parse_json(text, f"the data list {file}", ConfigError)
     listed = content.get("testing", content.get("images")) if isinstance(content, dict) else content
     if not isinstance(listed, list) or not listed:
         raise ConfigError(
             f"the data list {file} holds no list of images: expected ['a.png', ...] or [{{'image': ...}}]."
         )
-    entries = []
-    for entry in listed:
-        given = entry if isinstance(entry, dict) else {"image": entry}
-        name = given.get("image")
-        if not isinstance(name, str) or not name or "\0" in name:
-            shown = reprlib.repr(entry)
-            raise ConfigError(f"the data list {file} has the entry {shown}: expected a path or {{'image': path}}.")
-        own = {key: given[key] for key in ("pixel_spacing", "flip") if given.get(key) is not None}
-        entries.append({"image": file.parent / name, **own})
-    return entries
+    listed = [{"image": entry} if isinstance(entry, str) else entry for entry in listed]
+    entries = validate(_DataList, listed, f"the data list {file}", ConfigError).root
+    return [{**entry.model_dump(exclude_none=True), "image": file.parent / entry.image} for entry in entries]

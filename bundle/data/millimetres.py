@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from monai.transforms import MapTransform
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from bundle.errors import ConfigError
 from bundle.records.template import Template
+from bundle.records.validation import Pair, Validated, validate
 
 
-class ReferenceLength:
+class ReferenceLength(Validated):
     """A length that is known in every image, from which the size of a pixel follows.
 
     Hands without a detector spacing are measured this way: the wrist, landmarks 0 and 4, is taken to be 50 mm wide.
 
-    Args:
+    Attributes:
         landmarks: the two landmarks between which the length runs, 0-based.
         millimetres: the length.
-
-    Raises:
-        ConfigError: when there are not two different landmarks, or the length is not positive.
     """
 
-    def __init__(self, landmarks: Sequence[int], millimetres: float) -> None:
-        if not _are_two_numbers(landmarks):
-            raise ConfigError(
-                f"reference_length.landmarks is {landmarks!r}, expected two different landmarks counted from 0."
-            )
-        if isinstance(millimetres, bool) or not isinstance(millimetres, int | float) or not 0 < millimetres < math.inf:
-            raise ConfigError(f"reference_length.millimetres is {millimetres!r}, expected a positive length.")
-        self.landmarks = (int(landmarks[0]), int(landmarks[1]))
-        self.millimetres = float(millimetres)
+    landmarks: Pair[Annotated[int, Field(ge=0)]]
+    millimetres: float = Field(gt=0)
+
+    @field_validator("landmarks")
+    @classmethod
+    def _check_landmarks(cls, landmarks: tuple[int, int]) -> tuple[int, int]:
+        if landmarks[0] == landmarks[1]:
+            raise ValueError("two different landmarks counted from 0")
+        return landmarks
 
     def spacing(self, points: Tensor, size: Tensor) -> Tensor:
-        """Millimetres a pixel ``(x, y)``, from landmarks.
+        """Millimetres per pixel ``(x, y)``, from landmarks.
 
         Args:
             points: (N, 2), ``(x, y)`` in pixels.
@@ -65,26 +64,13 @@ def read_reference_length(settings: Mapping[str, Any] | None, template: Template
     """
     if not settings:
         return None
-    if not isinstance(settings, Mapping) or set(settings) != {"landmarks", "millimetres"}:
-        raise ConfigError(
-            f"reference_length is {settings!r}, expected {{'landmarks': [first, second], 'millimetres': length}}."
-        )
-    found = ReferenceLength(**settings)
-    count = len(template.landmarks)
+    found, count = validate(ReferenceLength, settings, "reference_length"), len(template.landmarks)
     if max(found.landmarks) >= count and not template.missing:
         raise ConfigError(
             f"reference_length.landmarks is {list(found.landmarks)}, but there are {count} landmarks, counted from 0: "
             "correct it."
         )
     return found
-
-
-def _are_two_numbers(landmarks: Any) -> bool:
-    """Whether these are two different whole numbers that are not negative."""
-    if isinstance(landmarks, str) or not isinstance(landmarks, Sequence) or len(landmarks) != 2:
-        return False
-    whole = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in landmarks)
-    return whole and landmarks[0] != landmarks[1]
 
 
 class PointsInMillimetresd(MapTransform):

@@ -64,12 +64,17 @@ def read_errors(path: str | Path) -> ErrorFile:
         raise BundleError(f"{path} does not have the columns {', '.join(_COLUMNS)}: give metrics.csv of an evaluation.")
     cells: dict[tuple[str, str], tuple[float, float]] = {}
     for row in reader:
-        key = (row["image"], row["landmark"])
-        if key in cells:
+        key, texts = (row["image"], row["landmark"]), (row["error_px"], row["error_mm"])
+        try:
+            px, mm = (float(text) if text != "" else math.nan for text in texts)
+        except (TypeError, ValueError):
+            px = mm = -1.0
+        if key in cells or px < 0 or mm < 0:
             raise BundleError(
-                f"{path}, line {reader.line_num}: {key[0]}, {key[1]} is there twice; run the evaluation again."
+                f"{path}, line {reader.line_num}: {', '.join(key)} is there twice, or its errors {texts} are no "
+                "numbers of at least 0: run the evaluation again."
             )
-        cells[key] = (_error(row["error_px"], path, reader.line_num), _error(row["error_mm"], path, reader.line_num))
+        cells[key] = px, mm
     images = tuple(dict.fromkeys(image for image, _ in cells))
     landmarks = tuple(dict.fromkeys(landmark for _, landmark in cells))
     if not cells or len(cells) != len(images) * len(landmarks):
@@ -79,17 +84,3 @@ def read_errors(path: str | Path) -> ErrorFile:
         )
     both = np.array([[cells[image, landmark] for landmark in landmarks] for image in images], dtype=np.float64)
     return ErrorFile(path, images, landmarks, both[..., 0], both[..., 1])
-
-
-def _error(text: str | None, path: Path, line: int) -> float:
-    if text == "":
-        return math.nan
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = -1.0
-    if not value >= 0:
-        raise BundleError(
-            f"{path}, line {line}: found the error {text!r}, expected a number of at least 0; mend the file."
-        )
-    return value

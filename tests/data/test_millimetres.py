@@ -47,7 +47,7 @@ def test_an_unknown_spacing() -> None:
     ("keys", "expected"), [(["label", "pred"], 10 / 5), (["pred", "label"], 10 / 10), (["none", "pred"], 10 / 10)]
 )
 def test_the_reference_length_is_measured_on_the_first_key(keys: list[str], expected: float) -> None:
-    transform = PointsInMillimetresd(keys, ReferenceLength([0, 1], 10))
+    transform = PointsInMillimetresd(keys, ReferenceLength(landmarks=[0, 1], millimetres=10))
     result = transform(item((0.3, 0.3), label=LABEL, pred=PRED))
     torch.testing.assert_close(result["spacing"], torch.tensor([expected, expected]))
     assert result["spacing_source"] == "reference length"
@@ -62,14 +62,16 @@ UNKNOWN = (float("nan"), float("nan"))
 def test_a_reference_length_keeps_the_shape_of_the_pixels(
     spacing: tuple[float, float], aspect: float, sides: tuple[float, float]
 ) -> None:
-    result = PointsInMillimetresd(["label"], ReferenceLength([0, 1], 10))(item(spacing, aspect=aspect, label=LABEL))
+    result = PointsInMillimetresd(["label"], ReferenceLength(landmarks=[0, 1], millimetres=10))(
+        item(spacing, aspect=aspect, label=LABEL)
+    )
     assert result["label_mm"][1].norm().item() == pytest.approx(10)
     assert (result["spacing"] / result["spacing"][0]).tolist() == pytest.approx(list(sides))
 
 
 @pytest.mark.parametrize("second", [[0.0, 0.0], [float("nan"), float("nan")]])
 def test_a_reference_length_that_cannot_be_measured(second: list[float]) -> None:
-    transform = PointsInMillimetresd(["label"], ReferenceLength([0, 1], 10))
+    transform = PointsInMillimetresd(["label"], ReferenceLength(landmarks=[0, 1], millimetres=10))
     result = transform(item((0.5, 2.0), label=[[0.0, 0.0], second, [3.0, 3.0]]))
     assert result["spacing"].isnan().all() and result["spacing_source"] == ""
 

@@ -158,7 +158,7 @@ def test_a_million_points(tmp_path: Path) -> None:
     image = Radiograph(np.zeros((40, 50), np.float32), tmp_path / "a.png")
     for name, said in (
         ("pairs.json", "expected at most 10000 items"),
-        ("rows.csv", "more than 10000 landmarks"),
+        ("rows.csv", "10001 landmarks, more than the 10000"),
         ("wide.csv", "too many for landmarks"),
         ("large.json", "has 24 MB, more than the 16 MB"),
     ):

@@ -351,14 +351,14 @@ BAD = {
     "infinite": ("l.csv", "name,x,y\na,-inf,2\n", "infinite number '-inf'"),
     "overflow": ("l.csv", "name,x,y\na,1e999,2\n", "infinite number '1e999'"),
     "half a point": ("l.csv", "name,x,y\na,1,\n", "landmark 'a' has x but no y"),
-    "no name": ("l.csv", "name,x,y\n ,1,2\n", "line 2: the landmark has no name"),
+    "no name": ("l.csv", "name,x,y\n ,1,2\n", "number 1 has no name"),
     "same name": (
         "l.csv",
         "name,x,y\na,1,2\nb,1,2\na,3,4\n",
-        "line 4: the landmark name 'a' is already used in line 2",
+        "the landmark name 'a' is used more than once",
     ),
-    "same image": ("l.csv", "image,x1,y1\n001,1,2\n001,3,4\n", "line 3: the image '001' already has a row in line 2"),
-    "no image name": ("l.csv", "image,x1,y1\n001,1,2\n,3,4\n", "line 3: the column image is empty"),
+    "same image": ("l.csv", "image,x1,y1\n001,1,2\n001,3,4\n", "name '001' is empty or already has a row"),
+    "no image name": ("l.csv", "image,x1,y1\n001,1,2\n,3,4\n", "line 3: the image name '' is empty"),
     "image not there": ("l.csv", "image,x1,y1\n1,1,2\n2,3,4\n", "no row for the image 001.jpg; its rows are '1', '2'"),
     "ambiguous": ("l.csv", "image,x1,y1\n001.png,1,2\n001.tif,3,4\n", "could belong to the rows '001.png', '001.tif'"),
     "huge cell": ("l.csv", "name,x,y\n" + "a" * 140_000 + ",1,2\n", "line 2: the line is no valid CSV"),
@@ -405,7 +405,7 @@ BAD = {
     ),
     "too many": ("l.json", {str(i): [1, 2] for i in range(10_001)}, "expected at most 10000 items"),
     "too many listed": ("l.json", {"landmarks": [0] * 10_001}, "landmarks is .* at most 10000 items"),
-    "too many rows": ("l.csv", "name,x,y\n" + "".join(f"{i},1,2\n" for i in range(10_001)), "holds more than 10000"),
+    "too many rows": ("l.csv", "name,x,y\n" + "".join(f"{i},1,2\n" for i in range(10_001)), "more than the 10000"),
     "no markups": ("l.mrk.json", {"a": [1, 2]}, 'found no "markups"'),
     "markups no list": ("l.mrk.json", {"markups": 3}, "markups is 3, expected a list"),
     "no point list": ("l.mrk.json", {"markups": [{"type": "Line"}]}, "found 0 point lists .*'Line'"),
@@ -464,7 +464,7 @@ def test_file_limits(tmp_path, monkeypatch):
     with pytest.raises(LandmarkError, match="there is no landmark file"):
         read_landmarks(tmp_path / "gone.csv", radiograph())
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(LandmarkError, match="is a folder"):
+    with pytest.raises(LandmarkError, match="is no plain file"):
         read_landmarks(tmp_path / "folder.csv", radiograph())
     with pytest.raises(LandmarkError, match="table of many was expected"):
         read_landmark_table(write(tmp_path, "l.csv", "name,x,y\na,1,2\n"))

@@ -81,7 +81,7 @@ def test_files_that_are_no_report(tmp_path: Path) -> None:
     cut = write(tmp_path / "cut.dcm", group("a", [1, 2]))
     cut.write_bytes(cut.read_bytes()[:300])
     for name, message in (
-        ("none.dcm", "cannot be read"),
+        ("none.dcm", "there is no landmark file"),
         ("text.dcm", "is no DICOM file"),
         ("empty.dcm", "is no DICOM file"),
         ("cut.dcm", "no structured report|damaged"),

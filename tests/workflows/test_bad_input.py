@@ -134,7 +134,7 @@ class TestTemplate:
             (["a,10,10", "b,10,-3"], "landmark b at (x=10, y=-3)"),
             (["a,10,10", "b,,"], "landmark b has no coordinates"),
             (["a,10,10", "b,nan,nan"], "landmark b has no coordinates"),
-            (["a,10,10", "a,20,20"], "'a' is already used"),
+            (["a,10,10", "a,20,20"], "'a' is used more than once"),
             (["a,10,10", ",20,20"], "has no name"),
             (["a,10,ten"], "'ten'"),
             ([], "no landmark"),

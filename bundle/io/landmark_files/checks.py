@@ -66,6 +66,8 @@ def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
                 "have: check that it is a landmark file, or split it."
             )
         return path.read_bytes()
+    except FileNotFoundError:
+        raise LandmarkError(f"there is no landmark file {path}: check the path.") from None
     except OSError as error:
         raise LandmarkError(
             f"{path} cannot be read ({error.strerror or error}): check the path and its permissions."

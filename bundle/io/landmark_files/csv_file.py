@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,26 +154,12 @@ def _single(path: Path, header_row: _Row, lines: Iterator[_Row]) -> LandmarkSet:
     at_name, at_x, at_y = (header.index(column) for column in ("name", "x", "y"))
     names: list[str] = []
     points: list[list[float]] = []
-    first_line: dict[str, int] = {}
     for row in lines:
-        if len(names) >= MAX_LANDMARKS:
-            raise LandmarkError(
-                f"{path} holds more than {MAX_LANDMARKS} landmarks, the most that are read: check that it is a "
-                "landmark file."
-            )
         _check_length(path, row, len(header))
-        name = row.cells[at_name].strip()
-        where = f"{path}, line {row.line}"
-        if not name:
-            raise LandmarkError(f"{where}: the landmark has no name; write one into the column name.")
-        if name in first_line:
-            raise LandmarkError(
-                f"{where}: the landmark name {shown(name)} is already used in line {first_line[name]}; make the names "
-                "of the one image differ."
-            )
-        first_line[name] = row.line
-        names.append(name)
-        points.append(parse_pair((row.cells[at_x], row.cells[at_y]), where, name))
+        names.append(row.cells[at_name].strip())
+        points.append(parse_pair((row.cells[at_x], row.cells[at_y]), f"{path}, line {row.line}", names[-1]))
+        if len(names) > MAX_LANDMARKS:
+            break  # more than pixel_set takes
     return pixel_set(str(path), names, points)
 
 
@@ -187,14 +174,10 @@ def _wide(path: Path, header_row: _Row, lines: Iterator[_Row]) -> WideTable:
         image = row.cells[at_image].strip()
         if len(image) > 1 and image[0] == "'" and image[1] in _FORMULA_STARTS:
             image = image[1:]
-        if not image:
+        if not image or image in rows:
             raise LandmarkError(
-                f"{path}, line {row.line}: the column image is empty; write the image's file name there."
-            )
-        if image in rows:
-            raise LandmarkError(
-                f"{path}, line {row.line}: the image {shown(image)} already has a row in line {rows[image].line}; keep "
-                "one row for each image."
+                f"{path}, line {row.line}: the image name {shown(image)} is empty or already has a row; write the "
+                "image's file name there, one row for each image."
             )
         rows[image] = row
     if not rows:
@@ -236,8 +219,6 @@ def _landmark_columns(where: str, header: list[str]) -> tuple[tuple[str, ...], t
 
 def _check_columns(where: str, columns: list[str]) -> None:
     """Refuse a column that occurs twice."""
-    seen: set[str] = set()
-    for column in columns:
-        if column in seen:
+    for column, count in Counter(columns).items():
+        if count > 1:
             raise LandmarkError(f"{where}: the column {shown(column)} occurs more than once; keep one of them.")
-        seen.add(column)

@@ -107,48 +107,31 @@ def _read_folder(folder: Path) -> dict[str, LandmarkSet]:
         raise LandmarkError(
             f"the folder {folder} cannot be read ({error.strerror or error}): check its permissions."
         ) from None
-    known = [(file, _suffix(file)) for file in files if file.name.lower().endswith((".json", ".csv"))]
-    chosen = [file for file, suffix in known if suffix == ".json"] or [
-        file for file, suffix in known if suffix == ".csv"
-    ]
-    if not chosen:
+    by_suffix = {suffix: [file for file in files if _suffix(file, strict=False) == suffix] for suffix in SUFFIXES}
+    table: dict[str, LandmarkSet] = {}
+    for file in by_suffix[".json"] or by_suffix[".csv"]:
+        if file.stem in table:
+            raise LandmarkError(f"the folder {folder} holds the image {file.stem} twice: keep one file for each image.")
+        found = load_document(file) if _suffix(file) == ".json" else read_csv(file)
+        if isinstance(found, WideTable) or (isinstance(found, dict) and "markups" in found):
+            raise LandmarkError(
+                f"{file} is a table of many images, or in the millimetres of 3D Slicer, but a folder must hold one "
+                "file in pixels for each image, as CSV or JSON; name a table instead of the folder."
+            )
+        table[file.stem] = found if isinstance(found, LandmarkSet) else landmarks_from_document(file, found)
+    if not table:
         raise LandmarkError(
             f"the folder {folder} holds no .json and no .csv file: name the folder of the landmark files."
         )
-    table: dict[str, LandmarkSet] = {}
-    for file in chosen:
-        if file.stem in table:
-            raise LandmarkError(f"the folder {folder} holds the image {file.stem} twice: keep one file for each image.")
-        if _suffix(file) == ".csv":
-            content = read_csv(file)
-            if isinstance(content, WideTable):
-                raise LandmarkError(
-                    f"{file} is a table of many images, but a folder must hold one file for each image; name this file "
-                    "instead of the folder."
-                )
-            table[file.stem] = content
-            continue
-        document = load_document(file)
-        if "markups" in document:
-            raise LandmarkError(
-                f"{file} is in the millimetres of 3D Slicer, but a table needs pixels; give the landmarks in pixels, "
-                "as CSV or JSON."
-            )
-        table[file.stem] = landmarks_from_document(file, document)
     return table
 
 
-def _suffix(path: Path) -> str:
-    """The known ending of a file."""
-    for suffix in SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise LandmarkError(
-        f"{path} has the ending {_shown_suffix(path)}, but a landmark file must end in {', '.join(SUFFIXES)}; save it "
-        "in one of these formats."
-    )
-
-
-def _shown_suffix(path: Path) -> str:
-    """A file's ending for a message."""
-    return path.suffix or "'' (none)"
+def _suffix(path: Path, strict: bool = True) -> str:
+    """The known ending of a file; where it has none, an error, or the empty one."""
+    found = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
+    if strict and not found:
+        raise LandmarkError(
+            f"{path} has the ending {path.suffix or '(none)'}, but a landmark file must end in "
+            f"{', '.join(SUFFIXES)}; save it in one of these formats."
+        )
+    return found
