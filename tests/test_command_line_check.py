@@ -25,9 +25,9 @@ def stacked(*files: object) -> tuple[str, ...]:
     "words",
     [
         TRAINING,
-        (*DECODERS, "--train#trainer#max_epochs", "5", "--train::optimizer::weight_decay", "0.1"),
+        (*DECODERS, "--train#trainer#max_epochs", "5", "--optimizer::weight_decay", "0.1"),
         (*DECODERS, "--network#working_sides", "[320]", "--_meta_#version", "1", "--local_epochs", "$2 + 3"),
-        (*DECODERS, "--template-image", "a.png", "-template_landmarks=b.csv", "--train#optimizer#amsgrad"),
+        (*DECODERS, "--template-image", "a.png", "-template_landmarks=b.csv", "--optimizer#amsgrad"),
         (*TRAINING, "--workflow_type", "train", "--logging_file", "none", "--run_id", "training"),
         (*TRAINING[:2], f"--config_file={CONFIGS}/train.json,{CONFIGS}/head.json"),
         (*INFERENCE, "--dry_run", "--writers", "json", "--pixel_spacing", "0.1", "--flip", "auto"),

@@ -1,37 +1,45 @@
-"""All logs of a run as one handler."""
+"""The logs of a run, by MONAI's handlers for TensorBoard and MLflow."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
+from monai.engines import Trainer
+from monai.handlers import MLFlowHandler, TensorBoardStatsHandler
+from torch.utils.tensorboard import SummaryWriter
 
 from bundle.errors import ConfigError
-from bundle.handlers.mlflow_log import MlflowLog
-from bundle.handlers.tensorboard_log import TensorBoardLog
 from bundle.ranks import is_first
 from bundle.report import ReportFigure
+from bundle.report.overview import settings_rows
 
 #: The logs that there are.
 LOGS = ("tensorboard", "mlflow")
 
+#: The longest value of a parameter that MLflow takes.
+_MAX_VALUE = 6000
+
 
 class ExperimentLogs:
-    """Logs an engine's metrics after each epoch, its output after each iteration, and the report of a run.
+    """Logs engines' metrics after each epoch, trainers' losses after each iteration, and the report of a run.
 
-    Of several ranks, rank 0 logs: metrics are those of all ranks, a loss is its own.
+    The ``label`` of a trainer, where it has one, stands before the name of its loss. Nothing is written before an
+    engine starts. Of several ranks, rank 0 logs: metrics are those of all ranks, a loss is its own. In MLflow, all logs
+    of one name write into one run until one of them is closed, so that a training that was killed and started again has
+    one run.
 
     Args:
         log_to: which logs: None, ``"tensorboard"``, ``"mlflow"`` or a list of them.
         folder: where TensorBoard's files are written.
         run_name: name of the run in MLflow.
-        uri: MLflow's tracking server or database; None for its default (see :class:`MlflowLog`).
+        uri: MLflow's tracking server or database, such as ``sqlite:///mlruns.db``; None for MLflow's environment
+            variable ``MLFLOW_TRACKING_URI``, or else a database in the current folder.
         experiment: name of the experiment in MLflow.
         parameters: settings of the run for MLflow, of any depth.
-        output_transform: what to log of an engine's output after each iteration; None for nothing.
-        tag: the name of that.
 
     Raises:
         ConfigError: when ``log_to`` names something else, or MLflow is asked for and cannot be used.
@@ -45,45 +53,86 @@ class ExperimentLogs:
         uri: str | None = None,
         experiment: str = "one-shot-landmarks",
         parameters: Mapping[str, Any] | None = None,
-        output_transform: Callable[[Any], Any] | None = None,
-        tag: str = "loss",
     ) -> None:
         several = [log_to] if isinstance(log_to, str) else [] if log_to is None else log_to
         if not isinstance(several, Sequence) or any(name not in LOGS for name in several):
             raise ConfigError(
                 f"log_to is {log_to!r}, expected null, {' or '.join(map(repr, LOGS))}, or a list of them."
             )
-        self.logs: list[TensorBoardLog | MlflowLog] = []
-        if is_first() and "tensorboard" in several:
-            self.logs.append(TensorBoardLog(folder, output_transform, tag))
-        if is_first() and "mlflow" in several:
-            self.logs.append(MlflowLog(uri, experiment, run_name, parameters or {}, output_transform, tag))
+        if "mlflow" in several and importlib.util.find_spec("mlflow") is None:
+            raise ConfigError(
+                "log_to names 'mlflow', but the package is not installed: run pip install -r requirements-mlflow.txt "
+                "-c constraints.txt, or leave it out."
+            )
+        if "mlflow" in several and uri is not None and ("://" not in uri or uri.startswith("file:")):
+            raise ConfigError(
+                f"mlflow_uri is {uri!r}, which MLflow does not take as a store: give sqlite:///FILE or the address "
+                "of a server."
+            )
+        self.log_to = several if is_first() else []
+        self.folder = folder
+        self.mlflow: dict[str, Any] = {"tracking_uri": uri, "experiment_name": experiment, "run_name": run_name}
+        self.parameters = parameters or {}
+        self._engines: set[Engine] = set()
+        self._writer: SummaryWriter | None = None
+        self._handler: MLFlowHandler | None = None
 
     def attach(self, engine: Engine) -> None:
-        """Attach to an engine."""
-        for log in self.logs:
-            log.attach(engine)
+        """Log what an engine measures, from its start on."""
+        engine.add_event_handler(Events.STARTED, self._start)
 
     def log_report(self, page: Path, figures: Sequence[ReportFigure]) -> None:
-        """Log the report of a run.
+        """Log the report of a run: the page in MLflow, its figures in TensorBoard, which has no place for a page.
 
         Args:
             page: the file.
             figures: its figures.
         """
-        for log in self.logs:
-            log.log_report(page, figures)
+        if self._handler is not None and self._handler.cur_run is not None:
+            self._handler.client.log_artifact(self._handler.cur_run.info.run_id, str(page))
+        if self._writer is not None:
+            for figure in figures:
+                figure.picture.set_dpi(144)
+                self._writer.add_figure(f"report/{figure.key}", figure.picture, close=False)
+            self._writer.flush()
 
     def close_after(self, finish: Callable[[], None]) -> None:
         """Call what ends a run, and then end the logs, also where that ends the program because some files failed."""
         try:
             finish()
-        except SystemExit:
+        finally:
             self.close()
-            raise
-        self.close()
 
     def close(self) -> None:
         """End the logs; the run is complete."""
-        for log in self.logs:
-            log.close()
+        if self._writer is not None:
+            self._writer.close()
+        if self._handler is not None:
+            self._handler.close()
+
+    def _start(self, engine: Engine) -> None:
+        if engine in self._engines:  # it runs once more
+            return
+        self._engines.add(engine)
+        label = getattr(engine, "label", "")
+        losses: dict[str, Any] = {
+            "iteration_log": isinstance(engine, Trainer),
+            "output_transform": lambda output: output["loss"],
+            "tag_name": f"{label}_train_loss" if label else "train_loss",
+        }
+        if "tensorboard" in self.log_to:
+            self._writer = self._writer or SummaryWriter(log_dir=str(self.folder))
+            TensorBoardStatsHandler(summary_writer=self._writer, **losses).attach(engine)
+        if "mlflow" in self.log_to:
+            self._handler = MLFlowHandler(**self.mlflow, **losses)
+            self._handler.start(engine)
+            self._log_parameters(self._handler)
+            self._handler.attach(engine)
+
+    def _log_parameters(self, handler: MLFlowHandler) -> None:
+        """Log the parameters that the run does not have: MLflow refuses to change one."""
+        run = handler.cur_run.info.run_id  # type: ignore[attr-defined]  # it has started
+        known = handler.client.get_run(run).data.params
+        for name, value in settings_rows(self.parameters):
+            if name not in known:
+                handler.client.log_param(run, name, value[:_MAX_VALUE])

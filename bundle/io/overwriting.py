@@ -33,6 +33,19 @@ def identity(path: str | Path) -> Identity:
     return folded(os.path.realpath(str(path).replace("\0", "?")))
 
 
+def require_writable(path: str | Path) -> None:
+    """Refuse a file that could not be written, before the work is done that it shall hold; nothing is written.
+
+    Raises:
+        ConfigError: when it is a folder, or its folder may not be written or made.
+    """
+    path = Path(path)
+    folder = next(above for above in path.absolute().parents if above.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        reason = "it is a folder" if path.is_dir() else f"nothing can be written into {folder}"
+        raise ConfigError(f"{path} cannot be written, {reason}: choose another file, or change the permissions.")
+
+
 def refuse_to_overwrite(outputs: Iterable[str | Path], inputs: Iterable[Any]) -> None:
     """Refuse a run that would write over one of its inputs; to be called before anything is read.
 

@@ -20,7 +20,7 @@ def kept(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
     """
     if path.is_file():
         try:
-            return torch.load(path, weights_only=True)
+            return torch.load(path, weights_only=True, mmap=True)
         except Exception:  # a damaged file can make the unpickler raise anything
             path.unlink(missing_ok=True)
     result = compute()

@@ -12,7 +12,6 @@ from bundle.data import run_fingerprint
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template
-from bundle.training.feature_store import FeatureStore
 
 
 def run_folder(root: str | Path, template: Template, network: OneShotNetwork) -> str:
@@ -46,18 +45,14 @@ def run_folder(root: str | Path, template: Template, network: OneShotNetwork) ->
     return str(Path(root) / name[:12])
 
 
-def forget_run(folder: str | Path, features: FeatureStore | None = None) -> None:
+def forget_run(folder: str | Path) -> None:
     """Remove what only a training that is not yet complete needs; the logs stay. Rank 0 does it for all.
 
     Args:
         folder: the folder of the training.
-        features: its frozen features, where it keeps any.
     """
     idist.barrier()  # until nobody needs them
-    if not is_first():
-        return
-    if features is not None:
-        features.forget()
-    for path in Path(folder).rglob("*"):
-        if path.suffix in (".pt", ".tmp"):
-            path.unlink(missing_ok=True)
+    if is_first():
+        for path in Path(folder).rglob("*"):
+            if path.suffix in (".pt", ".tmp"):
+                path.unlink(missing_ok=True)

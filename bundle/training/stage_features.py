@@ -5,7 +5,9 @@ Neither the encoder nor the warps change, so one pass per warp replaces the many
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import ignite.distributed as idist
 import torch
@@ -16,90 +18,75 @@ from bundle.data.warps import WarpedTemplate
 from bundle.errors import ConfigError
 from bundle.ranks import is_first
 from bundle.records.progress import progress
-from bundle.training.feature_store import Features, FeatureStore
+from bundle.training.kept import kept
 from bundle.training.stages import Stage
 
 
-class StageFeatures(Dataset):
+class StageFeatures(Dataset[dict[str, Tensor]]):
     """Inputs of one stage, kept at half precision: ``image``, (M, C, h, w), and ``label``, (M, K, 2).
 
-    What the store has no memory for is in files; the values are the same.
+    Each warp is one file, so a killed training computes none of them again; the system keeps in memory what it can.
 
     Args:
         warps: the warps of the template.
         stage: the stage that they are for.
-        label: what the progress bar is called.
-        store: the budget and the folder.
-        name: what these features are called in the store.
-        indices: numbers of the warps that are wanted, those of this rank; None for all.
+        folder: where the files are.
+        indices: numbers of the warps of this rank.
 
     Raises:
         ConfigError: when there is no warp for this rank.
     """
 
-    def __init__(
-        self,
-        warps: WarpedTemplate,
-        stage: Stage,
-        label: str,
-        store: FeatureStore,
-        name: str,
-        indices: Sequence[int] | None = None,
-    ) -> None:
-        self.store = store
-        self.name = name
-        self.indices = list(range(len(warps))) if indices is None else list(indices)
-        if not self.indices:
+    def __init__(self, warps: WarpedTemplate, stage: Stage, folder: str | Path, indices: Sequence[int]) -> None:
+        if not indices:
             raise ConfigError(
                 f"there are {len(warps)} warps for {idist.get_world_size()} ranks: raise warps or start fewer ranks."
             )
-        self._warps = warps
-        self._stage = stage
-        self._label = label
-        self._memory: list[Features] | None = None
+        self.warps = warps
+        self.stage = stage
+        self.files = [(index, Path(folder) / f"warp_{index:06d}.pt") for index in indices]
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.files)
 
-    def compute(self) -> list[Features]:
-        """Compute all features at the first call.
+    def __getitem__(self, position: int) -> dict[str, Tensor]:
+        index, file = self.files[position]
+        found = kept(file, lambda: self._encode(index))
+        return {"image": found["image"].float(), "label": found["label"]}
 
-        Returns:
-            those that memory holds, the first ones; the others are in the store's files.
+    @property
+    def missing(self) -> list[int]:
+        """Positions of those that are not computed yet."""
+        return [position for position, (_, file) in enumerate(self.files) if not file.is_file()]
+
+    def compute(self, label: str) -> None:
+        """Compute what is not there yet.
+
+        Args:
+            label: what the progress is called.
 
         Raises:
-            ConfigError: when there is no template, or no room.
+            ConfigError: when the disk has no room.
         """
-        if self._memory is not None:
-            return self._memory
-        memory: list[Features] = []
-        shown = progress(total=len(self.indices), desc=self._label, unit="warp", disable=not is_first())
-        with shown:
-            first = self._encode(self.indices[0])
-            in_memory = self.store.reserve(self.name, self.indices, sum(tensor.nbytes for tensor in first))
-            for position, index in enumerate(self.indices):
-                if position < in_memory:
-                    memory.append(self._encode(index) if position else first)
-                elif self.store.read(self.name, index) is None:
-                    self.store.write(self.name, index, self._encode(index) if position else first)
-                shown.update()
-        self._memory = memory
-        return memory
+        missing = self.missing
+        for position in progress(missing, desc=label, unit="warp", disable=not is_first()):
+            self[position]
+            if position == missing[0]:
+                self._require_room(self.files[position][1], len(missing) - 1)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        memory = self.compute()
-        if index < len(memory):
-            features, cells = memory[index]
-        else:
-            number = self.indices[index]
-            # A file that is gone or damaged is no reason to stop a long training: the warp is still the same.
-            features, cells = self.store.read(self.name, number) or self._encode(number)
-        return {"image": features.float(), "label": cells}
+    def _require_room(self, file: Path, others: int) -> None:
+        """Refuse to begin what the disk cannot hold, by the size of one file."""
+        needed, free = others * file.stat().st_size * idist.get_world_size(), shutil.disk_usage(file.parent).free
+        if needed > free:
+            raise ConfigError(
+                f"the frozen features of {others} warps per rank need {needed / 1e9:.3g} GB in {file.parent}, but the "
+                f"disk has {free / 1e9:.3g} GB left: give --output_dir a folder on another disk, or lower warps."
+            )
 
-    def _encode(self, index: int) -> Features:
-        features, cells = self._stage.encode(self._warps[index], index)
+    def _encode(self, index: int) -> dict[str, Tensor]:
+        features, cells = self.stage.encode(self.warps[index], index)
         # Plain tensors: a warp is MONAI's MetaTensor, whose meta data would go into every file and every step.
-        return features.as_subclass(Tensor).half().cpu(), cells.as_subclass(Tensor).cpu()
+        return {"image": features.as_subclass(Tensor).half().cpu(), "label": cells.as_subclass(Tensor).cpu()}
 
 
 def collate_stage(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:

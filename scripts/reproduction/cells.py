@@ -118,7 +118,7 @@ def _training(choice: Choice, seed: int, *, loss: str = "distance_aware", local:
         name += f"-{loss}"
     if not local:
         settings["network#local_channels"] = 0
-        settings["training"] = ["@matching_settings", "$@global_run.run()", "@model_written", "@run_forgotten"]
+        settings["training"] = ["$@train_global#trainer.run()", "$@write_model()", "$@forget_run()"]
         name += "-global_only"
     return Training(f"{name}-seed{seed}", settings)
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ignite.engine import Engine, Events
+import torch
+from ignite.engine import Events
+from monai.engines import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle.errors import ConfigError
 from bundle.handlers import ExperimentLogs
-from bundle.handlers.tensorboard_log import TensorBoardLog
 from bundle.report import draw_figures
 from tests.report.made_up_runs import RADII, make_run
 
@@ -26,25 +27,28 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_engine(logs: ExperimentLogs, epochs: int = 2) -> None:
-    """An engine whose output and metric are known."""
-    engine = Engine(lambda engine, batch: {"loss": 10.0 - batch})
+    """A trainer whose loss and metric are known."""
+    engine = Trainer(torch.device("cpu"), epochs, [1.0, 2.0, 3.0], decollate=False)
+    engine._process_function = lambda engine, batch: {"loss": 10.0 - batch}
+    engine.label = "local"
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda e: e.state.metrics.update(error=float(e.state.epoch)))
     logs.attach(engine)
-    engine.run([1.0, 2.0, 3.0], max_epochs=epochs)
+    engine.run()
 
 
 def make_logs(folder: Path, log_to: Any, **settings: Any) -> ExperimentLogs:
     return ExperimentLogs(log_to, folder / "tensorboard", "the run", uri=f"sqlite:///{folder}/mlruns.db", **settings)
 
 
-@pytest.mark.parametrize(
-    ("given", "made"),
-    [(None, []), ([], []), ("tensorboard", [TensorBoardLog]), (["tensorboard"] * 2, [TensorBoardLog])],
-)
-def test_names_of_logs(tmp_path: Path, given: Any, made: list[type]) -> None:
+@pytest.mark.parametrize(("given", "files"), [(None, 0), ([], 0), ("tensorboard", 1), (["tensorboard"] * 2, 1)])
+def test_nothing_is_written_before_an_engine_starts(tmp_path: Path, given: Any, files: int) -> None:
     logs = make_logs(tmp_path, given)
-    assert [type(log) for log in logs.logs] == made
     logs.close()
+    assert list(tmp_path.iterdir()) == []
+    run_engine(logs, epochs=1)
+    logs.log_report(tmp_path / "report.html", [])
+    logs.close()
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == files
 
 
 @pytest.mark.parametrize("given", ["wandb", ["tensorboard", "wandb"], 3, {"tensorboard": True}, True])
@@ -55,26 +59,18 @@ def test_other_names_are_refused(tmp_path: Path, given: Any) -> None:
 
 
 def test_tensorboard_gets_losses_metrics_and_figures(tmp_path: Path) -> None:
-    logs = make_logs(tmp_path, "tensorboard", output_transform=lambda output: output["loss"], tag="train_loss")
+    logs = make_logs(tmp_path, "tensorboard")
     run_engine(logs)
     figures = draw_figures(make_run(6, 4), RADII)
     logs.log_report(tmp_path / "report.html", figures)
     logs.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
-    assert [event.value for event in events.Scalars("train_loss")] == [9, 8, 7, 9, 8, 7]
+    assert [event.value for event in events.Scalars("local_train_loss")] == [9, 8, 7, 9, 8, 7]
     assert [(event.step, event.value) for event in events.Scalars("error")] == [(1, 1), (2, 2)]
     assert set(events.Tags()["images"]) == {f"report/{figure.key}" for figure in figures}
     picture = events.Images("report/detection-curve")[0]
     assert picture.width == 2 * 460
-
-
-def test_no_log_writes_nothing(tmp_path: Path) -> None:
-    logs = make_logs(tmp_path, None)
-    run_engine(logs)
-    logs.log_report(tmp_path / "report.html", [])
-    logs.close()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_logs_end_also_where_files_failed(tmp_path: Path) -> None:
@@ -104,26 +100,22 @@ def test_mlflow_gets_losses_metrics_settings_and_the_report(tmp_path: Path) -> N
     settings = {"seed": 3, "matching": {"patch": 3, "long": "x" * 9000}}
     page = tmp_path / "report.html"
     page.write_text("<p>report</p>")
-    transform = {"output_transform": lambda output: output["loss"], "tag": "train_loss"}
-    logs = make_logs(tmp_path, "mlflow", parameters=settings, **transform)
+    logs = make_logs(tmp_path, "mlflow", parameters=settings)
     run_engine(logs)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns.db")
     experiment = client.get_experiment_by_name("one-shot-landmarks")
     (run,) = client.search_runs(experiment.experiment_id)
     # A killed run goes on in the same one, though a setting that does not matter has changed.
-    again = make_logs(tmp_path, "mlflow", parameters={**settings, "seed": 4, "new": 1}, **transform)
+    again = make_logs(tmp_path, "mlflow", parameters={**settings, "seed": 4, "new": 1})
     run_engine(again, epochs=1)
     again.log_report(page, draw_figures(make_run(6, 4), RADII))
     again.close()
     (run,) = client.search_runs(experiment.experiment_id)
     assert (run.info.run_name, run.info.status) == ("the run", "FINISHED")
     assert (run.data.params["seed"], run.data.params["new"], run.data.params["matching.patch"]) == ("3", "1", "3")
-    assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 9
+    assert len(client.get_metric_history(run.info.run_id, "local_train_loss")) == 9
     assert client.get_metric_history(run.info.run_id, "error")[0].value == 1
-    names = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert names == {"report.html", "figures"}
-    figures = [file.path for file in client.list_artifacts(run.info.run_id, "figures")]
-    assert "figures/detection-curve.svg" in figures and len(figures) == 5
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["report.html"]
 
 
 @needs_mlflow

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bundle.errors import ConfigError
-from bundle.io.overwriting import identity, refuse_to_overwrite
+from bundle.io.overwriting import identity, refuse_to_overwrite, require_writable
+from tests.conftest import as_nobody
 
 
 @pytest.fixture
@@ -65,3 +66,19 @@ def test_all_else_is_written(output: str, inputs: list[str], folder: Path) -> No
 
 def test_what_is_not_there_is_known_by_its_path(tmp_path: Path) -> None:
     assert identity(tmp_path / "x" / ".." / "A") == identity(tmp_path / "a") != identity(tmp_path / "b")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(folder: Path) -> None:
+    for path in ("new.pt", "out/old.json", "none/of/these/model.pt"):
+        require_writable(folder / path)
+    assert not (folder / "none").exists()
+    for path, reason in (("data", "it is a folder"), ("out/old.json/model.pt", "nothing can be written into")):
+        with pytest.raises(ConfigError, match=f"cannot be written, {reason}"):
+            require_writable(folder / path)
+    (folder / "out").chmod(0o555)
+
+    def refused() -> None:
+        with pytest.raises(ConfigError, match="nothing can be written into"):
+            require_writable(folder / "out" / "model.pt")
+
+    as_nobody(refused, folder)

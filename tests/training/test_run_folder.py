@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.bundle import ConfigParser
 
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
-from bundle.training import FeatureStore, forget_run
+from bundle.training import forget_run
 from tests.workflows.running import TINY_NETWORK
 
 
@@ -55,12 +54,14 @@ def test_any_other_has_another() -> None:
 
 def test_only_the_state_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "local").mkdir()
-    for name in ("local/state.pt", "local/best.pt", "local/.0123456789abcdef.tmp", "events.out", "local/events.out"):
+    for name in (
+        "local/state.pt",
+        "local/warp_000001.pt",
+        "local/.0123456789abcdef.tmp",
+        "events.out",
+        "local/events.out",
+    ):
         (tmp_path / name).write_text("x")
-    store = FeatureStore(tmp_path, memory_gb=0, disk_gb=1)
-    store.write("local", 3, (torch.zeros(1), torch.zeros(1)))
-    assert store.folder.is_dir()
-    forget_run(tmp_path, store)
+    forget_run(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["events.out", "events.out"]
-    assert not store.folder.exists()
-    forget_run(tmp_path / "none", FeatureStore(tmp_path / "none", memory_gb=0, disk_gb=1))
+    forget_run(tmp_path / "none")

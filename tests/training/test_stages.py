@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.transforms import Compose
 
 from bundle.data import WarpedTemplate
@@ -14,7 +15,9 @@ from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
-from bundle.training import FeatureStore, LocalStage, StageFeatures, StageMatcher, collate_stage
+from bundle.training import LocalStage
+from bundle.training.held_out_error import HeldOutError
+from bundle.training.stage_features import StageFeatures, collate_stage
 from tests.workflows.running import TINY_NETWORK
 
 POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])
@@ -32,11 +35,6 @@ def warps() -> WarpedTemplate:
     pixels = torch.nn.functional.interpolate(pixels, size=(150, 125), mode="bicubic").clamp(0, 1)[0, 0].numpy()
     template = Template(pixels, LandmarkSet(tuple("abcd"), POINTS), None, "template")
     return WarpedTemplate(template, Compose([]), count=3, seed=0)
-
-
-@pytest.fixture
-def in_memory(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "run", memory_gb=1, disk_gb=0)
 
 
 def stage_of(network: OneShotNetwork, **changed: Any) -> LocalStage:
@@ -63,15 +61,19 @@ def test_the_templates_own_crops_are_centred_where_they_fit(network: OneShotNetw
 
 
 def test_a_warp_that_is_the_template_is_matched_to_the_cell(
-    network: OneShotNetwork, warps: WarpedTemplate, in_memory: FeatureStore
+    network: OneShotNetwork, warps: WarpedTemplate, tmp_path: Path
 ) -> None:
     stage = stage_of(network, jitter=0)
-    features = StageFeatures(warps, stage, "features", in_memory, "local")
-    assert len(features) == 3
+    features = StageFeatures(warps, stage, tmp_path, range(3))
     batch = collate_stage([features[0]])
-    found = StageMatcher(stage, warps)(batch["image"], stage)
+    measured = HeldOutError(features, interval=1, name="error")
+    found = measured.found(batch["image"])
     assert found.shape == batch["label"].shape
     assert (found - batch["label"]).norm(dim=-1).max() <= 2**-0.5 + 1e-3
+    engine = Engine(lambda engine, batch: None)
+    measured.attach(engine)
+    errors = [(measured.found(item["image"]) - item["label"]).norm(dim=-1).mean() for item in features]
+    assert engine.run([None]).metrics["error"] == pytest.approx(float(torch.stack(errors).mean()))
 
 
 def test_crops_are_inside_the_image(network: OneShotNetwork, warps: WarpedTemplate) -> None:
@@ -98,10 +100,8 @@ def test_batch_normalisation_sees_one_landmark_at_a_time(network: OneShotNetwork
     torch.testing.assert_close(stage(features), network.local_decoder(features, size))
 
 
-def test_batches_join_the_crops_of_warps(
-    network: OneShotNetwork, warps: WarpedTemplate, in_memory: FeatureStore
-) -> None:
-    features = StageFeatures(warps, stage_of(network), "features", in_memory, "local")
+def test_batches_join_the_crops_of_warps(network: OneShotNetwork, warps: WarpedTemplate, tmp_path: Path) -> None:
+    features = StageFeatures(warps, stage_of(network), tmp_path, range(3))
     batch = collate_stage([features[0], features[2]])
     assert batch["image"].shape[0] == batch["label"].shape[0] == 8
     assert torch.equal(batch["image"][4:], features[2]["image"]) and batch["image"].dtype == torch.float32

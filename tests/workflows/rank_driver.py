@@ -1,7 +1,8 @@
 """Runs several workflows one after the other in each of the processes that torchrun starts: one start for many tests.
 
 ``torchrun --nproc_per_node=N tests/workflows/rank_driver.py JOBS.json`` with a list of dictionaries: ``configs``, the
-names of the files; ``kind``; and ``settings``. Each rank writes the exit status of each job beside the list.
+names of the files; ``kind``; ``settings``; and ``stopped``, the engine
+that is stopped, if any, and its iterations. Each rank writes the exit status of each job beside the list.
 """
 
 from __future__ import annotations
@@ -14,17 +15,26 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.workflows.running import at_bundle_root, open_workflow
+from bundle.records.console import INTERRUPTED
+from tests.workflows.running import at_bundle_root, interrupt, open_workflow
 
 
-def status_of(configs: list[str], kind: str, settings: dict) -> int:
+def stop() -> None:
+    raise KeyboardInterrupt
+
+
+def status_of(configs: list[str], kind: str, settings: dict, stopped: list) -> int:
     with at_bundle_root():
         workflow = open_workflow(*configs, kind=kind, **settings)
         workflow.initialize()
+        if stopped:
+            interrupt(workflow, *stopped, stop)
         try:
             workflow.run()
-        except SystemExit as stop:
-            return int(stop.code or 0)
+        except SystemExit as end:
+            return int(end.code or 0)
+        except KeyboardInterrupt:
+            return INTERRUPTED
     return 0
 
 

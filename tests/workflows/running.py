@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +15,11 @@ from typing import Any
 
 import monai
 import torch
+from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from bundle.errors import find_bundle_error
+from bundle.training import stage_trainer
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -91,6 +95,29 @@ def run(*names: str, kind: str = "infer", **overrides: Any) -> ConfigWorkflow:
         workflow.run()
         workflow.finalize()
     return workflow
+
+
+def interrupt(workflow: ConfigWorkflow, engine: str, iterations: int, action: Callable[[], None]) -> None:
+    """Do something after some iterations of an engine of a workflow; whatever a training has done is kept by then."""
+    stage_trainer.SAVE_EVERY = 0.0
+    found = workflow.parser.get_parsed_content(engine)
+    found.add_event_handler(Events.ITERATION_COMPLETED(once=iterations), action)
+
+
+def run_until_killed(engine: str, iterations: int, *names: str, kind: str = "infer", **overrides: Any) -> None:
+    """Run configurations in a fork of this process that is killed after some iterations of an engine."""
+
+    def act() -> None:
+        with at_bundle_root():
+            workflow = open_workflow(*names, kind=kind, **overrides)
+            workflow.initialize()
+            interrupt(workflow, engine, iterations, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            workflow.run()
+
+    process = multiprocessing.get_context("fork").Process(target=act)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def train(*overlays: str, **overrides: Any) -> ConfigWorkflow:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Events
 
 from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample
@@ -17,20 +15,23 @@ from tests.workflows.running import (
     TINY_PAPER_TRAINING,
     at_bundle_root,
     content,
+    interrupt,
     open_workflow,
     refusal,
     run,
+    run_until_killed,
     train,
     train_decoders,
 )
+
+#: Two epochs of two steps for each decoder.
+TRAINING = {**TINY_PAPER_TRAINING, "batch_size": 2, "global_iterations": 4, "local_iterations": 4}
 
 
 @pytest.fixture(scope="module")
 def model(small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paper")
-    train_decoders(
-        **TINY_PAPER_TRAINING, **small.template, model_path=folder / "model.pt", output_dir=folder / "training"
-    )
+    train_decoders(**TRAINING, **small.template, model_path=folder / "model.pt", output_dir=folder / "training")
     return folder / "model.pt"
 
 
@@ -60,31 +61,36 @@ def test_it_is_evaluated(model: Path, small: Sample, tmp_path: Path) -> None:
     assert 0 < report["mre_px"] < np.hypot(320, 320) and report["mre_mm"] > 0
 
 
-def test_an_interrupted_training_goes_on_in_the_second_stage(model: Path, small: Sample, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stage", "steps"), [("train_global", 1), ("train", 3)])
+def test_a_killed_training_goes_on_in_the_midst_of_an_epoch(
+    stage: str, steps: int, model: Path, small: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = {
-        **TINY_PAPER_TRAINING,
+        **TRAINING,
         **small.template,
         "model_path": tmp_path / "model.pt",
         "output_dir": tmp_path / "training",
     }
+    run_until_killed(f"{stage}#trainer", steps, "train_decoders", "paper", kind="train", **settings)
+    assert not (tmp_path / "model.pt").exists()
+    (run_dir,) = (tmp_path / "training").iterdir()
+    kept = {path: path.stat().st_mtime_ns for path in run_dir.rglob("warp_*.pt")}
+    other = {"train#loss": {"_target_": "bundle.training.losses.OneHotSimilarityLoss"}}
+    for changed in (other, {"optimizer#_target_": "torch.optim.SGD"}):
+        found = content("train_decoders", "paper", get="run_dir", kind="train", **settings, **changed)
+        assert not Path(found).exists(), "another training does not go on from that state"
 
-    def stop(engine: Any) -> None:
+    def stop() -> None:
         raise KeyboardInterrupt
 
     with at_bundle_root():
         workflow = open_workflow("train_decoders", "paper", kind="train", **settings)
         workflow.initialize()
-        run_dir = workflow.parser.get_parsed_content("run_dir")
-        workflow.parser.get_parsed_content("train#trainer").add_event_handler(Events.EPOCH_COMPLETED(once=2), stop)
+        interrupt(workflow, f"{stage}#trainer", steps + 1, stop)
         with pytest.raises(KeyboardInterrupt):
             workflow.run()
-    assert not (tmp_path / "model.pt").exists()
-    states = [path.relative_to(run_dir).parts[0] for path in Path(run_dir).rglob("state.pt")]
-    assert sorted(states) == ["global", "local"]
-    other = {"train#loss": {"_target_": "bundle.training.losses.OneHotSimilarityLoss"}}
-    for changed in (other, {"train#optimizer#_target_": "torch.optim.SGD"}):
-        found = content("train_decoders", "paper", get="run_dir", kind="train", **settings, **changed)
-        assert not Path(found).exists(), "another training does not go on from that state"
+    assert f"4 of 4 warps and {steps} of 4 steps are done already" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items()), "nothing is encoded again"
     train_decoders(**settings)
     first, second = (read_checkpoint(path).decoders for path in (model, tmp_path / "model.pt"))
     assert set(first) == set(second)

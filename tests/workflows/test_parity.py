@@ -185,7 +185,7 @@ def training(files: dict[str, Path], eight_bit: Sample, tmp_path_factory: pytest
         "train_decoders",
         "paper",
         "head",
-        get=["network_def", "train#stage", "train#warps", "train#loss"],
+        get=["network_def", "train#stage", "train#dataset", "train#loss"],
         kind="train",
         **TINY_PAPER_TRAINING
         | {

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from tests.workflows.running import (
     read_config,
     refusal,
     run,
+    run_until_killed,
     tiny_training,
     train,
 )
@@ -184,24 +183,10 @@ class TestInterrupted:
         self, three: dict[str, Any], from_three: Path, tmp_path: Path
     ) -> None:
         settings = {**three, "model_path": tmp_path / "model.pt", "output_dir": tmp_path / "training"}
-        with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(
-                command("training", "train", **settings), cwd=ROOT, env=environment(), stdout=log, stderr=log
-            )
-            try:
-                deadline = time.monotonic() + 200
-                while (
-                    not list(tmp_path.rglob("landmark_0001.pt"))
-                    and process.poll() is None
-                    and time.monotonic() < deadline
-                ):
-                    time.sleep(0.002)
-            finally:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-        assert process.returncode == -signal.SIGKILL, (tmp_path / "log").read_text()[-3000:]
+        run_until_killed("train#trainer", 2, "train", kind="train", **settings)
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("training/*/*_00*.pt")}
-        assert {path.name for path in kept} >= {"template_0002.pt", "landmark_0000.pt"}
+        done = {path.name for path in kept}
+        assert done == {*(f"template_000{n}.pt" for n in range(3)), "landmark_0000.pt", "landmark_0001.pt"}
         assert not (tmp_path / "model.pt").exists()
         with at_bundle_root():
             workflow = open_workflow("train", kind="train", **settings)

@@ -126,8 +126,8 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
         ("trainer of train", "did you mean max_epochs?"),
     ),
     "weight_dcay of the optimiser": (
-        lambda p: p.train(*p.template, "--train#optimizer#weight_dcay", 0.1, files=("train_decoders",)),
-        ("optimizer of train", "did you mean weight_decay?"),
+        lambda p: p.train(*p.template, "--optimizer#weight_dcay", 0.1, files=("train_decoders",)),
+        ("optimizer of", "did you mean weight_decay?"),
     ),
     "working_size of the network": (
         lambda p: p.infer(*p.template, *p.images, "--network#working_size", "[320]"),
@@ -332,6 +332,18 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
     ),
     # values
     "text for a number": (lambda p: p.train(*p.template, "--seed", "many"), ("--seed is 'many', expected a number",)),
+    "a seed below nothing": (
+        lambda p: p.train(*p.template, "--seed", "-1"),
+        ("seed is -1", "from 0 to 4294967295"),
+    ),
+    "a folder as the model to write": (
+        lambda p: p.train(*p.template, "--model_path", p.other / "empty"),
+        ("empty cannot be written, it is a folder",),
+    ),
+    "a model in a file": (
+        lambda p: p.train(*p.template, "--model_path", p.other / "text.txt" / "model.pt", files=("train_decoders",)),
+        ("model.pt cannot be written, nothing can be written into", "text.txt"),
+    ),
     "text for yes or no": (
         lambda p: p.infer(*p.trained, *p.images, "--voi_lut", "perhaps"),
         ("--voi_lut is 'perhaps', expected True or False",),
@@ -377,9 +389,6 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
     ),
 }
 
-#: One of each kind, for processes of their own.
-EACH_KIND = ("modle_path", "no truth", "overlay and workflow", "an image as the model", "an empty folder")
-
 
 def assert_refused(finished: Finished, *parts: str) -> None:
     everything = finished.output + finished.errors
@@ -400,17 +409,11 @@ def test_it_is_refused_in_one_sentence_and_nothing_is_written(name: str, place: 
     assert list((tmp_path / "here").iterdir()) == list((tmp_path / "results").iterdir()) == []
 
 
-def test_so_they_are_in_processes_of_their_own(place: Place) -> None:
-    line, pipe = [sys.executable, "-m", "monai.bundle"], subprocess.PIPE
-    running = {
-        name: subprocess.Popen(
-            [*line, *map(str, WRONG[name][0](place))], cwd=ROOT, env=environment(), stdout=pipe, stderr=pipe, text=True
-        )
-        for name in EACH_KIND
-    }
-    for name, process in running.items():
-        output, errors = process.communicate(timeout=240)
-        assert_refused(Finished(process.returncode, output, errors), *WRONG[name][1])
+def test_so_it_is_in_a_process_of_its_own(place: Place) -> None:
+    make, parts = WRONG["an image as the model"]
+    line = [sys.executable, "-m", "monai.bundle", *map(str, make(place))]
+    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+    assert_refused(Finished(done.returncode, done.stdout, done.stderr), *parts)
     assert not place.results.exists()
 
 

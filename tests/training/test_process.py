@@ -4,16 +4,18 @@ import ctypes
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from bundle.training.memory_reuse import reuse_memory
+from bundle.errors import ConfigError
+from bundle.training.process import fix_seed, reuse_memory
 from tests.workflows.running import ROOT
 
 #: Takes and frees 200 MB five times and tells how many pages the system had to hand out for the last four.
 PROGRAM = """
 import resource, sys, torch
-from bundle.training.memory_reuse import reuse_memory
+from bundle.training.process import reuse_memory
 if sys.argv[1] == "reuse":
     assert reuse_memory()
 for count in range(5):
@@ -37,3 +39,9 @@ def test_memory_is_not_handed_out_again() -> None:
 def test_other_libraries_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: SimpleNamespace())
     assert reuse_memory() is False
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, True, 1.5, "1", None])
+def test_seeds_that_are_none(seed: Any) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 4294967295"):
+        fix_seed(seed)
