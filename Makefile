@@ -11,11 +11,11 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path('purelib'))
 STUDY ?= output/study
 PORT ?= 8000
 
-.PHONY: help setup sample demo bundle test parity lint format clean setup-monailabel monailabel test-monailabel
+.PHONY: help setup sample demo bundle test test-slow parity lint format clean setup-monailabel monailabel test-monailabel
 
 help:
 	@echo "make demo     set up, make the sample set, train on one template, infer, evaluate, draw"
-	@echo "make test     set up and run the tests"
+	@echo "make test     set up and run the tests; make test-slow those that take long"
 	@echo "make bundle   write the bundle with models/model.pt, or else one of the sample, as output/one_shot_landmarks.zip"
 	@echo "make parity OSL_REAL_DATA=folder   compare with points that the paper's public code found (minutes)"
 	@echo "make monailabel       set up MONAI Label, make a study of simulated hands, start the server on it"
@@ -48,8 +48,12 @@ bundle: setup $(if $(wildcard models/model.pt),,sample)
 	    --model_path models/model.pt,\
 	    --template_image $(SAMPLE)/template/phantom_000.dcm --template_landmarks $(SAMPLE)/template/landmarks.csv)
 
+# Two processes of one thread each: the images of the tests are so small that threads would wait for each other.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 # Needs isbi2015/images and isbi2015/landmarks_mean.csv in that folder.
 parity: setup

@@ -74,13 +74,12 @@ class StageTrainer(SupervisedTrainer):
         loader = DataLoader(self.features, order.batch, sampler=order, drop_last=True, collate_fn=collate_stage)
         if not len(loader):
             raise ConfigError("there are fewer warps than one batch holds: raise warps or lower batch_size.")
-        trained = stage.parameters_to_train()
         super().__init__(
             device=stage.device,
             max_epochs=max_epochs,
             train_data_loader=loader,
-            network=_over_ranks(stage, trained),
-            optimizer=optimizer(trained),
+            network=stage,
+            optimizer=optimizer(stage.parameters_to_train()),
             loss_function=loss,
             train_handlers=[HeldOutError(self.held_out, val_interval, f"{label}_val_error"), *train_handlers],
             decollate=False,
@@ -92,6 +91,7 @@ class StageTrainer(SupervisedTrainer):
     def run(self) -> None:  # type: ignore[override]
         """Train until the last epoch, from the state that an earlier run left, if any."""
         reuse_memory()
+        self.network = _over_ranks(self.stage)
         there = of_all(self.path.is_file())
         if any(there) and not all(there):
             raise ConfigError(
@@ -131,8 +131,8 @@ class StageTrainer(SupervisedTrainer):
     def _note(self) -> None:
         """Show the step and, when it is time, save the state."""
         output: Any = self.state.output
-        errors = {"error": f"{error:.2f} cells" for error in self.state.metrics.values()}
-        self._bar.set_postfix(loss=f"{output['loss'].item():.4f}", **errors, refresh=False)
+        shown = {"loss": output["loss"].item(), **self.state.metrics}
+        self._bar.set_postfix({name: f"{value:.4f}" for name, value in shown.items()}, refresh=False)
         self._bar.update()
         if is_first() and (self.state.iteration == self._steps or time.monotonic() - self._saved >= SAVE_EVERY):
             with atomic_file(self.path, binary=True) as file:
@@ -159,7 +159,7 @@ class _Order(Sampler[int]):
         return iter(torch.randperm(self.count, generator=generator)[done * self.batch :].tolist())
 
 
-def _over_ranks(stage: Stage, trained: Sequence[nn.Parameter]) -> nn.Module:
+def _over_ranks(stage: Stage) -> nn.Module:
     """The stage itself in a run of one process; else inside PyTorch's ``DistributedDataParallel``.
 
     On CUDA batch normalisation then takes its statistics over all ranks; PyTorch has no such layer for the CPU, where
@@ -167,7 +167,7 @@ def _over_ranks(stage: Stage, trained: Sequence[nn.Parameter]) -> nn.Module:
     """
     if idist.get_world_size() == 1:
         return stage
-    own = {id(parameter) for parameter in trained}
+    own = {id(parameter) for parameter in stage.parameters_to_train()}
     for parameter in stage.parameters():
         parameter.requires_grad_(id(parameter) in own)  # the others would be waited for in vain
     return idist.auto_model(stage, sync_bn=stage.device.type == "cuda")

@@ -15,6 +15,9 @@ from tests.workflows.running import ROOT
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: requirements-dev.txt")

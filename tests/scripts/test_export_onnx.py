@@ -18,6 +18,7 @@ SCRIPT = ROOT / "scripts" / "export_onnx.py"
 PAPER = {**TINY_PAPER_NETWORK, "encoder": {**TINY_PAPER_NETWORK["encoder"], "block": 0}}
 
 
+@pytest.mark.slow
 def test_the_files_of_the_papers_network(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.pt", PAPER)
     line = [sys.executable, str(SCRIPT), "--model_path", "model.pt", "--image_size", "331", "277"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from bundle.io.landmark_files import read_landmark_table
 from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample
 from tests.model.fmosd_files import global_state, write_files
-from tests.workflows.running import ROOT, TINY_PAPER_NETWORK, environment, run
+from tests.workflows.forked import run_forked
+from tests.workflows.running import ROOT, TINY_PAPER_NETWORK, run
 
 SCRIPT = ROOT / "scripts" / "import_fmosd_checkpoint.py"
 
@@ -32,17 +33,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(small: Sample, cwd: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, SCRIPT, "--encoder_weights", "random", "--template_image", small.image]
-    line += ["--template_landmarks", small.landmarks, *arguments]
-    return subprocess.run(
-        [str(part) for part in line],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    words = ["--encoder_weights", "random", "--template_image", small.image]
+    words += ["--template_landmarks", small.landmarks, *arguments]
+    with tempfile.TemporaryDirectory() as log:
+        return run_forked(str(SCRIPT), [str(word) for word in words], cwd, Path(log))
 
 
 def test_the_model_finds_landmarks(folder: Path, small: Sample, tmp_path: Path) -> None:

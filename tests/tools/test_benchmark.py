@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 from bundle.errors import ConfigError
 from bundle.networks import NetworkSettings
 from tests.reference.channels import flattened_heads
+from tests.workflows.forked import run_forked
 from tests.workflows.running import ROOT
 from tools import benchmark
 from tools.benchmarking import methods, tasks
@@ -110,14 +109,7 @@ def test_the_report_has_its_keys(measured: list[Any], tmp_path: Path, capsys: py
         (["--encoder", "no_such_model", "--only", "inference", "product"], "no_such_model"),
     ],
 )
-def test_bad_arguments_get_a_sentence(arguments: list[str], complaint: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.benchmark", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def test_bad_arguments_get_a_sentence(arguments: list[str], complaint: str, tmp_path: Path) -> None:
+    done = run_forked("tools.benchmark", arguments, ROOT, tmp_path)
     assert done.returncode == 2
     assert complaint in done.stderr and "Traceback" not in done.stderr

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import os
 import runpy
+import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
-class Finished:
-    """How a command ended.
-
-    Attributes:
-        status: its exit status.
-        output: what it wrote to standard output.
-        errors: what it wrote to standard error.
-    """
-
-    status: int
-    output: str
-    errors: str
-
-
-def run_forked(module: str, words: Sequence[str], folder: Path, log: Path) -> Finished:
+def run_forked(module: str, words: Sequence[str], folder: Path, log: Path) -> subprocess.CompletedProcess[str]:
     """Run ``python -m MODULE WORDS`` in a fork of this process, as the interpreter would.
 
     Args:
@@ -40,7 +25,8 @@ def run_forked(module: str, words: Sequence[str], folder: Path, log: Path) -> Fi
     if child == 0:
         _become(module, words, folder, log)
     _, waited = os.waitpid(child, 0)
-    return Finished(
+    return subprocess.CompletedProcess(
+        [module, *words],
         os.waitstatus_to_exitcode(waited),
         *((log / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err")),
     )

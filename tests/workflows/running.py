@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from monai.bundle import ConfigWorkflow
 
 from bundle.errors import find_bundle_error
 from bundle.training import stage_trainer
+from tests.workflows.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -154,15 +156,8 @@ def environment() -> dict[str, str]:
 
 
 def run_command(run_id: str, *names: str, **overrides: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(run_id, *names, **overrides),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as log:
+        return run_forked("monai.bundle", command(run_id, *names, **overrides)[3:], ROOT, Path(log))
 
 
 def refusal(action: Callable[[], Any]) -> str:

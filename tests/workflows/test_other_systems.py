@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Sample
 from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, environment
 
@@ -31,6 +33,7 @@ runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.slow
 def test_inference_without_what_only_posix_has(small: Sample, tmp_path: Path) -> None:
     words = ["run", "inference", "--config_file", CONFIGS / "inference.json", "--network", TINY_NETWORK]
     words += ["--template_image", small.image, "--template_landmarks", small.landmarks]

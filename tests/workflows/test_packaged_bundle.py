@@ -95,6 +95,7 @@ def test_it_has_what_a_bundle_of_the_model_zoo_has(unpacked: Unpacked) -> None:
     assert unpacked.call("-c", "import bundle").returncode == 1, "the environment knows nothing of it"
 
 
+@pytest.mark.slow
 def test_all_uses_in_python(unpacked: Unpacked, small: Sample) -> None:
     url = json.loads((unpacked.folder / "configs" / "metadata.json").read_text(encoding="utf-8"))["schema"]
     schema = Path(os.environ.get("OSL_REAL_DATA", "")) / "monai" / url.rsplit("/", 1)[-1]
@@ -103,6 +104,7 @@ def test_all_uses_in_python(unpacked: Unpacked, small: Sample) -> None:
     assert done.stdout.endswith("all uses work\n"), done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_inference_and_evaluation_as_commands(
     unpacked: Unpacked, small: Sample, trained: Trained, tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ def literal_points(pipeline: Pipeline, sample: Sample) -> dict[str, list[Match]]
     }
 
 
+@pytest.mark.slow
 def test_the_points_of_the_literal_version(files: dict[str, Path], eight_bit: Sample, tmp_path: Path) -> None:
     """From files to files, wherever no decision hangs on a difference that single precision cannot hold."""
     (tmp_path / "tiny.json").write_text(

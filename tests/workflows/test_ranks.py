@@ -32,7 +32,7 @@ from tests.workflows.running import (
     train_decoders,
 )
 
-pytestmark = pytest.mark.timeout(600)  # on a machine that has other work to do, too
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # on a machine that has other work to do, too
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
@@ -127,6 +127,7 @@ def paper(small: Sample) -> dict[str, Any]:
 def two(
     trained: Trained,
     small: Sample,
+    many: Images,
     evaluation: dict[str, Any],
     training: dict[str, Any],
     paper: dict[str, Any],

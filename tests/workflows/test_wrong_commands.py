@@ -21,7 +21,7 @@ import bundle.handlers
 import bundle.model
 import bundle.training  # noqa: F401  what a run imports, once for all forks
 from tests.conftest import Sample, Trained
-from tests.workflows.forked import Finished, run_forked
+from tests.workflows.forked import run_forked
 from tests.workflows.running import CONFIGS, ROOT, TINY_NETWORK, environment
 
 
@@ -390,11 +390,11 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
 }
 
 
-def assert_refused(finished: Finished, *parts: str) -> None:
-    everything = finished.output + finished.errors
-    assert finished.status == 2, everything[-3000:]
+def assert_refused(finished: subprocess.CompletedProcess[str], *parts: str) -> None:
+    everything = finished.stdout + finished.stderr
+    assert finished.returncode == 2, everything[-3000:]
     assert "Traceback" not in everything
-    (sentence,) = [line for line in finished.errors.splitlines() if line.startswith("error: ")]
+    (sentence,) = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert sentence.endswith((".", "?")) and "MONAI_DEBUG" not in sentence, sentence
     assert [part for part in parts if part not in sentence] == [], sentence
 
@@ -413,7 +413,7 @@ def test_so_it_is_in_a_process_of_its_own(place: Place) -> None:
     make, parts = WRONG["an image as the model"]
     line = [sys.executable, "-m", "monai.bundle", *map(str, make(place))]
     done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240, check=False)
-    assert_refused(Finished(done.returncode, done.stdout, done.stderr), *parts)
+    assert_refused(done, *parts)
     assert not place.results.exists()
 
 
