@@ -57,6 +57,14 @@ class LandmarkTrainer(Trainer):
         self.add_event_handler(Events.ITERATION_COMPLETED, lambda: self._bar.update())
         self.add_event_handler(Events.COMPLETED, lambda: self._bar.close())
 
+    def run(self) -> None:  # type: ignore[override]
+        """Fit what no earlier run has fitted, after a line about what there is."""
+        counts = {kind: len(list(self.folder.glob(f"{kind}_*.pt"))) for kind in ("template", "landmark", "unlabelled")}
+        if any(counts.values()):
+            parts = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+            print(f"continuing the training: {parts} results are there already")
+        super().run()
+
     def _open(self) -> None:
         self._bar = progress(total=self.state.epoch_length, desc="landmarks", unit="landmark")
 

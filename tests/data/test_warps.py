@@ -47,7 +47,7 @@ def test_landmarks_stay_on_what_they_mark(template: Template) -> None:
 
 def test_warps_of_the_configuration_have_one_scale_factor() -> None:
     """300 draws, shear 0: the affine map from template to warp, from where three points come to lie."""
-    affined = read_config("train_decoders")["train"]["warping"][0]
+    affined = read_config("train_decoders")["train"]["preprocessing"]["transforms"][0]
     assert affined["_target_"] == "bundle.data.RandOneScaleAffined"
     of_pixels = {"shear_range": None, "translate_range": 5}
     settings = {key: value for key, value in {**affined, **of_pixels}.items() if key != "_target_"}

@@ -180,7 +180,7 @@ class TestAdapting:
 
 class TestInterrupted:
     def test_a_process_that_was_killed_is_continued(
-        self, three: dict[str, Any], from_three: Path, tmp_path: Path
+        self, three: dict[str, Any], from_three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         settings = {**three, "model_path": tmp_path / "model.pt", "output_dir": tmp_path / "training"}
         run_until_killed("train#trainer", 2, "train", kind="train", **settings)
@@ -193,6 +193,7 @@ class TestInterrupted:
             workflow.initialize()
             trainer = workflow.parser.get_parsed_content("train#trainer")
             trainer.run()
+        assert "continuing the training: 3 template, 2 landmark results are there already" in capsys.readouterr().out
         assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items()), "nothing is done again"
         train(**settings)
         assert not any(path.exists() for path in kept)
