@@ -80,15 +80,6 @@ def equal_share(count: int) -> list[int]:
     return list(range(idist.get_rank(), count - count % ranks, ranks))
 
 
-def covering_share(count: int) -> list[int]:
-    """Numbers below ``count`` that belong to this rank: every rank has as many and none is left out.
-
-    Where the ranks do not divide the count, some of the first numbers belong to two ranks.
-    """
-    ranks = idist.get_world_size()
-    return [index % count for index in range(idist.get_rank(), -(-count // ranks) * ranks, ranks)] if count else []
-
-
 def batch_share(batch_size: int) -> int:
     """How much of a batch is this rank's, so that all ranks together have the batch that one process would have.
 

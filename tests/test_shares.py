@@ -7,7 +7,7 @@ import torch
 
 from bundle import ranks
 from bundle.errors import ConfigError
-from bundle.ranks import batch_share, covering_share, equal_share, from_first, is_first, of_all, start_ranks
+from bundle.ranks import batch_share, equal_share, from_first, is_first, of_all, start_ranks
 
 
 def as_rank(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:
@@ -17,15 +17,12 @@ def as_rank(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:
 
 @pytest.mark.parametrize(("count", "number"), [(0, 1), (1, 1), (7, 1), (7, 2), (8, 4), (3, 5)])
 def test_shares(count: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    equal, covering = [], []
+    equal = []
     for index in range(number):
         as_rank(monkeypatch, index, number)
         equal.append(equal_share(count))
-        covering.append(covering_share(count))
     assert {len(share) for share in equal} == {count // number}
     assert sorted(index for share in equal for index in share) == list(range(count // number * number))
-    assert {len(share) for share in covering} == {-(-count // number)}
-    assert {index for share in covering for index in share} == set(range(count))
 
 
 @pytest.mark.parametrize(("batch", "number", "each"), [(4, 1, 4), (4, 2, 2), (2, 4, 1), (5, 2, 3)])

@@ -17,9 +17,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from bundle.data.warps import WarpedTemplate
 from bundle.errors import ConfigError
-from bundle.ranks import batch_share, covering_share, equal_share, is_first, of_all
+from bundle.ranks import batch_share, equal_share, is_first, of_all
 from bundle.records.progress import progress
-from bundle.training.held_out_error import HeldOutError
 from bundle.training.process import reuse_memory
 from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stages import Stage
@@ -35,14 +34,12 @@ class StageTrainer(SupervisedTrainer):
     Args:
         stage: the stage.
         warps: the warps to train on.
-        held_out: warps that the error is measured on.
         loss: compares decoded maps with cells.
         optimizer: makes the optimiser of the decoder's parameters.
         folder: where features and the state of the training are kept.
         max_epochs: how often all warps are seen.
         batch_size: warps per step, of all ranks together.
         seed: seed of the order of the warps.
-        val_interval: epochs between two looks at the held-out warps.
         label: which decoder it is.
         train_handlers: handlers of events.
 
@@ -54,14 +51,12 @@ class StageTrainer(SupervisedTrainer):
         self,
         stage: Stage,
         warps: WarpedTemplate,
-        held_out: WarpedTemplate,
         loss: nn.Module,
         optimizer: Callable[..., torch.optim.Optimizer],
         folder: str | Path,
         max_epochs: int,
         batch_size: int,
         seed: int,
-        val_interval: int = 1,
         label: str = "local",
         train_handlers: Sequence[Any] = (),
     ) -> None:
@@ -69,7 +64,6 @@ class StageTrainer(SupervisedTrainer):
         self.label = label
         self.path = Path(folder) / "state.pt"
         self.features = StageFeatures(warps, stage, Path(folder) / "warps", equal_share(len(warps)))
-        self.held_out = StageFeatures(held_out, stage, Path(folder) / "held_out", covering_share(len(held_out)))
         order = _Order(self, len(self.features), batch_share(batch_size), seed + idist.get_rank())
         loader = DataLoader(self.features, order.batch, sampler=order, drop_last=True, collate_fn=collate_stage)
         if not len(loader):
@@ -79,9 +73,9 @@ class StageTrainer(SupervisedTrainer):
             max_epochs=max_epochs,
             train_data_loader=loader,
             network=stage,
-            optimizer=optimizer(stage.parameters_to_train()),
+            optimizer=optimizer(stage.decoder.parameters()),
             loss_function=loss,
-            train_handlers=[HeldOutError(self.held_out, val_interval, f"{label}_val_error"), *train_handlers],
+            train_handlers=list(train_handlers),
             decollate=False,
         )
         self.add_event_handler(Events.STARTED, self._open)
@@ -108,7 +102,6 @@ class StageTrainer(SupervisedTrainer):
                 f"{self.state.iteration} of {self._steps} steps are done already"
             )
         self.features.compute(f"warps for the {self.label} decoder")
-        self.held_out.compute(f"held-out warps for the {self.label} decoder")
         # An engine that is told to run when it has finished would start again from the first epoch.
         if self.state.epoch < self.state.max_epochs:
             super().run()
@@ -131,8 +124,7 @@ class StageTrainer(SupervisedTrainer):
     def _note(self) -> None:
         """Show the step and, when it is time, save the state."""
         output: Any = self.state.output
-        shown = {"loss": output["loss"].item(), **self.state.metrics}
-        self._bar.set_postfix({name: f"{value:.4f}" for name, value in shown.items()}, refresh=False)
+        self._bar.set_postfix(loss=f"{output['loss'].item():.4f}", refresh=False)
         self._bar.update()
         if is_first() and (self.state.iteration == self._steps or time.monotonic() - self._saved >= SAVE_EVERY):
             with atomic_file(self.path, binary=True) as file:
@@ -167,7 +159,6 @@ def _over_ranks(stage: Stage) -> nn.Module:
     """
     if idist.get_world_size() == 1:
         return stage
-    own = {id(parameter) for parameter in stage.parameters_to_train()}
-    for parameter in stage.parameters():
-        parameter.requires_grad_(id(parameter) in own)  # the others would be waited for in vain
+    stage.requires_grad_(False)  # whatever else has gradients would be waited for in vain
+    stage.decoder.requires_grad_(True)
     return idist.auto_model(stage, sync_bn=stage.device.type == "cuda")

@@ -23,11 +23,21 @@ class Stage(nn.Module, ABC):
 
     Args:
         network: the network that the decoder belongs to.
+        which: ``"global"`` or ``"local"``.
+
+    Raises:
+        ConfigError: when the network has no such decoder.
     """
 
-    def __init__(self, network: OneShotNetwork) -> None:
+    def __init__(self, network: OneShotNetwork, which: str) -> None:
         super().__init__()
+        decoder = getattr(network, f"{which}_decoder")
+        if decoder is None:
+            raise ConfigError(
+                f"the {which} stage needs network.{which}_channels: add configs/paper.json, or set more than 0."
+            )
         self.network = network
+        self.decoder: nn.Module = decoder
 
     @property
     def device(self) -> torch.device:
@@ -35,22 +45,17 @@ class Stage(nn.Module, ABC):
         return next(self.network.parameters()).device
 
     @abstractmethod
-    def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
+    def encode(self, warp: dict[str, Tensor], index: int) -> tuple[Tensor, Tensor]:
         """Frozen features and cells of one warp.
 
         Args:
             warp: an item of :class:`bundle.data.warps.WarpedTemplate`.
-            index: number of the warp, which decides about anything random; None for the template itself, for which
-                nothing is.
+            index: number of the warp, which decides about anything random.
         """
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Decode: (M, C, h, w) -> (M, C', h', w')."""
-
-    @abstractmethod
-    def parameters_to_train(self) -> list[nn.Parameter]:
-        """The decoder's parameters."""
 
 
 class GlobalStage(Stage):
@@ -63,16 +68,12 @@ class GlobalStage(Stage):
     """
 
     def __init__(self, network: OneShotNetwork, warps: WarpedTemplate, geometry: CellGeometry) -> None:
-        super().__init__(network)
-        if network.global_decoder is None:
-            raise ConfigError(
-                "the global stage needs network.global_channels: add configs/paper.json, or set more than 0."
-            )
+        super().__init__(network, "global")
         self.geometry = geometry
         self.image_size = (int(warps.image.shape[-2]), int(warps.image.shape[-1]))
         (self.decoded_size,) = network.global_sizes(self.image_size)
 
-    def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
+    def encode(self, warp: dict[str, Tensor], index: int) -> tuple[Tensor, Tensor]:
         """Nothing is random."""
         with torch.no_grad():
             (features,) = self.network.encode_global(warp["image"][None].to(self.device))
@@ -80,13 +81,7 @@ class GlobalStage(Stage):
 
     @override
     def forward(self, features: Tensor) -> Tensor:
-        assert self.network.global_decoder is not None
-        return self.network.global_decoder(features, self.decoded_size)
-
-    @override
-    def parameters_to_train(self) -> list[nn.Parameter]:
-        assert self.network.global_decoder is not None
-        return list(self.network.global_decoder.parameters())
+        return self.decoder(features, self.decoded_size)
 
 
 class LocalStage(Stage):
@@ -103,35 +98,23 @@ class LocalStage(Stage):
     """
 
     def __init__(self, network: OneShotNetwork, jitter: int, seed: int, landmarks: int) -> None:
-        super().__init__(network)
-        if network.local_decoder is None:
-            raise ConfigError(
-                "the local stage needs network.local_channels: add configs/paper.json, or set more than 0."
-            )
+        super().__init__(network, "local")
         self.jitter = jitter
         self.seed = seed
         self.landmarks = landmarks
 
-    def encode(self, warp: dict[str, Tensor], index: int | None) -> tuple[Tensor, Tensor]:
-        """The template's own crops are not shifted."""
-        landmarks = warp["landmarks"]
-        shift = torch.zeros_like(landmarks)
-        if index is not None:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
-            shift = torch.randint(-self.jitter, self.jitter + 1, landmarks.shape, generator=generator).to(landmarks)
-        window = self.network.settings.local_window
+    def encode(self, warp: dict[str, Tensor], index: int) -> tuple[Tensor, Tensor]:
+        """The shifts are random."""
+        landmarks, settings = warp["landmarks"], self.network.settings
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        shift = torch.randint(-self.jitter, self.jitter + 1, landmarks.shape, generator=generator).to(landmarks)
+        window = settings.local_window
         windows = inner_windows(warp["image"].to(self.device), (landmarks + shift).to(self.device), window)
         with torch.no_grad():
             features = self.network.encode_local(windows.crops)
         inside = landmarks.to(self.device) - windows.origins
-        cells = PixelCentres().to_cells(inside, (window, window), self.network.settings.decoded_crop)
-        return features, cells[:, None]
+        return features, PixelCentres().to_cells(inside, (window, window), settings.decoded_crop)[:, None]
 
     @override
     def forward(self, features: Tensor) -> Tensor:
         return self.network.decode_local(features, self.network.settings.decoded_crop, self.landmarks)
-
-    @override
-    def parameters_to_train(self) -> list[nn.Parameter]:
-        assert self.network.local_decoder is not None
-        return list(self.network.local_decoder.parameters())

@@ -13,8 +13,6 @@ BUDGETS: dict[str, dict[str, Any]] = {
         "network#global_channels": 64,
         "network#local_channels": 64,
         "warps": 20,
-        "validation_warps": 1,
-        "val_interval": 1000,
         "batch_size": 1,
         "learning_rate": 0.001,
         "global_iterations": 500,

@@ -24,8 +24,12 @@ from monai.handlers import (
 )
 
 from bundle.errors import ConfigError
-from bundle.handlers.detection_rate import SuccessfulDetectionRateHandler, detection_rate_handlers
-from bundle.handlers.mean_radial_error import MeanRadialErrorHandler, lower_is_better
+from bundle.handlers import (
+    MeanRadialErrorHandler,
+    SuccessfulDetectionRateHandler,
+    detection_rate_handlers,
+    lower_is_better,
+)
 
 LANDMARKS = 4
 IMAGES = 5

@@ -25,7 +25,6 @@ TINY = {
     "network#local_channels": 8,
     "network#local_window": 64,
     "warps": 2,
-    "validation_warps": 1,
     "batch_size": 2,
     "global_iterations": 1,
     "local_iterations": 1,

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine
 from monai.transforms import Compose
 
 from bundle.data import WarpedTemplate
@@ -16,7 +15,6 @@ from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.training import LocalStage
-from bundle.training.held_out_error import HeldOutError
 from bundle.training.stage_features import StageFeatures, collate_stage
 from tests.workflows.running import TINY_NETWORK
 
@@ -49,31 +47,6 @@ def test_crops_are_shifted_at_random_but_always_alike(network: OneShotNetwork, w
     assert not torch.equal(cells, other) and not torch.equal(cells, seeded)
     rows, columns = network.settings.decoded_crop
     assert cells.shape == (4, 1, 2) and (cells > -0.5).all() and (cells < max(rows, columns) - 0.5).all()
-
-
-def test_the_templates_own_crops_are_centred_where_they_fit(network: OneShotNetwork, warps: WarpedTemplate) -> None:
-    own = {"image": warps.image, "landmarks": warps.points.float()}
-    _, cells = stage_of(network).encode(own, None)
-    side = network.settings.decoded_crop[0]
-    window = network.settings.local_window
-    expected = (window // 2 + 0.5) * side / window - 0.5
-    assert torch.allclose(cells[1], torch.tensor(expected), atol=0.51 * side / window)
-
-
-def test_a_warp_that_is_the_template_is_matched_to_the_cell(
-    network: OneShotNetwork, warps: WarpedTemplate, tmp_path: Path
-) -> None:
-    stage = stage_of(network, jitter=0)
-    features = StageFeatures(warps, stage, tmp_path, range(3))
-    batch = collate_stage([features[0]])
-    measured = HeldOutError(features, interval=1, name="error")
-    found = measured.found(batch["image"])
-    assert found.shape == batch["label"].shape
-    assert (found - batch["label"]).norm(dim=-1).max() <= 2**-0.5 + 1e-3
-    engine = Engine(lambda engine, batch: None)
-    measured.attach(engine)
-    errors = [(measured.found(item["image"]) - item["label"]).norm(dim=-1).mean() for item in features]
-    assert engine.run([None]).metrics["error"] == pytest.approx(float(torch.stack(errors).mean()))
 
 
 def test_crops_are_inside_the_image(network: OneShotNetwork, warps: WarpedTemplate) -> None:

@@ -50,7 +50,6 @@ TINY_PAPER_TRAINING: dict[str, Any] = {
     "network": TINY_PAPER_NETWORK,
     "encoder_weights": "random",
     "warps": 4,
-    "validation_warps": 1,
     "global_iterations": 2,
     "local_iterations": 2,
 }
