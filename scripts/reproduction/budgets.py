@@ -7,8 +7,7 @@ from typing import Any
 #: Keys of the configurations, on top of ``train_decoders.json``, ``paper.json`` and the overlay of the data set.
 BUDGETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    # Two CPU cores: narrow decoders, few warps and few steps at five times the paper's rate. Features are on the disk,
-    # so that a training that was interrupted does not compute them again.
+    # Two CPU cores: narrow decoders, few warps and few steps at five times the paper's rate.
     "small": {
         "network#global_channels": 64,
         "network#local_channels": 64,
@@ -17,7 +16,6 @@ BUDGETS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.001,
         "global_iterations": 500,
         "local_iterations": 20,
-        "feature_memory_gb": 0,
     },
 }
 

@@ -122,7 +122,7 @@ def run(command: str, folder: Path, log: Path) -> None:
     else:
         module, words = words[0], words[1:]
     done = run_forked(module, words, folder, log)
-    assert done.status == 0, f"{command}\n{done.errors[-2000:]}"
+    assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("page", PAGES)
