@@ -287,7 +287,7 @@ class LandmarkFinder:
         inferer = PosteriorInferer(template, self.model.matching)
         record = {"seed": 0, "adapt": unlabelled is not None, "precision": network.precision}
         with tempfile.TemporaryDirectory() as folder:
-            examples = TemplateExamples(inferer, network, folder)
+            examples = TemplateExamples(inferer, network)
             trainer = LandmarkTrainer(device, DataLoader(examples, batch_size=None), folder)
             training = FilterTraining(trainer, examples, record, unlabelled is not None, unlabelled)
             self.model = training.learn()

@@ -33,9 +33,9 @@ SMALLEST_LAYOUT = 0.1
 #: each other more than independent witnesses would, so the posterior itself is too sure of its place.
 WIDENING = 2.0
 
-#: The distribution of the layouts counts half as much as it says, for points and similarities are no independent
+#: The distribution of the layouts counts two thirds of what it says, for points and similarities are no independent
 #: witnesses; two rounds, each from the points of the one before.
-SHAPE_WEIGHT, SHAPE_ROUNDS = 0.5, 2
+SHAPE_WEIGHT, SHAPE_ROUNDS = 2 / 3, 2
 
 
 class KnownTemplate(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 #: As many images' worth of trust as the mean over all landmarks has against a landmark's own images.
-PRIOR_IMAGES = 6
+PRIOR_IMAGES = 12
 
 
 def error_factors(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:

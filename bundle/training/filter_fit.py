@@ -9,7 +9,6 @@ descriptors x of all scales and the crop, as far as a ridge allows:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,34 +95,9 @@ def shared_scores(windows: Sequence[Window], kernels: Sequence[Tensor]) -> Tenso
 
 
 def _added(window: Window, columns: Tensor, kernel: Tensor) -> Tensor:
-    values = _Correlation.apply(kernel, columns, len(window.cells), window.cells.shape[-1])
-    return window.rows @ values @ window.columns.transpose(-1, -2)
-
-
-class _Correlation(torch.autograd.Function):
-    """One kernel over K maps as one matrix product a pass: three times faster than a convolution with one result."""
-
-    @staticmethod
-    def forward(ctx: Any, kernel: Tensor, columns: Tensor, count: int, side: int) -> Tensor:
-        """Correlate: (C, p, p) and the maps as (C, K * side * side) -> (K, side - p + 1, side - p + 1)."""
-        ctx.save_for_backward(columns)
-        ctx.shapes = (kernel.shape, count, side)
-        patch = kernel.shape[-1]
-        taps = (kernel.flatten(1).T @ columns).view(patch, patch, count, side, side)
-        inside = side - patch + 1
-        total = torch.zeros_like(taps[0, 0, :, :inside, :inside])
-        for y in range(patch):
-            for x in range(patch):
-                total += taps[y, x, :, y : y + inside, x : x + inside]
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        """The gradient of the kernel; the maps are given."""
-        (columns,), (shape, count, side) = ctx.saved_tensors, ctx.shapes
-        patch, inside = shape[-1], side - shape[-1] + 1
-        spread = columns.new_zeros(patch, patch, count, side, side)
-        for y in range(patch):
-            for x in range(patch):
-                spread[y, x, :, y : y + inside, x : x + inside] = gradients[0]
-        return (columns @ spread.view(patch * patch, -1).T).view(shape), None, None, None
+    """One kernel over K maps, given as columns (C, K * side * side): twice as fast as a convolution with one result."""
+    patch, side = kernel.shape[-1], window.cells.shape[-1]
+    inside = side - patch + 1
+    taps = (kernel.flatten(1).T @ columns).view(patch, patch, -1, side, side)
+    shifted = [taps[y, x, :, y : y + inside, x : x + inside] for y in range(patch) for x in range(patch)]
+    return window.rows @ sum(shifted[1:], start=shifted[0]) @ window.columns.transpose(-1, -2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,6 @@ from bundle.model.inferer import template_tensors
 from bundle.model.posterior_inferer import DescribedTemplates, PosteriorInferer, crop_unit
 from bundle.networks import OneShotNetwork
 from bundle.records.progress import progress
-from bundle.training.kept import kept
 
 #: A lattice is moved until its landmark is no further from its centre than this share of a crop's side.
 FARTHEST = 0.3125
@@ -60,21 +59,16 @@ class LandmarkExamples(NamedTuple):
 class TemplateExamples(Dataset[LandmarkExamples]):
     """All landmarks of the templates, each template matched to all others, as inference would match it.
 
-    Each template is described and matched once, when the first landmark is asked for; what a killed training
-    had done is taken up.
+    Each template is described and matched once, when the first landmark is asked for.
 
     Args:
         inferer: the matching, with the templates.
         network: what describes them.
-        folder: the folder of the training.
     """
 
-    def __init__(self, inferer: PosteriorInferer, network: OneShotNetwork, folder: str | Path) -> None:
+    def __init__(self, inferer: PosteriorInferer, network: OneShotNetwork) -> None:
         self.inferer = inferer
         self.network = network
-        self.folder = Path(folder)
-        self._templates: DescribedTemplates | None = None
-        self._examples: list[Example] | None = None
 
     def __len__(self) -> int:
         return len(self.inferer.template.landmarks)
@@ -92,31 +86,21 @@ class TemplateExamples(Dataset[LandmarkExamples]):
             torch.stack([one.distance[index] for one in examples]),
         )
 
-    @property
+    @cached_property
     def templates(self) -> DescribedTemplates:
         """The templates' descriptors."""
-        if self._templates is None:
-            device = next(self.network.parameters()).device
-            with torch.no_grad():
-                self._templates = self.inferer.describe_all(self.network, device)
-        return self._templates
+        with torch.no_grad():
+            return self.inferer.describe_all(self.network, next(self.network.parameters()).device)
 
-    @property
+    @cached_property
     def examples(self) -> list[Example]:
         """Each template as a query of the others."""
-        if self._examples is None:
-            everyone = range(len(self.inferer.template.all))
-            with torch.no_grad():
-                self._examples = [
-                    _unpacked(self._kept(index)) for index in progress(everyone, desc="templates", unit="image")
-                ]
-        return self._examples
-
-    def _kept(self, index: int) -> dict[str, Tensor]:
-        return kept(
-            self.folder / f"template_{index:04d}.pt",
-            lambda: _packed(_leave_out(self.inferer, self.templates, index, self.network)),
-        )
+        everyone = range(len(self.inferer.template.all))
+        with torch.no_grad():
+            return [
+                _leave_out(self.inferer, self.templates, index, self.network)
+                for index in progress(everyone, desc="templates", unit="image")
+            ]
 
 
 def _leave_out(
@@ -156,21 +140,3 @@ def _stack(windows: Sequence[Window], landmark: int) -> Window:
             )
         )
     return Window(*(torch.stack(part) for part in zip(*parts)))
-
-
-def _packed(example: Example) -> dict[str, Tensor]:
-    """An example as named tensors."""
-    lattice = example.lattice
-    found = {"scores": example.scores, "prior": example.prior, "distance": example.distance}
-    found |= {"origins": lattice.origins, "step": lattice.step}
-    for number, window in enumerate(lattice.windows):
-        found |= {f"{name}.{number}": value for name, value in window._asdict().items()}
-    return found
-
-
-def _unpacked(found: dict[str, Tensor]) -> Example:
-    """What :func:`_packed` was given."""
-    count = sum(name.startswith("cells.") for name in found)
-    windows = [Window(*(found[f"{name}.{number}"] for name in Window._fields)) for number in range(count)]
-    lattice = Lattice(found["origins"], found["step"], found["prior"].shape[-1], windows)
-    return Example(lattice, found["scores"], found["prior"], found["distance"])

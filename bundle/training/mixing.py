@@ -17,13 +17,16 @@ from bundle.training.discriminant import discriminants
 from bundle.training.landmark_trainer import LOSSES, others_of
 from bundle.training.leave_one_out import TemplateExamples
 
-#: How far to go towards the discriminant, and how much of each loss's filter to add: found on cephalograms.
-DISCRIMINANT, LOSS_WEIGHTS = 0.25, {"cross_entropy": 0.5, "distance_aware": 0.5}
+#: How far to go towards the discriminant, and how much of each loss's filter to add. Cross-entropy asks for the place
+#: alone and learns it from many templates only: its share grows with them up to the one that is named here.
+DISCRIMINANT, LOSS_WEIGHTS, SHARE_PER_TEMPLATE = 0.25, {"cross_entropy": 0.75, "distance_aware": 0.75}, 0.1
 #: One template teaches no filter, so the discriminant stands alone.
 DISCRIMINANT_ALONE = 0.5
-#: Multiples of all this that are tried on templates held out; with fewer templates than that, too few are left to learn
-#: from for the trial to say anything, and the usual one is taken.
-STRENGTHS, FEWEST_FOR_TRIAL, USUAL = (0.0, 0.5, 1.0, 1.5, 2.0), 5, 0.75
+#: Scales and crops are no independent witnesses, so what they say together counts as much of this.
+TOGETHER = 2 / 3
+#: Multiples of what is learned that are tried on templates held out; with fewer templates than that, too few are left
+#: to learn from for the trial to say anything, and all of it is taken.
+STRENGTHS, FEWEST_FOR_TRIAL = (0.0, 0.5, 1.0), 5
 #: The largest strength is taken whose error is that of the best one but for this share: held-out templates are judged
 #: by filters from fewer templates, which want smaller steps than those from all.
 TOLERANCE = 0.015
@@ -64,9 +67,10 @@ def learn(
 ) -> Lesson:
     r"""Mix discriminants and filters, with the strength that does best on templates held out.
 
-    To the kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, is added
+    The kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, becomes
 
-    .. math:: \alpha \big( \tfrac14 (v - w) + \tfrac12 d_\text{cross-entropy} + \tfrac12 d_\text{distance-aware} \big).
+    .. math:: \tfrac23 \Big( w + \alpha \big( \tfrac14 (v - w) + \tfrac34 d_\text{distance-aware}
+        + \tfrac34 \min(1, \tfrac{K}{10})\, d_\text{cross-entropy} \big) \Big).
 
     Args:
         examples: the templates.
@@ -83,17 +87,17 @@ def learn(
     towards = [[share * step for step in steps] for steps in _towards_discriminants(examples, plain)]
     strength, best = 1.0, None
     if count > 1:
-        filtered = _mixed(found, "held_out.{}")  # (N, K, S, S)
+        filtered = _mixed(found, "held_out.{}", count)  # (N, K, S, S)
         unseen = [
             example.lattice.scores(step) + filtered[:, index]
             for index, (example, step) in enumerate(zip(examples.examples, towards[1:]))
         ]
-        strengths = STRENGTHS if count >= FEWEST_FOR_TRIAL else (USUAL,)
+        strengths = STRENGTHS if count >= FEWEST_FOR_TRIAL else STRENGTHS[-1:]
         tried = {alpha: _hold_out(examples, others, [alpha * one for one in unseen]) for alpha in strengths}
         strength = chosen_strength({alpha: _mean_error(one) for alpha, one in tried.items()})
         best = tried[strength]
     filters = [
-        temperature * (kernel + strength * (step + _mixed(found, f"{{}}.{number}")))
+        temperature * TOGETHER * (kernel + strength * (step + _mixed(found, f"{{}}.{number}", count)))
         for number, (kernel, step) in enumerate(zip(plain[0], towards[0]))
     ]
     layouts = torch.stack(list(templates.landmarks().layouts)).cpu()
@@ -108,13 +112,12 @@ def chosen_strength(errors: Mapping[float, float]) -> float:
     return max(strength for strength, error in errors.items() if error <= (1 + TOLERANCE) * min(errors.values()))
 
 
-def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str) -> Tensor:
-    """Weighted sum over the losses of what was found for each landmark under a name: (N, ...)."""
+def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str, count: int) -> Tensor:
+    """Weighted sum over the losses of what K templates gave for each landmark under a name: (N, ...)."""
+    weights = {**LOSS_WEIGHTS, "cross_entropy": LOSS_WEIGHTS["cross_entropy"] * min(1.0, SHARE_PER_TEMPLATE * count)}
+    rows = [found[landmark] for landmark in sorted(found)]
     return torch.stack(
-        [
-            torch.stack([LOSS_WEIGHTS[loss] * found[landmark][name.format(loss)] for loss in LOSSES]).sum(dim=0)
-            for landmark in sorted(found)
-        ]
+        [torch.stack([weights[loss] * row[name.format(loss)] for loss in LOSSES]).sum(0) for row in rows]
     )
 
 
@@ -143,7 +146,7 @@ def _hold_out(examples: TemplateExamples, others: Sequence[KnownLandmarks], adde
         view = examples.templates.views[index]
         base = example.scores[others_of(index, len(others))].mean(dim=0)
         shape = ShapePrior.fit(known.layouts)
-        scores = temperature * (base + more)
+        scores = temperature * TOGETHER * (base + more)
         found = matcher.settle(scores, temperature * example.prior, example.lattice, shape)
         known = known._replace(layouts=[shape.mean.to(view.landmarks.device)])
         judged = matcher.judge(known, [], view.view, found)

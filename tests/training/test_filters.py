@@ -62,15 +62,6 @@ def test_scores_are_linear_in_the_filter() -> None:
     np.testing.assert_allclose(shared_scores(several, filters), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_the_gradient_is_that_of_finite_differences() -> None:
-    (window, *_) = windows()
-    columns = window.cells.transpose(0, 1).flatten(1)
-    kernel = torch.randn(CHANNELS, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(
-        lambda one: filter_fit._Correlation.apply(one, columns, IMAGES, CELLS + 2), (kernel,)
-    )
-
-
 def test_the_distance_aware_filter_solves_its_normal_equations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filter_fit, "ITERATIONS", 2000)
     several, (base, distance) = windows(), maps(1)
