@@ -12,8 +12,8 @@ from torch import Tensor
 INTERCEPT, SPREAD, DISAGREEMENT, SIMILARITY = 1.40, 1.03, 0.18, -1.07
 FLOOR = 0.003
 
-#: Expected error, as a fraction of the extent, at which the confidence is one half: 1.8 mm on a cephalogram.
-HALF_CONFIDENCE = 0.0125
+#: Expected error, as a fraction of the extent, at which the confidence is one half: 1.5 mm on a cephalogram.
+HALF_CONFIDENCE = 0.011
 
 
 def expected_error(spread: Tensor, disagreement: Tensor, similarity: Tensor, extent: float) -> Tensor:

@@ -27,9 +27,6 @@ TOGETHER = 2 / 3
 #: Multiples of what is learned that are tried on templates held out; with fewer templates than that, too few are left
 #: to learn from for the trial to say anything, and all of it is taken.
 STRENGTHS, FEWEST_FOR_TRIAL = (0.0, 0.5, 1.0), 5
-#: The largest strength is taken whose error is that of the best one but for this share: held-out templates are judged
-#: by filters from fewer templates, which want smaller steps than those from all.
-TOLERANCE = 0.015
 #: An error beyond this fraction of the layout's extent counts as this much, when strengths are compared.
 GROSS = 0.03
 
@@ -53,7 +50,7 @@ class Lesson(NamedTuple):
 
     Attributes:
         learned: the landmarks as inference needs them.
-        strength: the multiple of the usual weights that did best.
+        strength: the multiple of the usual weights.
         held_out: how that does on each template; None with one template.
     """
 
@@ -65,7 +62,7 @@ class Lesson(NamedTuple):
 def learn(
     examples: TemplateExamples, found: Mapping[int, Mapping[str, Tensor]], adapted: KnownLandmarks | None = None
 ) -> Lesson:
-    r"""Mix discriminants and filters, with the strength that does best on templates held out.
+    r"""Mix discriminants and filters, with the strength that templates held out allow.
 
     The kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, becomes
 
@@ -92,9 +89,9 @@ def learn(
             example.lattice.scores(step) + filtered[:, index]
             for index, (example, step) in enumerate(zip(examples.examples, towards[1:]))
         ]
-        strengths = STRENGTHS if count >= FEWEST_FOR_TRIAL else STRENGTHS[-1:]
-        tried = {alpha: _hold_out(examples, others, [alpha * one for one in unseen]) for alpha in strengths}
-        strength = chosen_strength({alpha: _mean_error(one) for alpha, one in tried.items()})
+        tried = {alpha: _hold_out(examples, others, [alpha * one for one in unseen]) for alpha in STRENGTHS}
+        if count >= FEWEST_FOR_TRIAL:
+            strength = chosen_strength({alpha: _mean_error(one) for alpha, one in tried.items()})
         best = tried[strength]
     filters = [
         temperature * TOGETHER * (kernel + strength * (step + _mixed(found, f"{{}}.{number}", count)))
@@ -108,8 +105,12 @@ def learn(
 
 
 def chosen_strength(errors: Mapping[float, float]) -> float:
-    """The largest strength whose error is that of the best one but for :data:`TOLERANCE`."""
-    return max(strength for strength, error in errors.items() if error <= (1 + TOLERANCE) * min(errors.values()))
+    """The largest strength that does no worse than none.
+
+    The least error would be at smaller ones, for templates held out are judged by filters from fewer templates, which
+    want smaller steps than those from all.
+    """
+    return max(strength for strength, error in errors.items() if error <= errors[0.0])
 
 
 def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str, count: int) -> Tensor:

@@ -100,7 +100,7 @@ class TestSeveralTemplates:
         checkpoint = read_checkpoint(from_three)
         assert checkpoint.learned is not None and tuple(checkpoint.learned.layouts.shape) == (3, 8, 2)
         assert all(float(one.abs().max()) > 0 for one in checkpoint.learned.filters)
-        assert checkpoint.training["held_out_error_px"] > 0 and checkpoint.training["strength"] == 0.75, (
+        assert checkpoint.training["held_out_error_px"] > 0 and checkpoint.training["strength"] == 1, (
             "with fewer than five"
         )
         assert len(checkpoint.matching["error_factors"]) == 8
