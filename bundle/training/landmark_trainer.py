@@ -59,7 +59,7 @@ class LandmarkTrainer(Trainer):
 
     def run(self) -> None:  # type: ignore[override]
         """Fit what no earlier run has fitted, after a line about what there is."""
-        counts = {kind: len(list(self.folder.glob(f"{kind}_*.pt"))) for kind in ("template", "landmark", "unlabelled")}
+        counts = {kind: len(list(self.folder.glob(f"{kind}_*.pt"))) for kind in ("landmark", "unlabelled")}
         if any(counts.values()):
             parts = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
             print(f"continuing the training: {parts} results are there already")
