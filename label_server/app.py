@@ -13,12 +13,13 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.tasks.activelearning.random import Random
 
 from bundle.errors import BundleError, ConfigError
+from bundle.records.validation import validate
 from label_server.annotations import AnnotatedImage, file_state
 from label_server.app_folder import BUNDLE_NAME, make_app_folder
 from label_server.datastore import ORIGINAL, StudyDatastore, all_placed, point_names
 from label_server.image_features import ImageFeatures
 from label_server.infer_task import LandmarkInferTask
-from label_server.parameters import read_device, read_flag, read_training
+from label_server.parameters import InferenceParameters, read_training
 from label_server.predictor import Predictor
 from label_server.scoring import RadialErrorScoring
 from label_server.strategies import HelpsMost, LeastConfident, Representative
@@ -101,19 +102,20 @@ class OneShotLandmarksApp(MONAILabelApp):
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Find the landmarks of one image; only what is known is taken from the request."""
         self.require("model", request.get("model"), self._infers)
+        parameters = validate(InferenceParameters, request, "inference")
         known: dict[str, Any] = {
             "model": request["model"],
             "image": self._known_image(request.get("image")),
-            "device": read_device(request.get("device")),
+            "device": parameters.device,
         }
-        save, tag = read_flag("save_label", request.get("save_label", False)), request.get("label_tag") or ORIGINAL
-        if save and tag != ORIGINAL:
+        tag = request.get("label_tag") or ORIGINAL
+        if parameters.save_label and tag != ORIGINAL:
             raise ConfigError(
                 f"label_tag is {tag!r}, but what a model finds is no annotation and is saved as {ORIGINAL!r} alone: "
                 "leave it out."
             )
         found = super().infer(known, datastore)
-        if save and self._datastore.has_file(known["image"]):
+        if parameters.save_label and self._datastore.has_file(known["image"]):
             info = {"model": known["model"], "params": found["params"]}
             found["label"] = self._datastore.save_prediction(known["image"], Path(found["file"]), info)
         return found

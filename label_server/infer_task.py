@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+import time
 from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.tasks.infer_v2 import InferType
-from monailabel.tasks.infer.basic_infer import BasicInferTask
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.utils.others.generic import device_list
 
-from bundle.handlers.run_saver import as_prediction
 from bundle.io.formats import image_suffix
 from bundle.writers.naming import safe_image_id
 from bundle.writers.result_json import result_document
 from bundle.writers.slicer_markups import markups_document
-from label_server.predictor import OpenedBundle, Predictor, infer_one
+from label_server.predictor import Predictor
 
 
-class LandmarkInferTask(BasicInferTask):
-    """Runs the transforms and the inferer of ``configs/inference.json`` and answers with points.
+class LandmarkInferTask(InferTask):
+    """Answers with the points that the predictor finds.
 
     The type is that of detections, for which 3D Slicer's module of MONAI Label lists the model and takes markups.
 
@@ -31,16 +30,9 @@ class LandmarkInferTask(BasicInferTask):
     """
 
     def __init__(self, predictor: Predictor, description: str, version: str) -> None:
+        super().__init__(InferType.DETECTION, {}, 2, description, {"device": device_list()})
         self.predictor = predictor
         self.version = version
-        super().__init__(
-            path=str(predictor.checkpoint),
-            network=None,
-            type=InferType.DETECTION,
-            labels={},
-            dimension=2,
-            description=description,
-        )
 
     def is_valid(self) -> bool:
         """Always: without a model, a request says what is missing."""
@@ -55,42 +47,24 @@ class LandmarkInferTask(BasicInferTask):
 
         Args:
             request: ``image``, a path; ``device``.
-            callbacks: see :class:`monailabel.tasks.infer.basic_infer.BasicInferTask`.
+            callbacks: not used; part of MONAI Label's interface.
 
         Returns:
-            The file of the point list, and the answer with ``result``.
+            The file of the point list, which MONAI Label removes once it is sent, and the answer with ``result``.
 
         Raises:
             BundleError: when there is no model to use, or the file is no radiograph.
         """
-        return self.predictor.in_turn(lambda: super(LandmarkInferTask, self).__call__(request, callbacks))
-
-    def pre_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
-        """The bundle's own."""
-        return self._opened(data).preprocessing
-
-    def run_detector(self, data: dict[str, Any], convert_to_batch: bool = True, device: str = "cpu") -> dict[str, Any]:
-        """Image to prediction; MONAI Label calls it for the type of detections."""
-        data[self.output_label_key] = infer_one(self._opened(data), data[self.input_key])
-        return data
-
-    def post_transforms(self, data: Any = None) -> Sequence[Callable[..., Any]]:
-        """The bundle's own."""
-        return self._opened(data).postprocessing
-
-    def writer(self, data: Any, extension: Any = None, dtype: Any = None) -> tuple[str, dict[str, Any]]:
-        """The point list as a file, which MONAI Label removes once it is sent, and the answer."""
-        opened = self._opened(data)
-        self.labels = {name: index for index, name in enumerate(opened.names)}
-        path = Path(data["image_path"])
+        begin, path = time.monotonic(), Path(request["image"])
         image_id = safe_image_id(path.name[: len(path.name) - len(image_suffix(path.name))])
-        prediction = opened.measure(as_prediction({**data, "image_id": image_id}, opened.names))
-        self.predictor.remember(path, prediction)
+        prediction = self.predictor.predict(path, image_id, request.get("device"))
+        self.labels = {name: index for index, name in enumerate(prediction.names)}
         with tempfile.NamedTemporaryFile(
             "w", prefix=f"{image_id}-", suffix=".mrk.json", delete=False, encoding="utf-8"
         ) as file:
             json.dump(markups_document(prediction), file, indent=2, ensure_ascii=False, allow_nan=False)
-        return file.name, {"result": result_document(prediction)}
-
-    def _opened(self, data: Any) -> OpenedBundle:
-        return self.predictor.opened(data["device"])
+        return file.name, {
+            "result": result_document(prediction),
+            "label_names": self.labels,
+            "latencies": {"total": round(time.monotonic() - begin, 2)},
+        }

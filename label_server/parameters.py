@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from monailabel.utils.others.generic import device_map, name_to_device, strtobool
+from monailabel.utils.others.generic import device_map, name_to_device
+from pydantic import BeforeValidator, Field, Strict, ValidationInfo
 
 from bundle.errors import ConfigError
-
-#: The whole numbers of a training: their smallest and largest values.
-TRAINING_NUMBERS = {"max_epochs": (1, 10_000), "warps": (2, 100_000), "seed": (0, 2**31 - 1)}
+from bundle.records.validation import Foreign, Validated, validate
 
 #: What MONAI Label and its clients send along for other kinds of models: it means nothing here.
 IGNORED = {
@@ -20,78 +19,74 @@ IGNORED = {
 }
 
 
-def read_device(value: Any) -> str:
-    """PyTorch's name of the device that a client names.
-
-    Raises:
-        ConfigError: when this machine has no such device.
-    """
-    given = value[0] if isinstance(value, list) and value else value
-    known = device_map()
+def _device(value: Any) -> str:
+    """PyTorch's name of the device that a client names."""
+    given, known = value[0] if isinstance(value, list) and value else value, device_map()
     if given in (None, "", []):
         return name_to_device(None)
     if not isinstance(given, str) or not (given in known or given in known.values() or given in ("cpu", "cuda")):
-        raise ConfigError(f"device is {given!r}, but this machine has {', '.join(known)}: give one of these, or none.")
+        raise ValueError(f"one of this machine's, {', '.join(known)}, or none")
     return name_to_device(given)
 
 
-def read_flag(name: str, value: Any) -> bool:
-    """True or false, as text or as such.
+def _annotated(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Ids of annotated images, from one id or a list of them; clients send an empty text for none."""
+    ids, known = value if isinstance(value, list) else [value] if value else [], info.context or ()
+    if not all(isinstance(image_id, str) and image_id in known for image_id in ids):
+        raise ValueError(f"an image with a saved annotation, or a list of them: {', '.join(sorted(known)[:10])}")
+    if len(set(ids)) != len(ids):
+        raise ValueError("each image once")
+    return tuple(ids)
 
-    Raises:
-        ConfigError: when it is neither.
+
+Device = Annotated[str, BeforeValidator(_device), Field(validate_default=True)]
+
+
+class InferenceParameters(Foreign):
+    """What an inference takes from a request; clients send more, for other kinds of models.
+
+    Attributes:
+        device: PyTorch's name of the device.
+        save_label: whether the answer is saved as a label that is not final.
     """
-    try:
-        return bool(strtobool(value))
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigError(f"{name} is {value!r}, expected true or false.") from None
+
+    device: Device = ""
+    save_label: Annotated[bool, Strict(False)] = False
 
 
-def read_training(request: Mapping[str, Any], annotated: Collection[str]) -> dict[str, Any]:
+class TrainingParameters(Validated):
+    """The parameters of a training.
+
+    Attributes:
+        device: PyTorch's name of the device.
+        template: ids of the images to train on; none leaves the choice to the server.
+        max_epochs: epochs of the paper's decoders, as the others; None for the configuration's.
+        warps: warps of the template.
+        seed: seed of all random numbers.
+    """
+
+    device: Device = ""
+    template: Annotated[tuple[str, ...], BeforeValidator(_annotated)] = ()
+    max_epochs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    warps: Annotated[int, Field(ge=2, le=100_000)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+
+
+def read_training(request: Mapping[str, Any], annotated: Collection[str]) -> TrainingParameters:
     """The parameters of a training.
 
     Args:
         request: what the client sent.
         annotated: ids of the images with a saved annotation.
 
-    Returns:
-        ``device``; of ``max_epochs``, ``warps`` and ``seed`` those that were given; ``template``, the ids of the images
-        to train on, none to leave the choice to the server.
-
     Raises:
         ConfigError: naming the parameter that is unknown or out of range, or saying that nothing is annotated.
     """
-    known = {"device", "template", *TRAINING_NUMBERS}
-    unknown = sorted(set(request) - known - IGNORED)
-    if unknown:
-        raise ConfigError(
-            f"a training has no parameter {', '.join(map(str, unknown))}; known are {', '.join(sorted(known))}."
-        )
-    found: dict[str, Any] = {"device": read_device(request.get("device"))}
-    for name, (low, high) in TRAINING_NUMBERS.items():
-        if name in request:
-            value = request[name]
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise ConfigError(f"{name} is {value!r}, expected a whole number from {low} to {high}.")
-            found[name] = value
+    given = {name: value for name, value in request.items() if name not in IGNORED}
+    parameters = validate(TrainingParameters, given, "training", context=annotated)
     if not annotated:
         raise ConfigError(
             "there is no annotated image to train on: annotate one, save its landmarks with PUT /datastore/label, and "
             "start the training again."
         )
-    found["template"] = _templates(request.get("template"), annotated)
-    return found
-
-
-def _templates(given: Any, annotated: Collection[str]) -> tuple[str, ...]:
-    """Ids of annotated images, from one id or a list of them; clients send an empty text for none."""
-    ids = given if isinstance(given, list) else [given] if given else []
-    for image_id in ids:
-        if not isinstance(image_id, str) or image_id not in annotated:
-            raise ConfigError(
-                f"template is {given!r}, expected an image with a saved annotation, or a list of them: "
-                f"{', '.join(sorted(annotated)[:10])}."
-            )
-    if len(set(ids)) != len(ids):
-        raise ConfigError(f"template is {given!r}, which names an image twice: name each image once.")
-    return tuple(ids)
+    return parameters

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +12,8 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
+from bundle import LandmarkFinder
 from bundle.errors import ConfigError
-from bundle.handlers.run_saver import as_prediction
 from bundle.records.prediction import LandmarkPrediction
 from label_server.annotations import AnnotatedImage, file_state
 
@@ -22,29 +21,6 @@ Result = TypeVar("Result")
 
 #: What was opened: the device, and the states of the checkpoint or else of the template's two files.
 _Source = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class OpenedBundle:
-    """The parts of ``configs/inference.json`` that turn an image into points.
-
-    Attributes:
-        network: the network.
-        inferer: image and network to a prediction tensor.
-        preprocessing: transforms of an item with the image's path.
-        postprocessing: transforms of an item with image and prediction.
-        names: names of the landmarks, in the prediction's order.
-        template_digests: SHA-256 of the image files that the landmarks come from.
-        measure: adds what is measured between the landmarks, where the configuration says what.
-    """
-
-    network: Any
-    inferer: Any
-    preprocessing: Sequence[Callable[..., Any]]
-    postprocessing: Sequence[Callable[..., Any]]
-    names: tuple[str, ...]
-    template_digests: frozenset[str]
-    measure: Callable[[LandmarkPrediction], LandmarkPrediction]
 
 
 class Predictor:
@@ -68,7 +44,7 @@ class Predictor:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="landmarks")
         self._worker_id: int | None = None
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._opened: tuple[_Source, OpenedBundle] | None = None
+        self._opened: tuple[_Source, LandmarkFinder] | None = None
         self._confidence: dict[tuple[Any, ...], float] = {}
 
     @property
@@ -87,8 +63,8 @@ class Predictor:
 
         return self._worker.submit(run).result()
 
-    def opened(self, device: str | None = None) -> OpenedBundle:
-        """The bundle with the newest model, opened again only when that has changed. Only in the working thread.
+    def opened(self, device: str | None = None) -> LandmarkFinder:
+        """The finder with the newest model, opened again only when that has changed. Only in the working thread.
 
         Args:
             device: PyTorch's name of a device; None takes the one that was used last.
@@ -118,28 +94,25 @@ class Predictor:
         settings |= {"template_image": str(template.image), "template_landmarks": str(template.label)}
         return (device, None, file_state(template.image), file_state(template.label)), settings
 
-    def _open(self, settings: dict[str, Any]) -> OpenedBundle:
+    def _open(self, settings: dict[str, Any]) -> LandmarkFinder:
+        """Of the parts of the study's ``configs/inference.json``."""
         parser = read_configuration(self.bundle, "inference", self.overlays)
         parser.update(settings)
-        model = parser.get_parsed_content("model")
-        return OpenedBundle(
-            network=parser.get_parsed_content("network_def"),
+        return LandmarkFinder(
+            parser.get_parsed_content("model"),
+            preprocessing=parser.get_parsed_content("preprocessing"),
             inferer=parser.get_parsed_content("inferer"),
-            preprocessing=parser.get_parsed_content("preprocessing").transforms,
-            postprocessing=parser.get_parsed_content("postprocessing").transforms,
-            names=tuple(model.template.landmarks.names),
-            template_digests=frozenset(template.digest for template in model.template.all),
-            measure=_measure_by(
-                parser.get_parsed_content("measurement_plan") if "measurement_plan" in parser else None
-            ),
+            postprocessing=parser.get_parsed_content("postprocessing"),
+            measurements=parser.get_parsed_content("measurement_plan") if "measurement_plan" in parser else None,
         )
 
-    def predict(self, image: Path, image_id: str) -> LandmarkPrediction:
-        """Find the landmarks of one image file.
+    def predict(self, image: Path, image_id: str, device: str | None = None) -> LandmarkPrediction:
+        """Find the landmarks of one image file, after the requests that came before.
 
         Args:
             image: the file.
             image_id: what the image is called in the result.
+            device: see :meth:`opened`.
 
         Returns:
             The landmarks, points ``(x, y)`` = (column, row) in pixels, 0-based, pixel centres at integers.
@@ -147,23 +120,13 @@ class Predictor:
         Raises:
             BundleError: when there is no model to use, or the file is no radiograph.
         """
-        return self.in_turn(lambda: self._predict(image, image_id))
 
-    def _predict(self, image: Path, image_id: str) -> LandmarkPrediction:
-        opened = self.opened()
-        item: dict[str, Any] = {"image": str(image), "image_id": image_id}
-        for transform in opened.preprocessing:
-            item = transform(item)
-        item["pred"] = infer_one(opened, item["image"])
-        for transform in opened.postprocessing:
-            item = transform(item)
-        prediction = opened.measure(as_prediction(item, opened.names))
-        self.remember(image, prediction)
-        return prediction
+        def find() -> LandmarkPrediction:
+            found, _ = self.opened(device).find_item({"image": str(image), "image_id": image_id})
+            self._confidence[file_state(image)] = float(np.mean(found.confidence))
+            return found
 
-    def remember(self, image: Path, prediction: LandmarkPrediction) -> None:
-        """Note how sure the current model was of an image."""
-        self._confidence[file_state(image)] = float(np.mean(prediction.confidence))
+        return self.in_turn(find)
 
     def known_confidence(self, image: Path) -> float | None:
         """The mean confidence of an image, if the newest model has seen it. Only in the working thread."""
@@ -176,16 +139,3 @@ def read_configuration(bundle: Path, name: str, overlays: Sequence[Path]) -> Con
     parser = ConfigParser()
     parser.read_config([str(bundle / "configs" / f"{name}.json"), *map(str, overlays)])
     return parser
-
-
-def _measure_by(plan: Any) -> Callable[[LandmarkPrediction], LandmarkPrediction]:
-    if plan is None:
-        return lambda prediction: prediction
-    return lambda prediction: replace(prediction, measurements=plan.measure(prediction))
-
-
-def infer_one(opened: OpenedBundle, image: torch.Tensor) -> torch.Tensor:
-    """The prediction tensor (N, columns) of one image of shape (1, H, W)."""
-    device = next(opened.network.parameters()).device
-    with torch.no_grad():
-        return opened.inferer(image[None].to(device), opened.network)[0]

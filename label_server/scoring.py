@@ -50,10 +50,11 @@ class RadialErrorScoring(ScoringMethod):
         """
         radii = _read_radii(request.get("radii", CEPHALOMETRIC_RADII))
         opened = self.predictor.in_turn(self.predictor.opened)
+        templates = {template.digest for template in opened.model.template.all}
         rows: dict[str, dict[str, torch.Tensor]] = {}
         left_out: dict[str, str] = {}
         for case in datastore.annotated():
-            if file_digest(case.image) in opened.template_digests:
+            if file_digest(case.image) in templates:
                 left_out[case.image_id] = "it is the template"
                 continue
             try:

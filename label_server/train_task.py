@@ -81,15 +81,16 @@ class LandmarkTrainTask(BundleTrainTask):
         report_errors_plainly()
         annotated = {case.image_id: case for case in datastore.annotated()}
         parameters = read_training(request, annotated)
-        templates = self._templates(parameters.pop("template"), annotated)
+        templates = self._templates(parameters.template, annotated)
         print(f"training on {', '.join(template.image.name for template in templates)}", flush=True)
         started = time.time()
-        self._settings = {self._names[name]: value for name, value in parameters.items() if name in self._names}
+        given = parameters.model_dump(exclude_none=True)
+        self._settings = {self._names[name]: value for name, value in given.items() if name in self._names}
         self._settings |= {
             "template_image": [str(template.image) for template in templates],
             "template_landmarks": [str(template.label) for template in templates],
         }
-        super().__call__({**request, "device": parameters["device"], "multi_gpu": False, "gpus": "all"}, datastore)
+        super().__call__({**request, "device": parameters.device, "multi_gpu": False, "gpus": "all"}, datastore)
         record = {
             "templates": [template.image_id for template in templates],
             "epoch": self._settings.get("local_epochs", self.config().get("max_epochs", 1)),

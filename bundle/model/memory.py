@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import tempfile
 from collections.abc import Iterable
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -76,21 +76,12 @@ class Region(NamedTuple):
     origin: Tensor
 
 
-class _OnDisk(NamedTuple):
-    """Where a region's features lie in the file, as (h, w, C), and what they were."""
-
-    offset: int
-    shape: tuple[int, int, int]
-    kind: np.dtype
-    origin: Tensor
-
-
 class RegionStore:
     """Regions by number.
 
     One region of the paper's preset is a map of 256 x 224 x 224 numbers, 51 MB, and a landmark needs its own. The first
-    ones stay in memory; where the next would exceed the budget, it and all later ones go to a temporary file, which the
-    system removes with the process. Reading one back costs a small part of decoding a crop.
+    ones stay in memory; where the next would exceed the budget, it and all later ones are mapped to temporary files,
+    which the system removes with the process. Reading one back costs a small part of decoding a crop.
 
     Args:
         regions: the regions with their numbers.
@@ -98,37 +89,26 @@ class RegionStore:
     """
 
     def __init__(self, regions: Iterable[tuple[int, Region]], memory_gb: float | None) -> None:
-        self._memory: dict[int, Region] = {}
-        self._disk: dict[int, _OnDisk] = {}
-        self._file: IO[bytes] | None = None
+        self._regions: dict[int, Region] = {}
         left = float("inf") if memory_gb is None else memory_gb * 1e9
         for index, region in regions:
             left -= region.features.numel() * region.features.element_size()
-            if left >= 0:
-                self._memory[index] = region
-            else:
-                self._disk[index] = self._write(region)
+            self._regions[index] = region if left >= 0 else Region(_mapped(region.features), region.origin)
             del region  # while the next one is made
 
     def __len__(self) -> int:
-        return len(self._memory) + len(self._disk)
+        return len(self._regions)
 
     def __getitem__(self, index: int) -> Region:
         """The region of a number, with its features as they were given."""
-        if index in self._memory:
-            return self._memory[index]
-        assert self._file is not None
-        place = self._disk[index]
-        self._file.seek(place.offset)
-        values = np.fromfile(self._file, dtype=place.kind, count=int(np.prod(place.shape)))
-        features = torch.from_numpy(values).reshape(place.shape).permute(2, 0, 1)
-        return Region(features.to(place.origin.device), place.origin)
+        features, origin = self._regions[index]
+        return Region(features.to(origin.device), origin)
 
-    def _write(self, region: Region) -> _OnDisk:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="one-shot-landmarks-")  # noqa: SIM115 (open while the store is)
-        offset = self._file.seek(0, 2)
-        values = region.features.permute(1, 2, 0).cpu().contiguous().numpy()
-        values.tofile(self._file)
-        self._file.flush()
-        return _OnDisk(offset, values.shape, values.dtype, region.origin)
+
+def _mapped(features: Tensor) -> Tensor:
+    """The same numbers in a file, (C, h, w), which only become memory where they are read; channels last."""
+    values = features.permute(1, 2, 0).cpu().contiguous().numpy()
+    with tempfile.TemporaryFile(prefix="one-shot-landmarks-") as file:
+        values.tofile(file)
+        file.flush()
+        return torch.from_numpy(np.memmap(file, values.dtype, "c", shape=values.shape)).permute(2, 0, 1)

@@ -22,7 +22,7 @@ from bundle.model.learned import LearnedLandmarks
 from bundle.model.memory import crops_at_a_time
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import LocalCrops, local_crops
-from bundle.networks.whitening import inverse_power, total_covariance, whitened
+from bundle.networks.whitening import inverse_power, total_covariance, unit_descriptors
 from bundle.records.template import Template
 
 #: The features of crops are whitened by the covariance of the template's own crops.
@@ -183,7 +183,7 @@ class PosteriorInferer(OneShotInferer):
         else:
             cut = local_crops(image, points, network.settings)
             origins, step = cut.lattice(side)
-            crops = [crop_window(F.normalize(whitened(self._encoded(cut, network), crop_matrix), dim=1), side, patch)]
+            crops = [crop_window(unit_descriptors(self._encoded(cut, network), crop_matrix), side, patch)]
         windows = [level_window(level, query.size, origins, step, side, patch) for level in query.levels]
         return Lattice(origins, step, side, [*windows, *crops])
 
@@ -195,7 +195,7 @@ class PosteriorInferer(OneShotInferer):
         matrix = inverse_power(total_covariance(torch.cat(encoded)), LOCAL_POWER, LOCAL_SHRINKAGE)
         window, kernels, decoded = network.settings.local_window, [], []
         for (_, landmarks), one, features in zip(templates, crops, encoded):
-            maps = F.normalize(whitened(features, matrix), dim=1)
+            maps = unit_descriptors(features, matrix)
             inside = PixelCentres().to_cells(one.to_crop(landmarks), (window, window), (maps.shape[-2], maps.shape[-1]))
             kernels.append(kernels_at(maps, inside, self.settings.patch))
             if network.local_decoder is not None:
@@ -216,7 +216,7 @@ class PosteriorInferer(OneShotInferer):
         assert known.crop_matrix is not None and known.crop_kernels is not None
         features = self._encoded(crops, network)
         side = network.settings.decoded_crop[0]
-        maps = F.normalize(whitened(features, known.crop_matrix), dim=1)
+        maps = unit_descriptors(features, known.crop_matrix)
         scores = kernel_similarity(maps, known.crop_kernels, side) * self.settings.local_weight
         if decoded is not None and self.settings.decoder_weight:
             maps = F.normalize(network.decode_local(features, network.settings.decoded_crop), dim=1)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Whitening(nn.Module):
@@ -44,6 +45,11 @@ class Whitening(nn.Module):
 def whitened(features: Tensor, matrix: Tensor) -> Tensor:
     """Each map without its mean over the positions, times a matrix, (C, C): (B, C, h, w) -> (B, C, h, w)."""
     return torch.einsum("dc,bchw->bdhw", matrix, _centred(features))
+
+
+def unit_descriptors(features: Tensor, matrix: Tensor) -> Tensor:
+    """Maps centred and whitened, with a vector of length one at every position: (B, C, h, w) -> (B, C, h, w)."""
+    return F.normalize(whitened(features, matrix), dim=1)
 
 
 def total_covariance(features: Tensor) -> Tensor:

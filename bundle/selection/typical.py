@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bundle.networks import OneShotNetwork
-from bundle.networks.whitening import inverse_power, total_covariance, whitened
+from bundle.networks.whitening import inverse_power, total_covariance, unit_descriptors
 
 #: Distance in cells between the points of an image that are looked up in the others.
 STEP = 3
@@ -57,7 +56,7 @@ def whiten_together(features: list[Tensor]) -> list[Tensor]:
     """
     covariance = torch.stack([total_covariance(one[None]) for one in features]).mean(dim=0)
     matrix = inverse_power(covariance, POWER, SHRINKAGE)
-    return [F.normalize(whitened(one[None], matrix)[0], dim=0) for one in features]
+    return [unit_descriptors(one[None], matrix)[0] for one in features]
 
 
 def mean_deformation(one: Tensor, others: Sequence[Tensor]) -> float:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from PIL import Image
 from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
+from bundle.records.validation import validate
 from bundle.writers.slicer_markups import annotation_document
 from label_server.annotations import AnnotatedImage, check_annotation, version_of
 from label_server.app import read_overlays
 from label_server.app_folder import make_app_folder
 from label_server.datastore import StudyDatastore, all_placed, point_names
 from label_server.image_features import ImageFeatures
-from label_server.parameters import read_device, read_flag, read_training
+from label_server.parameters import InferenceParameters, read_training
 from label_server.predictor import Predictor
 from label_server.strategies import Representative
 from label_server.train_task import LandmarkTrainTask
@@ -234,19 +236,20 @@ def test_an_annotation_that_changes_is_used_at_once(study: Study, tmp_path: Path
 
 
 def test_parameters() -> None:
-    assert read_device("cpu") == read_device(["cpu"]) == "cpu"
-    assert read_device(None) in ("cpu", "cuda")
-    assert read_flag("x", "true") and not read_flag("x", False)
-    assert "device is 'tpu'" in refusal(lambda: read_device("tpu"))
-    assert "x is 'maybe'" in refusal(lambda: read_flag("x", "maybe"))
+    read = partial(validate, InferenceParameters, where="inference")
+    assert read({"device": "cpu"}).device == read({"device": ["cpu"]}).device == "cpu"
+    assert read({}).device in ("cpu", "cuda")
+    assert read({"save_label": "true", "skip_writer": True}).save_label and not read({"save_label": False}).save_label
+    assert "device is 'tpu'" in refusal(lambda: read({"device": "tpu"}))
+    assert "save_label is 'maybe', expected true or false" in refusal(lambda: read({"save_label": "maybe"}))
     found = read_training({"model": "m", "client_id": "c", "max_epochs": 2, "template": ""}, ["a"])
-    assert (found["max_epochs"], found["template"]) == (2, ())
-    assert read_training({"template": "a"}, ["a", "b"])["template"] == ("a",)
-    assert read_training({"template": ["b", "a"]}, ["a", "b"])["template"] == ("b", "a")
+    assert (found.max_epochs, found.template) == (2, ())
+    assert read_training({"template": "a"}, ["a", "b"]).template == ("a",)
+    assert read_training({"template": ["b", "a"]}, ["a", "b"]).template == ("b", "a")
     for wrong in ("c", ["a", "c"], [["a"]], 7):
         assert "template is" in refusal(lambda wrong=wrong: read_training({"template": wrong}, ["a", "b"]))
-    assert "names an image twice" in refusal(lambda: read_training({"template": ["a", "a"]}, ["a", "b"]))
+    assert "expected each image once" in refusal(lambda: read_training({"template": ["a", "a"]}, ["a", "b"]))
     assert "max_epochs is True" in refusal(lambda: read_training({"max_epochs": True}, ["a"]))
-    assert "no parameter speed" in refusal(lambda: read_training({"speed": 1}, ["a"]))
+    assert "training has no key 'speed'" in refusal(lambda: read_training({"speed": 1}, ["a"]))
     assert "no annotated image" in refusal(lambda: read_training({}, []))
     assert "the overlay nowhere.json is no file" in refusal(lambda: read_overlays("nowhere.json"))

@@ -96,7 +96,7 @@ def test_wrong_forms_of_an_answer(client: Client) -> None:
         ({"warps": 0}, "warps is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"template": "hand_1"}, "expected an image with a saved annotation, or a list of them: hand_0"),
-        ({"learning": 1}, "no parameter learning"),
+        ({"learning": 1}, "training has no key 'learning'"),
         ({"device": "tpu"}, "device is 'tpu'"),
         ([1], "the request is wrong at body"),
     ],
@@ -299,7 +299,7 @@ def test_the_shells_client(client: Client, study: Study, tmp_path: Path) -> None
     for command, words in (
         (("infer", "hand_9"), "there is no image 'hand_9'"),
         (("submit", "hand_1", "points/hand_1.json", "--tag", "A"), "tag is 'A'"),
-        (("train", "--set", "learning=1"), "no parameter learning"),
+        (("train", "--set", "learning=1"), "training has no key 'learning'"),
         (("label", "hand_1"), "Label NOT Found"),
     ):
         done = run(*command)
