@@ -1,10 +1,10 @@
 r"""Kill a training at random moments, start it again with the same command, and check that little was lost.
 
 The training is run once to its end, then killed (SIGKILL) as often as wanted; whenever it comes to its end, its model
-is compared with that of the first run, and it begins anew. What a kill costs is measured twice: as the seconds since
-something was kept, or since the process was started, and as processor time, which other work on the machine does not
-change: that of all starts beyond that of the training itself, start-up included. Figures are printed and written as
-JSON; the exit status is 1 where a model differs.
+is compared with that of the first run, and it begins anew. Moments are of processor time, which other work on the
+machine does not change. What a kill costs is measured twice: as the seconds since something was kept, or since the
+process was started, and as processor time: that of all starts beyond that of the training itself, start-up included.
+Figures are printed and written as JSON; the exit status is 1 where a model differs.
 
 Example:
     python -m tools.check_killed_trainings --output_dir /tmp/killed --kills 10 --seed 0 -- \
@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from bundle.model.checkpoint import read_checkpoint
@@ -54,16 +55,16 @@ class Start:
 
 
 def run_once(words: Sequence[str], folder: Path, kill_after: float) -> Start:
-    """Start the training; kill it after some seconds, unless it has come to its end by then."""
+    """Start the training; kill it after some processor time, unless it has come to its end by then."""
     line = [sys.executable, "-m", "monai.bundle", "run", "training", *words]
     line += ["--output_dir", str(folder / "training"), "--model_path", str(folder / "model.pt")]
     folder.mkdir(parents=True, exist_ok=True)
-    began, clock = time.time(), time.monotonic()
+    began = time.time()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log, env=os.environ | {"PYTHONUNBUFFERED": "1"})
         pid, status, usage = 0, 0, None
         while not pid:
-            if time.monotonic() - clock >= kill_after:
+            if sum(psutil.Process(process.pid).cpu_times()[:2]) >= kill_after:
                 process.send_signal(signal.SIGKILL)
             time.sleep(0.05)
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -117,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     draw, starts, models = random.Random(args.seed), [], []
     while sum(start.killed for start in starts) < args.kills or starts[-1].killed:
         kills_left = args.kills - sum(start.killed for start in starts)
-        moment = draw.uniform(0, whole.seconds) if kills_left else float("inf")
+        moment = draw.uniform(0, whole.cpu_seconds) if kills_left else float("inf")
         starts.append(run_once(args.words, args.output_dir / "killed", moment))
         print(json.dumps(asdict(starts[-1])), flush=True)
         if not starts[-1].killed:
