@@ -24,7 +24,8 @@ from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stages import Stage
 from bundle.writers.atomic import atomic_file
 
-#: Seconds between two saved states: what is lost at most when a training is killed, beside the step in progress.
+#: Seconds between two saved states: what is lost at most when a training is killed, beside the step in progress. Where
+#: saving takes more than half a second, they are longer, so that it never takes more than a twentieth of the time.
 SAVE_EVERY = 10.0
 
 
@@ -115,7 +116,7 @@ class StageTrainer(SupervisedTrainer):
         return {"network": self.stage.network, "optimizer": self.optimizer, "trainer": self}
 
     def _open(self) -> None:
-        self._saved = time.monotonic()
+        self._due = time.monotonic() + SAVE_EVERY
         done = self.state.iteration
         self._bar = progress(
             total=self._steps, initial=done, desc=f"{self.label} decoder", unit="step", disable=not is_first()
@@ -126,10 +127,12 @@ class StageTrainer(SupervisedTrainer):
         output: Any = self.state.output
         self._bar.set_postfix(loss=f"{output['loss'].item():.4f}", refresh=False)
         self._bar.update()
-        if is_first() and (self.state.iteration == self._steps or time.monotonic() - self._saved >= SAVE_EVERY):
+        began = time.monotonic()
+        if is_first() and (self.state.iteration == self._steps or began >= self._due):
             with atomic_file(self.path, binary=True) as file:
                 torch.save({name: part.state_dict() for name, part in self._parts().items()}, file)
-            self._saved = time.monotonic()
+            ended = time.monotonic()
+            self._due = ended + SAVE_EVERY * max(1.0, 2 * (ended - began))
 
 
 class _Order(Sampler[int]):
