@@ -223,7 +223,7 @@ def withheld(lines: list[dict[str, Any]]) -> str:
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print the table."""
-    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the cephalograms")
     parser.add_argument("--template", default="125", help="number of the template")
     parser.add_argument("--images", choices=("odd", "even"), default="odd", help="odd to choose, even to confirm")

@@ -15,11 +15,14 @@ from torch import Tensor
 
 from bundle.encoders import create_encoder
 from bundle.errors import ConfigError
+from bundle.io.borders import uniform_frame
 from bundle.pose import (
     SAME_KIND,
+    Field,
     FoundPose,
     PoseFinder,
     View,
+    apply,
     as_it_lies,
     in_template_frame,
     missing_probability,
@@ -33,6 +36,8 @@ from bundle.records.template import Template
 POSES, OTHER_KINDS = ("auto", "as_is"), ("report", "refuse", "ignore")
 #: The confidence that an image is of the template's kind rises with this power of the share of verified cells.
 _STEEPNESS = 3.0
+#: A landmark may lie so far within a uniform frame, as a share of the image's side, before it counts as outside.
+_FRAME = 0.05
 
 _CONFIDENCE = PREDICTION_COLUMNS.index("confidence")
 
@@ -114,15 +119,17 @@ class PosedInferer(Inferer):
         images = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         found = []
         for image, frame in zip(images, image_frames(inputs)):
-            view, pose = self._look(image[None], frame)
+            field = exposed_field(image[0])
+            view, pose = self._look(image[None], frame, field)
             points = view.back(self.inferer(view.see(image[None]), network, *args, **kwargs))[0]
+            missing = missing_probability(points, field)
             if pose.other_kind and self.other_kinds != "ignore":
                 points = points.clone()
                 points[:, _CONFIDENCE] = 0.0
             meta = {
                 "pose": asdict(pose),
                 "refused": self._refused(pose, frame),
-                "missing": missing_probability(points, (image.shape[-2], image.shape[-1])),
+                "missing": missing,
             }
             found.append(MetaTensor(points, meta=meta))
         return list_data_collate(found)
@@ -140,29 +147,31 @@ class PosedInferer(Inferer):
             )
         return ""
 
-    def _look(self, image: Tensor, frame: ImageFrame) -> tuple[View, Pose]:
+    def _look(self, image: Tensor, frame: ImageFrame, field: Field) -> tuple[View, Pose]:
         """How to see one image of shape (1, 1, H, W), and what there is to say of it."""
         size = int(image.shape[-2]), int(image.shape[-1])
         aspect = frame.pixel_size[1] / frame.pixel_size[0]
         own = self.template.pixel_size[1] / self.template.pixel_size[0]
         forced = frame.mirror == "yes"
-        plain = as_it_lies(size, aspect, own, mirrored=forced), Pose(mirrored=forced, changed=forced)
+        plain, said = as_it_lies(size, aspect, own, mirrored=forced), Pose(mirrored=forced, changed=forced)
         if not self.looks:
-            return plain
+            return plain, said
         finder, found = self._find(image, aspect, frame)
         sure = 0.0 if found is None else 1 / (1 + (SAME_KIND / max(found.share, 1e-6)) ** _STEEPNESS)
         if found is None or found.share < SAME_KIND:
-            return plain[0], replace(plain[1], kind_confidence=sure)
+            return plain, replace(said, kind_confidence=sure)
         square = round(size[0] * aspect), size[1]
         mirrored, turn, scale = turn_and_scale(found.to_image)
         quarters = finder.upright(found, square)
-        if quarters is None:
-            to_image = scaling(1.0, 1 / aspect) @ found.to_image @ finder.poses.square
-            view = in_template_frame(to_image, finder.poses.image, size, found.inverted)
+        to_pixels = scaling(1.0, 1 / aspect)
+        if quarters is None or not field.holds(apply(to_pixels, finder.landmarks_on(found))).all():
+            to_image = to_pixels @ found.to_image @ finder.poses.square
+            view, quarters = in_template_frame(to_image, finder.poses.image, field, found.inverted), None
         else:
             view = as_it_lies(size, aspect, own, mirrored=mirrored, quarters=quarters, inverted=found.inverted)
         changed = quarters is None or quarters > 0 or mirrored or found.inverted
-        return view, Pose(turn, mirrored, found.inverted, scale * finder.poses.long_side / max(square), changed, sure)
+        scale *= finder.poses.long_side / max(square)
+        return view, Pose(turn, mirrored, found.inverted, scale, changed, sure)
 
     def _find(self, image: Tensor, aspect: float, frame: ImageFrame) -> tuple[PoseFinder, FoundPose | None]:
         """The template that is found best, or the first that is found, and its pose."""
@@ -180,6 +189,21 @@ class PosedInferer(Inferer):
             if best[1] is not None and best[1].share >= SAME_KIND:
                 break
         return best
+
+
+def exposed_field(image: Tensor) -> Field:
+    """The part of an image, (H, W), that shows something, and a little of the frame around it.
+
+    What lies on black, such as a finger, ends where a frame seems to begin.
+    """
+    height, width = image.shape
+    frame = uniform_frame(image.cpu().numpy())
+    if frame is None:
+        return Field(0, 0, width, height)
+    x, y = round(_FRAME * width), round(_FRAME * height)
+    left, top = max(0, frame.columns.start - x), max(0, frame.rows.start - y)
+    right, bottom = min(width, frame.columns.stop + x), min(height, frame.rows.stop + y)
+    return Field(left, top, right - left, bottom - top)
 
 
 def image_frames(inputs: Tensor) -> list[ImageFrame]:

@@ -1,14 +1,16 @@
 """How an image lies beside the template: turned, mirrored, inverted, at another scale, cropped, or of another kind."""
 
-from bundle.pose.affine import scaling, turn_and_scale
+from bundle.pose.affine import apply, scaling, turn_and_scale
 from bundle.pose.finder import SAME_KIND, FoundPose, PoseFinder
-from bundle.pose.view import View, as_it_lies, in_template_frame, missing_probability
+from bundle.pose.view import Field, View, as_it_lies, in_template_frame, missing_probability
 
 __all__ = [
     "SAME_KIND",
+    "Field",
     "FoundPose",
     "PoseFinder",
     "View",
+    "apply",
     "as_it_lies",
     "in_template_frame",
     "missing_probability",

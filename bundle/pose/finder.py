@@ -37,6 +37,8 @@ MOST_TURN, MOST_SCALE = 45.0, 2.0
 #: A map that changes lengths in one direction by more than this over the other is affine and not only noisy.
 #: It has to explain so many times the votes, and is refined so often.
 AFFINE, AFFINE_GAIN, AFFINE_ROUNDS = 1.12, 1.05, 3
+#: The share of the template's cells that an image must show for an affine map.
+WHOLE = 0.9
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ class PoseFinder:
         upright = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
         if upright and upright[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in upright[1:])]):
             early = replace(upright[0], early=True)
-            return early if self.upright(early, query.size) is not None else self._refined(query, early)
+            near = self.upright(early, query.size) is not None
+            near = near and bool(inside(self.landmarks_on(early), query.size).all())
+            return early if near else self._refined(query, early)
         best: FoundPose | None = None
         for side, scales in self._looks(query, scale):
             query = _Query(image, aspect, side, self.encoder)
@@ -169,14 +173,17 @@ class PoseFinder:
             size: (height, width) of the image in square pixels.
 
         Returns:
-            0 to 3; None where the image is turned, scaled or distorted otherwise, or does not show all landmarks.
+            0 to 3; None where the image is turned, scaled or distorted otherwise.
         """
         _, turn, scale = turn_and_scale(pose.to_image)
         scale *= self.poses.long_side / max(size)
         quarters = round(turn / 90)
         near = abs(turn - 90 * quarters) <= UPRIGHT_TURN and 1 / UPRIGHT_SCALE <= scale <= UPRIGHT_SCALE
-        near = near and distortion(pose.to_image) <= AFFINE
-        return quarters % 4 if near and inside(apply(pose.to_image, self.poses.landmarks), size).all() else None
+        return quarters % 4 if near and distortion(pose.to_image) <= AFFINE else None
+
+    def landmarks_on(self, pose: FoundPose) -> np.ndarray:
+        """Where a pose puts the template's landmarks, (N, 2), in square pixels of the image."""
+        return apply(pose.to_image, self.poses.landmarks)
 
     def _matched(
         self, query: _Query, scales: Iterable[float], angles: Iterable[int], mirrors: Iterable[bool]
@@ -192,11 +199,36 @@ class PoseFinder:
     def _verified(self, query: _Query, matched: Iterable[_Matches]) -> list[FoundPose]:
         found = []
         for one in matched:
-            matrix, votes = _agreed(one, TOLERANCE * query.cell)
+            matrix, votes = self._agreed(one, TOLERANCE * query.cell, query, np.eye(3))
             if matrix is not None:
                 visible = inside(apply(matrix, self.poses.places(one.hypothesis).points), query.size).sum()
                 found.append(FoundPose(matrix, one.inverted, votes, votes / max(FEWEST, int(visible))))
         return sorted(found, key=lambda pose: -pose.votes / (MIRROR_DOUBT if pose.mirrored else 1.0))
+
+    def _agreed(
+        self, matches: _Matches, tolerance: float, query: _Query, on_query: np.ndarray
+    ) -> tuple[np.ndarray | None, float]:
+        """The map on which matches agree, and their votes: a similarity, or an affine map that explains clearly more.
+
+        Args:
+            matches: what may agree.
+            tolerance: see :func:`bundle.pose.fitting.fit_similarity`.
+            query: the image.
+            on_query: (3, 3), from where the matches' targets are to square pixels of the image.
+        """
+        source, target, similarity = matches.source, matches.target, matches.similarity
+        fit = fit_similarity(source, target, similarity, tolerance, matches.hypothesis.mirrored)
+        if fit is None:
+            return None, 0.0
+        matrix, agree = fit
+        votes = float(agree @ similarity)
+        # Where part of the template is cut off, an affine map of the rest leads astray there.
+        shown = inside(apply(on_query @ matrix, self.poses.places(matches.hypothesis).points), query.size).mean()
+        if shown < WHOLE:
+            return matrix, votes
+        affine = fit_affine(matrix, source, target, similarity, tolerance)
+        more = float(agreement(affine, source, target, tolerance) @ similarity)
+        return (affine, more) if distortion(affine) > AFFINE and more > AFFINE_GAIN * votes else (matrix, votes)
 
     def _refined(self, query: _Query, pose: FoundPose) -> FoundPose:
         """The pose at a finer size: once for a similarity, again and again while an affine map explains more."""
@@ -226,7 +258,8 @@ class PoseFinder:
         found = _mutual(Hypothesis(False, 0.0, fine), False, here, there) if len(kept) else None
         matrix = None
         if found is not None:
-            matrix, votes = _agreed(found, TOLERANCE * self.encoder.stride / to_small[0, 0])
+            cell = self.encoder.stride / to_small[0, 0]
+            matrix, votes = self._agreed(found, TOLERANCE * cell, query, pose.to_image)
         if matrix is None:
             return replace(pose, share=0.0)
         _, turn, scale = turn_and_scale(matrix)
@@ -234,19 +267,6 @@ class PoseFinder:
             pose = replace(pose, to_image=pose.to_image @ matrix)
         visible = int(inside(apply(pose.to_image, here.points), query.size).sum())
         return replace(pose, votes=votes, share=votes / max(FEWEST, visible))
-
-
-def _agreed(matches: _Matches, tolerance: float) -> tuple[np.ndarray | None, float]:
-    """The map on which matches agree, and their votes: a similarity, or an affine map that explains clearly more."""
-    source, target, similarity = matches.source, matches.target, matches.similarity
-    fit = fit_similarity(source, target, similarity, tolerance, matches.hypothesis.mirrored)
-    if fit is None:
-        return None, 0.0
-    matrix, agree = fit
-    votes = float(agree @ similarity)
-    affine = fit_affine(matrix, source, target, similarity, tolerance)
-    more = float(agreement(affine, source, target, tolerance) @ similarity)
-    return (affine, more) if distortion(affine) > AFFINE and more > AFFINE_GAIN * votes else (matrix, votes)
 
 
 def _mutual(hypothesis: Hypothesis, inverted: bool, template: Places, query: Places) -> _Matches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,31 @@ _XY = [PREDICTION_COLUMNS.index(name) for name in ("x", "y")]
 _LENGTHS = [PREDICTION_COLUMNS.index(name) for name in ("spread", "expected_error")]  # in pixels of the image
 
 
+class Field(NamedTuple):
+    """The part of an image that shows something: without the uniform frame of a collimation or an export.
+
+    Attributes:
+        left: its first column.
+        top: its first row.
+        width: its columns.
+        height: its rows.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def shift(self) -> np.ndarray:
+        """(3, 3), from pixels of the image to pixels of the field."""
+        return np.array([[1.0, 0.0, -self.left], [0.0, 1.0, -self.top], [0.0, 0.0, 1.0]])
+
+    def holds(self, points: np.ndarray) -> np.ndarray:
+        """Which of (N, 2) points of the image lie in it."""
+        return inside(apply(self.shift, points), (self.height, self.width))
+
+
 @dataclass(frozen=True)
 class View:
     """A canvas on which an image is seen.
@@ -40,30 +66,36 @@ class View:
         to_image: (3, 3), from pixels of the canvas to pixels of the image.
         size: (height, width) of the canvas.
         inverted: whether the image is seen as its negative.
-        beyond: (1, 1, height, width), what is seen where the image does not reach; None for its border's values.
+        field: the part of the image that is seen; None for all of it.
+        beyond: (1, 1, height, width), what is seen where the field does not reach; None for its border's values.
     """
 
     to_image: np.ndarray
     size: tuple[int, int]
     inverted: bool = False
+    field: Field | None = None
     beyond: Tensor | None = None
 
     def see(self, image: Tensor) -> Tensor:
         """The image, (1, 1, H, W), on the canvas; itself where nothing has to change."""
-        if self.size != tuple(image.shape[-2:]) or not np.array_equal(self.to_image, np.eye(3)):
-            seen = warp(image, self.to_image, self.size)
+        matrix = self.to_image
+        if self.field is not None:
+            left, top, width, height = self.field
+            image, matrix = image[..., top : top + height, left : left + width], self.field.shift @ matrix
+        if self.size != tuple(image.shape[-2:]) or not np.array_equal(matrix, np.eye(3)):
+            seen = warp(image, matrix, self.size)
         else:
             seen = image
         seen = 1 - seen if self.inverted else seen
-        return seen if self.beyond is None else torch.where(self._far(image), self.beyond, seen)
+        return seen if self.beyond is None else torch.where(self._far(image, matrix), self.beyond, seen)
 
-    def _far(self, image: Tensor) -> Tensor:
+    def _far(self, image: Tensor, matrix: np.ndarray) -> Tensor:
         """Where the canvas, (height, width), lies beyond the image by more than a strip that its border may fill."""
         x = torch.arange(self.size[1], device=image.device)
         y = torch.arange(self.size[0], device=image.device)[:, None]
-        strip = _STRIP * max(self.size) * mean_scale(self.to_image)
+        strip = _STRIP * max(self.size) * mean_scale(matrix)
         far = torch.zeros(self.size, dtype=torch.bool, device=image.device)
-        for (along, across, start), side in zip(self.to_image[:2].tolist(), (image.shape[-1], image.shape[-2])):
+        for (along, across, start), side in zip(matrix[:2].tolist(), (image.shape[-1], image.shape[-2])):
             place = along * x + across * y + start
             far |= (place < -0.5 - strip) | (place > side - 0.5 + strip)
         return far
@@ -80,20 +112,20 @@ class View:
         return result
 
 
-def missing_probability(found: Tensor, size: tuple[int, int]) -> Tensor:
-    """How probable it is that each landmark lies outside an image, by where it was found.
+def missing_probability(found: Tensor, field: Field) -> Tensor:
+    """How probable it is that each landmark lies outside the field of an image, by where it was found.
 
     Args:
         found: (N, 7), in pixels of the image.
-        size: (height, width) of the image.
+        field: the part of the image that shows something.
 
     Returns:
         (N,), one half on the border, and the surer the farther from it beside the expected error.
     """
     points = found[:, _XY].double()
-    extent = float((points.amax(dim=0) - points.amin(dim=0)).norm().clamp(min=_SMALLEST_LAYOUT * max(size)))
-    last = torch.tensor([size[1], size[0]], dtype=points.dtype, device=points.device) - 0.5
-    outside = torch.maximum(-0.5 - points, points - last).amax(dim=1)
+    extent = float((points.amax(dim=0) - points.amin(dim=0)).norm().clamp(min=_SMALLEST_LAYOUT * max(field[2:])))
+    first, size = (torch.tensor(pair, dtype=points.dtype, device=points.device) for pair in (field[:2], field[2:]))
+    outside = torch.maximum(first - 0.5 - points, points - (first + size - 0.5)).amax(dim=1)
     error = found[:, _LENGTHS[1]].double().nan_to_num(0.0).clamp(min=_SHARPEST * extent)
     return torch.sigmoid(outside / error).to(found.dtype)
 
@@ -131,20 +163,21 @@ def as_it_lies(
     return View(turned @ scaling(columns / width, rows / height), (height, width), inverted)
 
 
-def in_template_frame(to_image: np.ndarray, template: Tensor, image: tuple[int, int], inverted: bool) -> View:
+def in_template_frame(to_image: np.ndarray, template: Tensor, field: Field, inverted: bool) -> View:
     """An image as the template was seen, and a little around it as far as the image reaches.
 
-    Where the image does not reach, the template itself is seen: landmarks that are cut off are then found about where
+    Where the field does not reach, the template itself is seen: landmarks that are cut off are then found about where
     they would be, and do not mislead the others.
 
     Args:
         to_image: (3, 3), from pixels of the template to pixels of the image.
         template: (1, 1, height, width).
-        image: (height, width).
+        field: the part of the image that shows something.
         inverted: whether the image is the template's negative.
     """
     side = np.array([template.shape[-1], template.shape[-2]])
-    corners = np.array([[0, 0], [image[1], 0], [0, image[0]], [image[1], image[0]]]) - 0.5
+    left, top, right, bottom = field.left, field.top, field.left + field.width, field.top + field.height
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]]) - 0.5
     reach = apply(np.linalg.inv(to_image), corners) + 0.5
     short_of_square = (side.max() - side) / 2
     grown = np.maximum(np.minimum(short_of_square, _MOST_GROWN * side.max()), _GROWN * side.max())
@@ -154,8 +187,8 @@ def in_template_frame(to_image: np.ndarray, template: Tensor, image: tuple[int, 
     width, height = (max(1, int(length)) for length in ((high - low) * finer).round())
     to_template = scaling(1 / finer, 1 / finer)
     to_template[:2, 2] += low
-    view = View(to_image @ to_template, (height, width), inverted)
+    view = View(to_image @ to_template, (height, width), inverted, field)
     corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
-    if inside(apply(view.to_image, corners), image).all():
+    if field.holds(apply(view.to_image, corners)).all():
         return view
     return replace(view, beyond=warp(template, to_template, view.size))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bundle.pose.affine import apply, scaling
-from bundle.pose.view import View, as_it_lies, in_template_frame, missing_probability
+from bundle.pose.view import Field, View, as_it_lies, in_template_frame, missing_probability
 from tests.pose.test_affine import turned
 
 SIZE = 40, 60
@@ -46,29 +46,29 @@ def test_points_and_lengths_come_back() -> None:
 
 def test_the_frame_grows_only_as_far_as_the_image_reaches() -> None:
     template = torch.zeros(1, 1, 100, 60)
-    wide = in_template_frame(np.eye(3), template, (300, 300), False)
+    wide = in_template_frame(np.eye(3), template, Field(0, 0, 300, 300), False)
     low = apply(wide.to_image, np.array([[-0.5, -0.5]]))[0]
     assert wide.size == (103, 75) and low.tolist() == pytest.approx([-0.5, -0.5])  # nothing above or to the left
-    same = in_template_frame(np.eye(3), template, (100, 60), False)
+    same = in_template_frame(np.eye(3), template, Field(0, 0, 60, 100), False)
     assert same.size == (100, 60) and same.beyond is None and np.array_equal(same.to_image, np.eye(3))
     shifted = np.eye(3)
     shifted[:2, 2] = 100
-    around = in_template_frame(shifted, template, (300, 300), False)
+    around = in_template_frame(shifted, template, Field(0, 0, 300, 300), False)
     assert around.size == (106, 90)
 
 
 def test_a_canvas_is_as_fine_as_the_image_but_not_finer_than_the_matching_looks() -> None:
     template = torch.zeros(1, 1, 100, 60)
-    assert in_template_frame(scaling(3, 3), template, (300, 180), False).size == (300, 180)
-    assert max(in_template_frame(scaling(60, 60), template, (6000, 3600), False).size) == 2400
-    assert in_template_frame(scaling(0.5, 0.5), template, (50, 30), False).size == (100, 60)
+    assert in_template_frame(scaling(3, 3), template, Field(0, 0, 180, 300), False).size == (300, 180)
+    assert max(in_template_frame(scaling(60, 60), template, Field(0, 0, 3600, 6000), False).size) == 2400
+    assert in_template_frame(scaling(0.5, 0.5), template, Field(0, 0, 30, 50), False).size == (100, 60)
 
 
 def test_beyond_the_image_the_template_is_seen() -> None:
     template = torch.full((1, 1, 100, 60), 0.25)
     shifted = np.eye(3)
     shifted[1, 2] = 40  # the image begins 40 rows above the template's first
-    view = in_template_frame(shifted, template, (100, 60), True)
+    view = in_template_frame(shifted, template, Field(0, 0, 60, 100), True)
     seen = view.see(torch.full((1, 1, 100, 60), 0.1))[0, 0]
     assert seen[:63].min() == pytest.approx(0.9)  # the negative, and its border's values in a strip
     assert seen[67:].max() == 0.25
@@ -79,4 +79,4 @@ def test_what_lies_outside_is_missing(x: float, error: float, wanted: float) -> 
     found = torch.zeros(2, 7)
     found[0, :2], found[1, :2] = torch.tensor([x, 30.0]), torch.tensor([90.0, 30.0])
     found[:, 6] = error
-    assert missing_probability(found, (60, 120))[0] == pytest.approx(wanted, abs=0.01)
+    assert missing_probability(found, Field(0, 0, 120, 60))[0] == pytest.approx(wanted, abs=0.01)
