@@ -17,12 +17,12 @@ from bundle.training.discriminant import discriminants
 from bundle.training.landmark_trainer import LOSSES, others_of
 from bundle.training.leave_one_out import TemplateExamples
 
-#: How far to go towards the discriminant, and how much of each loss's filter to add. Cross-entropy asks for the place
-#: alone and learns it from many templates only: its share grows with them up to the one that is named here.
-DISCRIMINANT, LOSS_WEIGHTS, SHARE_PER_TEMPLATE = 0.25, {"cross_entropy": 0.75, "distance_aware": 0.75}, 0.1
+#: How far to go towards the discriminant, and how much of both losses' filters to add. Cross-entropy asks for the place
+#: alone and learns it from many templates only: each brings it this share of its weight, up to all of it.
+DISCRIMINANT, FILTERS, SHARE_PER_TEMPLATE = 0.25, 0.75, 0.1
 #: One template teaches no filter, so the discriminant stands alone.
 DISCRIMINANT_ALONE = 0.5
-#: Scales and crops are no independent witnesses, so what they say together counts as much of this.
+#: Scales and crops are no independent witnesses, so what they say together counts this much.
 TOGETHER = 2 / 3
 #: Multiples of what is learned that are tried on templates held out; with fewer templates than that, too few are left
 #: to learn from for the trial to say anything, and all of it is taken.
@@ -115,7 +115,7 @@ def chosen_strength(errors: Mapping[float, float]) -> float:
 
 def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str, count: int) -> Tensor:
     """Weighted sum over the losses of what K templates gave for each landmark under a name: (N, ...)."""
-    weights = {**LOSS_WEIGHTS, "cross_entropy": LOSS_WEIGHTS["cross_entropy"] * min(1.0, SHARE_PER_TEMPLATE * count)}
+    weights = {"distance_aware": FILTERS, "cross_entropy": FILTERS * min(1.0, SHARE_PER_TEMPLATE * count)}
     rows = [found[landmark] for landmark in sorted(found)]
     return torch.stack(
         [torch.stack([weights[loss] * row[name.format(loss)] for loss in LOSSES]).sum(0) for row in rows]
