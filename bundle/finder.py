@@ -24,21 +24,25 @@ from bundle.data import (
     read_reference_length,
     with_truth,
 )
-from bundle.errors import ConfigError, LandmarkError
-from bundle.handlers.prediction_saver import RUN_WRITERS, WRITERS, OutputOptions
+from bundle.errors import LandmarkError
 from bundle.handlers.run_saver import as_prediction
 from bundle.io.folders import image_ids
 from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
-from bundle.metrics.radial_error import radial_error
+from bundle.metrics.radial_error import inside_truths, landmark_errors
 from bundle.model import Model, PosteriorInferer, trained_model, zero_shot_model
 from bundle.networks import NetworkSettings
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import validate
 from bundle.training import FilterTraining, LandmarkTrainer, TemplateExamples, save_model
+from bundle.writers.atomic import atomic_file
+from bundle.writers.coco_keypoints import write_coco
+from bundle.writers.image_files import COCO, image_files, writer_names
 from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
+from bundle.writers.naming import ENDINGS, output_path
+from bundle.writers.result_json import read_result, result_document
 
 #: Radii of the successful detection rate in mm, where none are given.
 RADII = (2.0, 2.5, 3.0, 4.0)
@@ -76,23 +80,18 @@ def save_all(
         ConfigError: when a writer is unknown, or an image would be written over.
         NothingToWrite: when ``sr`` is asked for an image that is no DICOM file.
     """
-    known = (*WRITERS, *RUN_WRITERS)
-    if isinstance(writers, str) or any(name not in known for name in writers):
-        raise ConfigError(f"writers is {writers!r}, expected a list of names from {', '.join(known)}.")
-    results = ResultFolder(folder, writers=writers)
+    names = writer_names(writers)
+    results = ResultFolder(folder, writers=names)
     results.refuse_inputs([one.image_id for one in found], [one.path for one in found])
-    results.path.mkdir(parents=True, exist_ok=True)
-    for name in [name for name in writers if name in WRITERS]:
-        write = WRITERS[name](results.path, OutputOptions())
+    for name, make in image_files(names).items():
         for one in found:
-            write(one, one.load() if name == "overlay" else np.zeros((0, 0)))
+            content = make(one, one.load() if name == "overlay" else np.zeros((0, 0)))
+            with atomic_file(output_path(folder, one.image_id, ENDINGS[name]), binary=True) as file:
+                file.write(content)
     paths = [file for one in found for file in results.files_of(one.image_id)]
-    for name in [name for name in writers if name in RUN_WRITERS and found]:
-        writer = RUN_WRITERS[name](results.path, found[0].names)
-        for one in found:
-            score = float(np.mean(one.confidence))
-            writer.add(one.image_id, one.path.name, (one.width, one.height), one.points, score)
-        paths.append(writer.write())
+    if COCO in names and found:
+        records = [read_result(result_document(one), one.path) for one in found]  # rounded as the files are
+        paths.append(write_coco(results.path, found[0].names, [(one, one.path.name) for one in records]))
     return paths
 
 
@@ -350,23 +349,17 @@ def evaluate(
     Raises:
         BundleError: when an image or the truth cannot be used.
     """
-    cases, rows, ids = _with_truth(finder, images, truth), [], []
-    for item in cases.items:
-        _, done = finder.find_item({"pixel_spacing": spacing, **item})
-        label = torch.as_tensor(np.asarray(done["label"], dtype=np.float64))[None]
-        pred = done["pred"][None, :, :2].double()
-        rows.append(
-            [radial_error(pred, label)[0].numpy(), radial_error(pred, label, done["spacing"][None].double())[0].numpy()]
-        )
-        ids.append(item["image_id"])
-    px, mm = np.swapaxes(np.array(rows, dtype=np.float64), 0, 1)
-    errors = LandmarkErrors(tuple(ids), finder.names, px, mm)
+    cases = _with_truth(finder, images, truth)
+    found = [finder.find_item({"pixel_spacing": spacing, **item})[0] for item in cases.items]
+    labels = [np.asarray(item["label"], dtype=np.float64) for item in cases.items]
+    truths, outside = inside_truths(found, labels, finder.names)
+    errors = landmark_errors(found, truths, finder.names)
     summary = {
         **summarise_run(errors, radii),
         "seconds_per_image": None,
         "images_without_truth": cases.without_truth,
         "truth_without_image": cases.without_image,
-        "truth_outside_image": [],
+        "truth_outside_image": outside,
         "failed_images": [],
         "template_left_out": cases.template_copies,
     }

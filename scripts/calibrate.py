@@ -27,7 +27,7 @@ from bundle.errors import ConfigError, ImageError
 from bundle.io.overwriting import refuse_to_overwrite
 from bundle.io.template import read_template
 from bundle.metrics.calibration import cross_validated, interval_factor
-from bundle.metrics.error_factors import error_factors
+from bundle.metrics.error_factors import FEW_IMAGES, error_factors
 from bundle.metrics.ranking import risk_coverage
 from bundle.model import open_model
 from bundle.networks import NetworkSettings
@@ -115,6 +115,8 @@ def calibrate(options: argparse.Namespace) -> None:
         f"{judged.coverage:.1%} of unseen points lie within {report['interval_factor']:.2f} times their expected error "
         f"({LEVEL:.0%} wanted)"
     )
+    if len(errors) < FEW_IMAGES:
+        print(f"only {len(errors)} images: factors and coverage owe much to chance; calibrate on {FEW_IMAGES} or more")
     for share, value in after.items():
         print(f"most confident {share:4.0%}: {value:.2f} px (before calibration {before[share]:.2f} px)")
     print(f"configuration written to {options.output}")

@@ -116,9 +116,8 @@ def command_of(folder: Path) -> list[str]:
 
 
 def done_images(folder: Path) -> int:
-    """How many images the journals of the results have."""
-    lines = [path.read_bytes().splitlines() for path in (folder / "results").glob("journal-*.jsonl")]
-    return len({line[:300].split(b'"item"')[0] for part in lines for line in part if line.startswith(b'{"image_id"')})
+    """How many images the journal of the results has."""
+    return len(list((folder / "results" / ".run").glob("*.json")))
 
 
 def resident_mb(pid: int) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 import ignite.distributed as idist
 
 from bundle.data.journal import Journal
-from bundle.data.result_folder import ResultFolder
+from bundle.data.result_folder import CHECKSUMS, ResultFolder
 from bundle.errors import ConfigError, one_line
 from bundle.io.formats import sniff_kind
 from bundle.ranks import is_first
@@ -62,11 +62,14 @@ class DryRun:
         for item in self.journal.cases.items:
             action = self._action(item)
             count[action.partition(":")[0]] += 1
-            yield f"{item['image']} -> {item['image_id']}: {action}"
+            files = ", ".join(file.name for file in self.results.files_of(item["image_id"])) or item["image_id"]
+            yield f"{item['image']} -> {files}: {action}"
         for reason, names in self.left_out.items():
             count[reason] += len(names)
             yield from (f"{name}: {reason}" for name in names)
-        for table in self.results.tables:
+        for name in self.journal.edited:
+            yield f"{folder / name}: changed by somebody since a run wrote it, so that the run would not begin"
+        for table in (*self.results.tables, CHECKSUMS):
             yield f"{folder / table}: would be {'replaced' if (folder / table).exists() else 'new'}"
         parts = ", ".join(f"{number} {action}" for action, number in count.items())
         yield f"dry run of {len(self.journal.cases.items)} image(s): {parts}; nothing was written to {folder}"

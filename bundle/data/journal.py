@@ -5,337 +5,298 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from bundle import __version__
 from bundle.data.cases import Cases
 from bundle.data.readable import Failures
+from bundle.data.result_folder import ResultFolder
 from bundle.errors import BundleError, ConfigError
 from bundle.ranks import from_first, is_first, of_all, refuse_uninvited_ranks
+from bundle.records.prediction import LandmarkPrediction
+from bundle.records.validation import Foreign
+from bundle.writers.atomic import atomic_file, remove_leftovers
+from bundle.writers.naming import ENDINGS, output_path
+from bundle.writers.result_json import read_result, result_document
 
-try:
-    import fcntl
-except ImportError:  # a system without such locks
-    fcntl = None  # type: ignore[assignment]
-
-_PATTERN = "journal-*.jsonl"
-
-#: Where a row is: its file, and the byte at which its line starts.
-_Place = tuple[Path, int]
+#: The folder of what a run that is not complete has to remember, in that of its results.
+NOTES = ".run"
 
 
-class JournalRows(Sequence[dict[str, Any]]):
-    """Rows of journals, read when they are asked for, so that they take no memory.
+class _Note(Foreign):
+    """An image that is done; ``result`` is its record, None where that is a file of the results."""
 
-    Args:
-        places: where each row is. The files must be there as long as rows are read.
+    fingerprint: str
+    item: str
+    seconds: float
+    skipped: list[tuple[str, str]]
+    files: dict[str, str]
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of an image that is done.
+
+    Attributes:
+        prediction: what was found in it, as it is written.
+        seconds: how long that took.
+        skipped: writers that had nothing to write, each with the reason.
     """
 
-    def __init__(self, places: Sequence[_Place] = ()) -> None:
-        self._places = list(places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> JournalRows: ...
-
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | JournalRows:
-        if isinstance(index, slice):
-            return JournalRows(self._places[index])
-        return next(iter(JournalRows([self._places[index]])))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        with contextlib.ExitStack() as stack:
-            files: dict[Path, IO[bytes]] = {}
-            for path, start in self._places:
-                if path not in files:
-                    files[path] = stack.enter_context(path.open("rb"))
-                files[path].seek(start)
-                row = _parse(files[path].readline())
-                row.pop("item", None)
-                yield row
+    prediction: LandmarkPrediction
+    seconds: float
+    skipped: Sequence[tuple[str, str]] = ()
 
 
 class Journal:
-    """The finished images of a run, in one file a rank: ``journal-<rank>.jsonl`` in the folder of the results.
+    """The finished images of a run: a note of each in the folder ``.run`` of the results.
 
-    Each file starts with the fingerprint of everything that all results depend on, and each line is one image, with a
-    fingerprint of the image's own data. Lines are appended in one piece; one that a killed process left half written
-    is passed over. A second start uses what fits, whatever the number of ranks of the first; a journal of another run
-    is removed. The files are gone once the run is complete. Of the rows only their places are kept in memory.
+    A note holds the fingerprints of everything that the results depend on, of the image's own data and of its files,
+    and the record of the image where no file of the results holds that. It is written before these files: an image is
+    done when they are there and are those of the note. A file that a run has written, and that is not what any run
+    wrote, was changed by somebody; it is never written over. A second start uses the notes that fit, whatever the
+    number of ranks of the first. When the run is complete, only the fingerprints of its files stay.
 
     Every rank must make its journal, and call :meth:`open` and :meth:`merge`: they exchange what they know.
 
     Args:
-        folder: the folder of the results, which all ranks share.
+        results: the folder of the results, which all ranks share, and what the run writes there.
         cases: the images of the run.
         settings: everything else that the results depend on, as JSON values.
 
     Attributes:
         remaining: the items of the cases that this rank has to do.
         done: how many images an earlier run has done.
+        edited: files that would be written over, though somebody has changed them; known to rank 0.
 
     Raises:
         ConfigError: when several processes were started without the overlay that makes them a group.
         BundleError: when an earlier journal cannot be read.
     """
 
-    def __init__(self, folder: str | Path, cases: Cases, settings: Mapping[str, Any]) -> None:
+    def __init__(self, results: ResultFolder, cases: Cases, settings: Mapping[str, Any]) -> None:
         refuse_uninvited_ranks()
-        self.folder = Path(folder)
+        self.results = results
         self.cases = cases
         document = json.dumps({"version": __version__, **settings}, sort_keys=True, default=str)
         self.fingerprint = hashlib.sha256(document.encode()).hexdigest()
-        self._items = {item["image_id"]: item for item in cases.items}
-        self._file: IO[bytes] | None = None
-        self._old: dict[Path, int] = {}
-        self._counted: dict[Path, int] = {}
-        self._new = 0
-        try:
-            self._earlier: dict[str, _Place] = self._find_earlier() if is_first() else {}
-        except OSError as error:
-            raise BundleError(
-                f"{error.filename or self.folder} cannot be read ({error.strerror or error}): check the folder of the "
-                "results and its permissions."
-            ) from error
+        self.folder = results.path / NOTES
+        self.edited: list[str] = []
+        self._lock = FileLock(self.folder / "lock", timeout=0)
+        self._digests = {item["image_id"]: _item_digest(item) for item in cases.items}
+        self._sums: dict[str, str] = {}
+        self._earlier: dict[str, _Note] = {}
+        if is_first():
+            with self._understandable():
+                self._look_back()
         done = set(from_first(list(self._earlier)))
         self.done = len(done)
         left = [item for item in cases.items if item["image_id"] not in done]
         self.remaining = left[idist.get_rank() :: idist.get_world_size()]
-        if is_first():
-            if self.done:
-                print(f"continuing: {self.done} of {len(cases.items)} images are done already")
-            if any(self._fingerprint_of(path) for path in self._foreign()):
-                print(f"{self.folder} has the journal of a run with other settings, which is not used")
 
-    @property
-    def path(self) -> Path:
-        """The file of this rank."""
-        return self.folder / f"journal-{idist.get_rank()}.jsonl"
+    def earlier(self) -> list[Finding]:
+        """What an earlier run has done, in the order of the cases.
 
-    def earlier(self, key: str) -> np.ndarray:
-        """One entry of all images that an earlier run has done, stacked, in the order of the cases.
-
-        Rank 0 has them; the others have none, so that whatever gathers over ranks counts each image once.
+        Rank 0 has it; the others have nothing, so that whatever gathers over ranks counts each image once.
         """
-        rows = [row[key] for row in JournalRows(self._in_order(self._earlier))]
-        return np.array(rows, dtype=np.float64)
+        return self._findings(self._earlier)
 
     def is_done(self, image_id: str) -> bool:
         """Whether an earlier run has done an image; known to rank 0."""
         return image_id in self._earlier
 
-    def claim(self) -> None:
-        """Take the journal of this rank for this run alone, for as long as it is open.
+    def open(self) -> None:
+        """Take the folder for this run alone, made where it does not exist, and make ready for :meth:`append`.
+
+        What a killed run left half written, and the notes of other runs, are removed.
 
         Raises:
             BundleError: when the system refuses to write.
-            ConfigError: when another run writes into the folder, or there is nothing to do.
+            ConfigError: when another run writes into the folder, somebody has changed what would be written over, or
+                the ranks have not one folder in common.
         """
         self.cases.require()
-        if self._file is not None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # No buffer: a line is in the file, or the error is here. A link is not followed: it could lead anywhere.
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-            self._file = os.fdopen(os.open(self.path, flags, 0o666), "ab", buffering=0)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.close()
-                self._file = None
-                raise ConfigError(
-                    f"output_dir {self.folder} is in use by another run: wait until that has ended, end it, or choose "
-                    "another folder."
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+        if self.edited:
+            named = ", ".join(self.edited[:3]) + (f" and {len(self.edited) - 3} more" if self.edited[3:] else "")
+            raise ConfigError(
+                f"{self.results.path} holds {named}, changed by somebody since a run wrote it: move it elsewhere, or "
+                "choose another output_dir."
+            )
+        if is_first():
+            with self._understandable():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._take()
+                for folder in (self.results.path, self.folder):
+                    remove_leftovers(folder)
+                for path in self.folder.glob("*.json"):
+                    if path.name.removesuffix(".json") not in self._earlier:
+                        path.unlink()
+                if self._sums:
+                    self.results.write_checksums(self._sums)
+        idist.barrier()
+        if not self.folder.is_dir():
+            raise ConfigError(
+                f"output_dir {self.results.path} is not the same folder for all ranks, what rank 0 writes there does "
+                "not appear: choose a folder that all machines share."
+            )
 
     def release(self, error: BaseException) -> None:
-        """Give the journal back when a run is interrupted, so that the same process, a notebook, can go on with it.
+        """Give the folder back when a run is interrupted, so that the same process, a notebook, can go on with it.
 
         Raises:
             BaseException: the error that interrupted the run.
         """
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._lock.release()
         raise error
 
-    def open(self) -> None:
-        """Make ready for :meth:`append`; the folder is made where it does not exist.
-
-        Raises:
-            BundleError: when the system refuses to write.
-            ConfigError: when another run writes into the folder, or the ranks have not one folder in common.
-        """
-        self.claim()
-        try:
-            if is_first():
-                # Each rank empties its own, which it may have taken already.
-                own = {self.folder / f"journal-{index}.jsonl" for index in range(idist.get_world_size())}
-                for path in self._foreign():
-                    if path not in own:
-                        path.unlink(missing_ok=True)
-            idist.barrier()
-            if self._fingerprint_of(self.path) == self.fingerprint:
-                self._write("\n")  # ends a line that a killed process left half written
-            else:
-                os.truncate(self.path, 0)
-                self._write(json.dumps({"fingerprint": self.fingerprint}) + "\n")
-        except OSError as error:
-            raise self._unwritable(error) from error
-        idist.barrier()
-        if is_first() and (
-            absent := [i for i in range(idist.get_world_size()) if not (self.folder / f"journal-{i}.jsonl").is_file()]
-        ):
-            raise ConfigError(
-                f"output_dir {self.folder} is not the same folder for all ranks, what rank {absent[0]} writes there "
-                "does not appear: choose a folder that all machines share."
-            )
-
-    def append(self, image_id: str, row: Mapping[str, Any]) -> None:
-        """Note that an image is done.
+    def append(
+        self,
+        prediction: LandmarkPrediction,
+        seconds: float,
+        files: Mapping[str, bytes] | None = None,
+        skipped: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Note that an image is done, and write its files.
 
         Args:
-            image_id: the image.
-            row: what :meth:`merge` shall give back, as JSON values; numbers come back to the last bit.
+            prediction: what was found.
+            seconds: how long that took.
+            files: the contents of its files by the name of the writer.
+            skipped: writers that had nothing to write, each with the reason.
 
         Raises:
             BundleError: when the system refuses to write.
         """
-        item = self._items[image_id]
-        try:
-            self._write(json.dumps({"image_id": image_id, "item": _item_digest(item), **row}) + "\n")
-        except OSError as error:
-            raise self._unwritable(error) from error
+        contents = {
+            output_path(self.results.path, prediction.image_id, ENDINGS[name]): content
+            for name, content in (files or {}).items()
+        }
+        note = _Note(
+            fingerprint=self.fingerprint,
+            item=self._digests[prediction.image_id],
+            seconds=seconds,
+            skipped=list(skipped),
+            files={path.name: hashlib.sha256(content).hexdigest() for path, content in contents.items()},
+            result=None if "json" in (files or {}) else result_document(prediction),
+        )
+        with atomic_file(self._path(prediction.image_id)) as file:
+            file.write(note.model_dump_json())
+        for path, content in contents.items():
+            with atomic_file(path, binary=True) as file:
+                file.write(content)
 
     def count_new(self) -> int:
-        """How many images all ranks together have done since the start; cheap, for it reads only what is new."""
-        for path in self.folder.glob(_PATTERN):
-            with path.open("rb") as file:
-                file.seek(self._counted.get(path, self._old.get(path, 0)))
-                whole, _, torn = file.read().rpartition(b"\n")
-                self._counted[path] = file.tell() - len(torn)
-            self._new += sum(line.startswith(b'{"image_id"') for line in whole.splitlines())
-        return self._new
+        """How many images all ranks together have done since the start."""
+        return len(list(self.folder.glob("*.json"))) - self.done
 
-    def merge(self, failures: Failures) -> tuple[JournalRows, Failures]:
+    def merge(self, failures: Failures) -> tuple[list[Finding], Failures]:
         """Put together what all ranks have done, in this run and in earlier ones.
 
         Args:
             failures: the files that this rank could not use.
 
         Returns:
-            the rows of :meth:`append`, with ``image_id``, in the order of the cases, on rank 0 (none on the others),
-            to be read before :meth:`remove`; and the failures of all ranks in the order of the cases, on every rank.
+            what was found, in the order of the cases, on rank 0 (nothing on the others); and the failures of all ranks
+            in the order of the cases, on every rank.
 
         Raises:
             BundleError: when rank 0 does not see all that the others have written.
         """
-        if self._file is not None:
-            self._file.close()
-            self._file = None
         order = {str(item["image"]): index for index, item in enumerate(self.cases.items)}
         failed = [row for rows in of_all(failures.rows) for row in rows]
         failed.sort(key=lambda row: order.get(row[0], len(order)))
-        rows = {**self._earlier, **self._find_new()} if is_first() else {}
         expected = sum(of_all(len(self.remaining))) + self.done - len(failed)
-        if is_first() and len(rows) < expected:
+        notes = self._notes() if is_first() else {}
+        found = self._findings(notes)
+        if is_first() and len(found) < expected:
             raise BundleError(
-                f"{self.folder} shows the results of {len(rows)} images, but the ranks have done {expected}: wait "
-                "until the shared folder is up to date and start the same command again; it then writes the tables."
+                f"{self.results.path} shows the results of {len(found)} images, but the ranks have done {expected}: "
+                "wait until the shared folder is up to date and start the same command again; it then writes the "
+                "tables."
             )
-        return JournalRows(self._in_order(rows)), Failures(failed)
+        self._sums |= {name: digest for note in notes.values() for name, digest in note.files.items()}
+        return found, Failures(failed)
 
-    def remove(self) -> None:
-        """Remove the journals of all ranks; the run is complete."""
-        for path in self.folder.glob(_PATTERN):
-            path.unlink(missing_ok=True)
+    def finish(self) -> None:
+        """Keep the fingerprints of all files, and remove the notes: the run is complete."""
+        tables = {name: self.results.digest(name) for name in self.results.tables}
+        self.results.write_checksums({**self._sums, **tables})
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _in_order(self, places: Mapping[str, _Place]) -> list[_Place]:
-        """The places in the order of the cases."""
-        return [places[name] for name in self._items if name in places]
-
-    def _write(self, text: str) -> None:
-        if self._file is None:
-            raise RuntimeError("the journal is not open: call open() before append().")
-        left = text.encode()
-        while left:  # on a disk that is nearly full, the system writes a part and then refuses the rest
-            left = left[self._file.write(left) :]
-
-    def _unwritable(self, error: OSError) -> BundleError:
-        return BundleError(
-            f"{self.path} cannot be written ({error.strerror or error}): check the folder, its permissions and the "
-            "space on the disk."
-        )
-
-    def _fingerprint_of(self, path: Path) -> str | None:
-        """The fingerprint at the head of a journal; None where there is no journal, or not even a whole head."""
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            return _parse(file.readline()).get("fingerprint")
-
-    def _foreign(self) -> list[Path]:
-        """The journals of other runs."""
-        return [path for path in sorted(self.folder.glob(_PATTERN)) if self._fingerprint_of(path) != self.fingerprint]
-
-    def _find_earlier(self) -> dict[str, _Place]:
-        """The rows of all journals of this run whose images are still what they were, by image id."""
-        found = {}
-        for path in sorted(self.folder.glob(_PATTERN)):
-            if self._fingerprint_of(path) != self.fingerprint:
-                continue
-            for start, row, item in self._rows(path, 0):
-                if row.get("item") == _item_digest(item):
-                    found[row["image_id"]] = (path, start)
-            self._old[path] = path.stat().st_size
-        return found
-
-    def _find_new(self) -> dict[str, _Place]:
-        """The rows that this run has written, by image id."""
-        return {
-            row["image_id"]: (path, start)
-            for path in self.folder.glob(_PATTERN)
-            for start, row, _ in self._rows(path, self._old.get(path, 0))
+    def _look_back(self) -> None:
+        """Find what is done, and what somebody has changed."""
+        notes, known = self._notes(), self.results.read_checksums()
+        names = [file.name for image_id in self._digests for file in self.results.files_of(image_id)]
+        if not self.folder.is_dir():  # a run that was killed may have written tables and had no time to note them
+            names += self.results.tables
+        written = {name: digest for note in notes.values() for name, digest in note.files.items()}
+        self._sums = {name: self.results.digest(name) for name in names if name in known or name in written}
+        self.edited = [
+            name for name, digest in self._sums.items() if digest not in ("", known.get(name), written.get(name))
+        ]
+        self._earlier = {
+            image_id: note
+            for image_id, note in notes.items()
+            if (note.fingerprint, note.item) == (self.fingerprint, self._digests[image_id])
+            and all(self._sums.get(name) == digest for name, digest in note.files.items())
         }
+        if self._earlier:
+            print(f"continuing: {len(self._earlier)} of {len(self.cases.items)} images are done already")
+        if any(note.fingerprint != self.fingerprint for note in notes.values()):
+            print(f"{self.results.path} has the journal of a run with other settings, which is not used")
 
-    def _rows(self, path: Path, offset: int) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
-        """Rows of one journal from a place in the file on: where each starts, and the item that it is of."""
-        with path.open("rb") as file:
-            file.seek(offset)
-            start = offset
-            for line in file:
-                row = _parse(line)
-                name = row.get("image_id")
-                item = self._items.get(name) if isinstance(name, str) else None
-                if item is not None:
-                    yield start, row, item
-                start += len(line)
+    def _notes(self) -> dict[str, _Note]:
+        """The notes of the run's images, of whatever run, by image id."""
+        notes = {}
+        for path in self.folder.glob("*.json"):
+            image_id = path.name.removesuffix(".json")
+            if image_id in self._digests:
+                with contextlib.suppress(ValidationError):
+                    notes[image_id] = _Note.model_validate_json(path.read_bytes())
+        return notes
 
+    def _findings(self, notes: Mapping[str, _Note]) -> list[Finding]:
+        return [self._finding(item, notes[item["image_id"]]) for item in self.cases.items if item["image_id"] in notes]
 
-def _parse(line: bytes) -> dict[str, Any]:
-    """One line; nothing where a killed process left it half written."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    def _finding(self, item: Mapping[str, Any], note: _Note) -> Finding:
+        document = note.result
+        if document is None:
+            document = json.loads((self.results.path / f"{item['image_id']}{ENDINGS['json']}").read_bytes())
+        return Finding(read_result(document, Path(item["image"])), note.seconds, note.skipped)
+
+    def _path(self, image_id: str) -> Path:
+        return self.folder / f"{image_id}.json"
+
+    def _take(self) -> None:
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise ConfigError(
+                f"output_dir {self.results.path} is in use by another run: wait until that has ended, end it, or "
+                "choose another folder."
+            ) from None
+
+    @contextlib.contextmanager
+    def _understandable(self) -> Iterator[None]:
+        """Say what the system refuses in one sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise BundleError(
+                f"{error.filename or self.results.path} cannot be used ({error.strerror or error}): check the folder "
+                "of the results, its permissions and the space on the disk."
+            ) from error
 
 
 def _item_digest(item: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from monai.transforms import MapTransform, Transform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from bundle.data.flip import Flip, parse_flip
+from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.spacing import parse_spacing
-from bundle.records.landmarks import LandmarkSet
+from bundle.records.landmarks import LandmarkSet, truth_inside
 from bundle.records.radiograph import Radiograph
 
 
@@ -186,17 +187,24 @@ class LoadRadiographd(MapTransform):
         Raises:
             ImageError: when a file cannot be read as one radiograph.
             ConfigError: when the item's own spacing is not one or two positive numbers, or its flip is unknown.
-            LandmarkError: when the item has points outside its image.
+            LandmarkError: when most of the item's points lie outside its image, or are shares or percentages of its
+                sides; single ones outside become NaN.
         """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.load(item[key], spacing=data.get(self.spacing_key), flip=data.get(self.flip_key))
             if self.points_key in item:
                 height, width = item[key].shape[-2:]
-                _require_inside(np.asarray(item[self.points_key]), width, height, data[key])
+                item[self.points_key] = _inside(np.asarray(item[self.points_key]), width, height, data[key])
         return item
 
 
-def _require_inside(points: np.ndarray, width: int, height: int, where: Any) -> None:
-    names = tuple(str(number) for number in range(1, len(points) + 1))
-    LandmarkSet(names, points).require_inside(width, height, f"the true landmarks of {where}", missing=True)
+def _inside(points: np.ndarray, width: int, height: int, path: Any) -> np.ndarray:
+    """True points without those outside the image; where that is most of them, they are of another image."""
+    where = f"the true landmarks of {path}"
+    refuse_shares(where, points, (width, height))
+    inside = truth_inside(points, width, height)
+    if np.isfinite(points).sum() > 2 * np.isfinite(inside).sum():
+        names = tuple(str(number) for number in range(1, len(points) + 1))
+        LandmarkSet(names, points).require_inside(width, height, where, missing=True)
+    return inside

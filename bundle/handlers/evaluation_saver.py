@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bundle.data.cases import Cases
-from bundle.data.journal import Journal, JournalRows
+from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
 from bundle.errors import one_line
 from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.run_saver import RunSaver, mean_seconds
 from bundle.metrics.bootstrap import RESAMPLES
-from bundle.metrics.error_summary import FAILURE_MM, LandmarkErrors, summarise_run
-from bundle.metrics.radial_error import radial_error
-from bundle.records.landmarks import outside_image
+from bundle.metrics.error_summary import FAILURE_MM, summarise_run
+from bundle.metrics.radial_error import inside_truths, landmark_errors
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
@@ -59,41 +57,35 @@ class EvaluationSaver(RunSaver):
         self.resamples = resamples
         self.seed = seed
 
-    def _row(self, prediction: LandmarkPrediction, item: Mapping[str, Any]) -> dict[str, Any]:
-        pred, label = item["pred"][None, :, :2], item["label"][None].to(item["pred"].device)
-        spacing = item["spacing"][None].to(pred)
-        outside = outside_image(label[0].cpu().numpy(), prediction.width, prediction.height)
-        return {
-            "px": radial_error(pred, label)[0].tolist(),
-            "mm": radial_error(pred, label, spacing)[0].tolist(),
-            "outside": np.flatnonzero(outside).tolist(),
-        }
+    def earlier(self) -> np.ndarray:
+        """Errors in mm of the images that an earlier run has measured, (M, N); rank 0 has them, the others none."""
+        found = [one.prediction for one in self.journal.earlier()]
+        return landmark_errors(found, self._truths(found)[0], self.names).mm
 
-    def _write(self, rows: JournalRows, failures: Failures) -> None:
-        shape = (len(rows), len(self.names))
-        errors = LandmarkErrors(
-            tuple(row["image_id"] for row in rows),
-            self.names,
-            *(np.array([row[key] for row in rows], dtype=np.float64).reshape(shape) for key in ("px", "mm")),
-        )
+    def _truths(self, found: Sequence[LandmarkPrediction]) -> tuple[np.ndarray, list[str]]:
+        labels = {item["image_id"]: item["label"] for item in self.cases.items}
+        return inside_truths(found, [labels[one.image_id] for one in found], self.names)
+
+    def _write(self, found: Sequence[Finding], failures: Failures) -> None:
+        predictions = [one.prediction for one in found]
+        truths, outside = self._truths(predictions)
+        errors = landmark_errors(predictions, truths, self.names)
         measured = summarise_run(
             errors, self.radii, failure_mm=self.failure_mm, resamples=self.resamples, seed=self.seed
         )
         report = json_values(
             {
                 **measured,
-                "seconds_per_image": mean_seconds(rows),
+                "seconds_per_image": mean_seconds(found),
                 "images_without_truth": self.cases.without_truth,
                 "truth_without_image": self.cases.without_image,
-                "truth_outside_image": [
-                    f"{self.names[landmark]} of {row['image_id']}" for row in rows for landmark in row["outside"]
-                ],
+                "truth_outside_image": outside,
                 "failed_images": [self.cases.name_of(file) for file, _ in failures.rows],
                 "template_left_out": self.cases.template_copies,
             }
         )
         write_report(self.output_dir, errors, report)
         if self.report is not None:
-            self.report.write(rows, failures, report)
+            self.report.write(found, failures, report, errors, truths)
         print(format_summary(report))
         print(f"written to {one_line(str(self.output_dir))}")

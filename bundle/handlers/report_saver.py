@@ -14,15 +14,15 @@ import numpy as np
 
 from bundle import __version__
 from bundle.data.cases import Cases
+from bundle.data.journal import NOTES, Finding
 from bundle.data.readable import Failures
 from bundle.errors import find_bundle_error
 from bundle.handlers.experiment_logs import ExperimentLogs
-from bundle.records.prediction import LandmarkPrediction
+from bundle.metrics.error_summary import LandmarkErrors
 from bundle.records.template import Template
 from bundle.report import (
     PICTURE_BUDGET,
     PictureStore,
-    ReportCase,
     ReportRun,
     draw_figures,
     write_page,
@@ -35,9 +35,8 @@ _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
 class ReportSaver:
     """Collects what a report shows, image by image, and writes ``report.html`` when the run is complete.
 
-    The data of an image go into the row that its saver notes in the journal, its small picture into the folder
-    ``.report`` of the results, so that the report of a run over several ranks, or of one that was killed and continued,
-    is the same as any. Rank 0 writes.
+    The small picture of an image waits beside its note in the journal, so that the report of a run over several ranks,
+    or of one that was killed and continued, is the same as any. Rank 0 writes.
 
     Args:
         output_dir: the folder of the results.
@@ -69,33 +68,7 @@ class ReportSaver:
         self.radii = tuple(float(radius) for radius in radii)
         self.tracker = tracker
         self.load = load
-        self.pictures = PictureStore(
-            Path(output_dir) / ".report", self._pixels, PICTURE_BUDGET // idist.get_world_size()
-        )
-
-    def note(self, prediction: LandmarkPrediction, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep the picture of an image.
-
-        Args:
-            prediction: what was found in the image.
-            item: the decollated item behind it: ``image`` (MetaTensor (1, H, W)) and, where the truth is known,
-                ``label`` ((N, 2), ``(x, y)`` in pixels).
-
-        Returns:
-            What the row of the image has to hold for :meth:`write`, as JSON values.
-        """
-        self.pictures.add(prediction.image_id, item["image"].detach().cpu().numpy()[0])
-        truth = item.get("label")  # MONAI's evaluator gives an item without a truth the label None
-        return {
-            "width": prediction.width,
-            "height": prediction.height,
-            "spacing": prediction.spacing,
-            "aspect": prediction.aspect,
-            "points": prediction.points.tolist(),
-            "confidence": prediction.confidence.tolist(),
-            "expected_error": prediction.expected_error.tolist(),
-            "truth": None if truth is None else truth.detach().cpu().double().tolist(),
-        }
+        self.pictures = PictureStore(Path(output_dir) / NOTES, self._pixels, PICTURE_BUDGET // idist.get_world_size())
 
     def _pixels(self, image_id: str) -> np.ndarray | None:
         """The pixels of an image, read once more; None where that is not possible any more."""
@@ -108,16 +81,21 @@ class ReportSaver:
             return None
 
     def write(
-        self, rows: Sequence[Mapping[str, Any]], failures: Failures, metrics: Mapping[str, Any] | None = None
+        self,
+        found: Sequence[Finding],
+        failures: Failures,
+        metrics: Mapping[str, Any] | None = None,
+        errors: LandmarkErrors | None = None,
+        truths: np.ndarray | None = None,
     ) -> Path:
         """Write the report.
 
         Args:
-            rows: the rows of the journal, each with what :meth:`note` gave under ``report``; in an evaluation also with
-                the errors ``px`` and ``mm``. Images whose row lacks it, for they were done before the report was
-                switched on, are named as left out.
+            found: what is known of the images.
             failures: files that could not be used.
             metrics: what ``metrics.json`` holds; None for an inference.
+            errors: the errors; None for an inference.
+            truths: (M, N, 2), the true points in pixels; None for an inference.
 
         Returns:
             The file.
@@ -127,8 +105,11 @@ class ReportSaver:
         """
         run = ReportRun(
             kind=self.kind,
-            cases=[ReportCase.from_row(row) for row in rows if "report" in row],
+            cases=[one.prediction for one in found],
             template=self.template,
+            seconds=[one.seconds for one in found],
+            truths=truths,
+            measured=errors,
             metrics=metrics,
             settings=self.settings,
             versions=_versions(),
@@ -139,15 +120,11 @@ class ReportSaver:
                 ("Left out, for it is the template itself", self.cases.template_copies),
                 ("Images without a truth", self.cases.without_truth),
                 ("Truth without an image", self.cases.without_image),
-                (
-                    "Done before the report was switched on; only the table of errors has them",
-                    [str(row["image_id"]) for row in rows if "report" not in row],
-                ),
+                ("True landmarks outside their image, left out", (metrics or {}).get("truth_outside_image", [])),
             ),
         )
         figures = draw_figures(run, self.radii)
         write_page(self.path, run, figures, self.pictures)
-        self.pictures.remove()
         if self.tracker is not None:
             self.tracker.log_report(self.path, figures)
         return self.path

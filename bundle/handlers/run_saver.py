@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Timer
 
-from bundle.data.journal import Journal, JournalRows
+from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
 from bundle.errors import ImageError, one_line
 from bundle.handlers.report_saver import ReportSaver
@@ -22,7 +22,6 @@ from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED
 from bundle.records.pose import Pose
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction
-from bundle.writers.atomic import remove_leftovers
 from bundle.writers.run_tables import write_errors
 
 
@@ -100,16 +99,9 @@ class RunSaver(ABC):
         if torch.cuda.is_available():  # what was launched has not yet happened
             engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: torch.cuda.synchronize())
         self.timer.attach(engine, start=Events.GET_BATCH_STARTED, pause=Events.ITERATION_COMPLETED)
-        engine.add_event_handler(Events.STARTED, self._open)
+        engine.add_event_handler(Events.STARTED, self.journal.open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
         engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
-
-    def _open(self) -> None:
-        """Open the journal, after removing what a killed run left half written in the folder of the results."""
-        self.journal.claim()
-        if is_first():
-            remove_leftovers(self.journal.folder)
-        self.journal.open()
 
     def _note(self, engine: Engine) -> None:
         batch: Any = engine.state.batch
@@ -121,14 +113,14 @@ class RunSaver(ABC):
             except ImageError as error:
                 self.failures.add(str(item["image"].meta["filename_or_obj"]), str(error))
                 continue
-            row = {"seconds": self.timer.value(), **self._row(prediction, item)}
+            pixels = item["image"].detach().cpu().numpy()[0]
             if self.report is not None:
-                row["report"] = self.report.note(prediction, item)
-            self.journal.append(prediction.image_id, row)
+                self.report.pictures.add(prediction.image_id, pixels)
+            self._keep(prediction, pixels)
 
-    @abstractmethod
-    def _row(self, prediction: LandmarkPrediction, item: Mapping[str, Any]) -> dict[str, Any]:
-        """What has to be known of an image at the end of the run, as JSON values."""
+    def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> None:
+        """Note an image with its pixels, (H, W), 0 to 1, in the journal, and write its files."""
+        self.journal.append(prediction, self.timer.value())
 
     def finish(self) -> None:
         """Write the results, say what was done, and end the program where files could not be used.
@@ -139,24 +131,24 @@ class RunSaver(ABC):
         Raises:
             SystemExit: with status 1 where some files could not be used, with 2 where no other was.
         """
-        rows, failures = self.journal.merge(self.failures)
+        found, failures = self.journal.merge(self.failures)
         if is_first():
-            self._write(rows, failures)
             write_errors(self.output_dir, failures.rows)
-            self.journal.remove()
+            self._write(found, failures)
+            self.journal.finish()
             if len(failures):
                 table = one_line(str(self.output_dir / "errors.csv"))
                 print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
-        done = from_first(len(rows))
+        done = from_first(len(found))
         idist.barrier()
         if len(failures):
             raise SystemExit(SOME_FAILED if done else NOT_DONE)
 
     @abstractmethod
-    def _write(self, rows: JournalRows, failures: Failures) -> None:
+    def _write(self, found: Sequence[Finding], failures: Failures) -> None:
         """Write the results of all ranks and say what was done."""
 
 
-def mean_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Mean seconds per image of the rows of a journal; NaN where there is none."""
-    return sum(row["seconds"] for row in rows) / len(rows) if rows else float("nan")
+def mean_seconds(found: Sequence[Finding]) -> float:
+    """Mean seconds per image; NaN where there is none."""
+    return sum(one.seconds for one in found) / len(found) if found else float("nan")

@@ -6,6 +6,8 @@ import numpy as np
 
 #: As many images' worth of trust as the mean over all landmarks has against a landmark's own images.
 PRIOR_IMAGES = 12
+#: A calibration on fewer images says as much about chance as about landmarks.
+FEW_IMAGES = 20
 
 
 def error_factors(errors: np.ndarray, expected: np.ndarray) -> np.ndarray:

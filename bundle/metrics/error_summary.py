@@ -120,21 +120,22 @@ def summarise_run(
     mm = errors.mm
     scores = np.stack([mm, failure_scores(mm, failure_mm), *(detection_scores(mm, radius) for radius in radii)])
 
-    def intervals(of: np.ndarray) -> dict[str, Any]:
-        mre, failed, *rates = bootstrap_mean(of, resamples, seed)[0].tolist()
+    def intervals(bounds: np.ndarray) -> dict[str, Any]:
+        mre, failed, *rates = bounds.tolist()
         return {"mre_mm": mre, "failures_percent": failed, "sdr": dict(zip(map(_key, radii), rates))}
 
-    rows = []
-    for index, name in enumerate(errors.landmark_names):
-        own = scores[:, :, [index]]
-        rows.append(
-            {
-                "name": name,
-                **_entries(errors.px[:, index], mm[:, index], radii),
-                "failures_percent": mean(own[1]),
-                "intervals": intervals(own),
-            }
-        )
+    kinds, images, landmarks = scores.shape
+    single = scores.transpose(2, 0, 1).reshape(landmarks * kinds, images, 1)  # each landmark by itself
+    bounds = bootstrap_mean(single, resamples, seed)[0].reshape(landmarks, kinds, 2)
+    rows = [
+        {
+            "name": name,
+            **_entries(errors.px[:, index], mm[:, index], radii),
+            "failures_percent": mean(scores[1, :, index]),
+            "intervals": intervals(bounds[index]),
+        }
+        for index, name in enumerate(errors.landmark_names)
+    ]
     return {
         "schema": SCHEMA,
         **_entries(errors.px, mm, radii),
@@ -145,7 +146,7 @@ def summarise_run(
             "level": LEVEL,
             "resamples": resamples,
             "seed": seed,
-            **intervals(scores),
+            **intervals(bootstrap_mean(scores, resamples, seed)[0]),
             "median_mm": bootstrap_median(mm, resamples, seed).tolist(),
             "mre_px": bootstrap_mean(errors.px[None], resamples, seed)[0][0].tolist(),
         },

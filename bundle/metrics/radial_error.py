@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import ignite.distributed as idist
+import numpy as np
 import torch
 from monai.metrics import CumulativeIterationMetric
 from monai.utils import MetricReduction, look_up_option
 
+from bundle.metrics.error_summary import LandmarkErrors
 from bundle.ranks import of_all
+from bundle.records.landmarks import outside_image, truth_inside
+from bundle.records.prediction import LandmarkPrediction
 
 #: What each reduction averages over; the buffer is (images, landmarks, ...).
 _AVERAGED_DIMENSIONS: dict[MetricReduction, tuple[int, ...]] = {
@@ -68,6 +73,44 @@ def radial_error(y_pred: torch.Tensor, y: torch.Tensor, spacing: torch.Tensor | 
     distance = torch.linalg.vector_norm(offset, dim=-1)
     lost = ~y_pred.isfinite().all(dim=-1)
     return distance.masked_fill(lost, math.inf).masked_fill(unknown, math.nan)
+
+
+def landmark_errors(found: Sequence[LandmarkPrediction], truths: np.ndarray, names: Sequence[str]) -> LandmarkErrors:
+    """The errors of M images.
+
+    Args:
+        found: what was found in each.
+        truths: (M, N, 2), true points ``(x, y)`` in pixels, NaN where there is none.
+        names: N names.
+    """
+    points = torch.from_numpy(np.array([one.points for one in found]).reshape(truths.shape))
+    spacing = torch.tensor([one.spacing or (math.nan, math.nan) for one in found], dtype=points.dtype).reshape(-1, 2)
+    true = torch.from_numpy(truths)
+    px, mm = radial_error(points, true), radial_error(points, true, spacing)
+    return LandmarkErrors(tuple(one.image_id for one in found), tuple(names), px.numpy(), mm.numpy())
+
+
+def inside_truths(
+    found: Sequence[LandmarkPrediction], labels: Sequence[np.ndarray], names: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
+    """The true points that lie in their images, for nothing can be found outside.
+
+    Args:
+        found: what was found in each of M images.
+        labels: the true points ``(x, y)`` of each, (N, 2) in pixels, NaN where there is none.
+        names: N names.
+
+    Returns:
+        (M, N, 2), NaN where there is none inside; and those outside, in words.
+    """
+    truths = [truth_inside(label, one.width, one.height) for one, label in zip(found, labels)]
+    outside = [
+        f"{name} of {one.image_id}"
+        for one, label in zip(found, labels)
+        for name, off in zip(names, outside_image(label, one.width, one.height))
+        if off
+    ]
+    return np.array(truths, dtype=np.float64).reshape(len(found), len(names), 2), outside
 
 
 class RadialErrorMetric(CumulativeIterationMetric):

@@ -72,6 +72,11 @@ def outside_image(points: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(beyond.any(axis=1))
 
 
+def truth_inside(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """True points without those outside their image, which are NaN then: nothing can be found there."""
+    return np.where(outside_image(points, width, height)[:, None], np.nan, points)
+
+
 @dataclass(frozen=True)
 class LandmarkSet:
     """Named landmarks of one image, in pixels.

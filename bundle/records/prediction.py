@@ -11,6 +11,9 @@ from bundle.records.measured_value import MeasuredValue
 from bundle.records.pixel_size import WithPixelSize
 from bundle.records.pose import Pose
 
+#: Lengths in space that differ by less, in proportion, are the same.
+_SAME_LENGTH = 1e-3
+
 #: Columns of the prediction tensor (B, N, 7) that the inferer returns, in this order.
 PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
 
@@ -70,3 +73,20 @@ class LandmarkPrediction(WithPixelSize):
     def points_mm(self) -> np.ndarray | None:
         """(N, 2) positions in mm from the centre of the first pixel, ``(x, y)``; None where the spacing is unknown."""
         return None if self.spacing is None else self.points * np.asarray(self.spacing, dtype=np.float64)
+
+    @property
+    def lps(self) -> np.ndarray:
+        """(N, 3) positions in LPS at which 3D Slicer shows the landmarks on the image; NaN where missing."""
+        return np.column_stack([self.points, np.ones(len(self.points))]) @ self.pixel_to_lps.T
+
+    @property
+    def lps_unit(self) -> str | None:
+        """The unit of :attr:`lps`, None where it is not known.
+
+        It is ``"mm"`` where lengths there are those of the pixel spacing, as of a file that has it, and ``"pixel"``
+        where one pixel is one unit, as of a PNG, whatever spacing was configured.
+        """
+        steps = np.linalg.norm(self.pixel_to_lps[:, :2], axis=0)
+        if self.spacing is not None and np.allclose(steps, self.spacing, rtol=_SAME_LENGTH, atol=0):
+            return "mm"
+        return "pixel" if np.allclose(steps, 1, rtol=_SAME_LENGTH, atol=0) else None

@@ -3,12 +3,11 @@
 from bundle.report.chart import ReportFigure
 from bundle.report.page import draw_figures, write_page
 from bundle.report.pictures import PICTURE_BUDGET, PictureStore
-from bundle.report.records import ReportCase, ReportRun
+from bundle.report.records import ReportRun
 
 __all__ = [
     "PICTURE_BUDGET",
     "PictureStore",
-    "ReportCase",
     "ReportFigure",
     "ReportRun",
     "draw_figures",

@@ -47,7 +47,7 @@ def build_case_table(run: ReportRun, scores: np.ndarray) -> CaseTable:
         run: the run.
         scores: (M,) how bad each image is (see :func:`bundle.report.choice.case_scores`).
     """
-    confidence, errors, expected = run.confidences(), run.errors(), run.expected_errors()
+    confidence, errors, expected = run.confidences, run.errors, run.expected_errors
     columns: list[tuple[str, Sequence[str] | np.ndarray]] = [("Image", [case.image_id for case in run.cases])]
     if run.has_truth:
         largest, worst = _largest(errors, run.names)
@@ -59,7 +59,7 @@ def build_case_table(run: ReportRun, scores: np.ndarray) -> CaseTable:
         columns.append(("Least sure landmark", least))
     if np.isfinite(expected).any():
         columns.append((f"Expected error, {run.unit}", _means(expected)))
-    columns.append(("Seconds", np.array([case.seconds for case in run.cases])))
+    columns.append(("Seconds", np.array(run.seconds)))
     order = np.lexsort([-np.nan_to_num(scores), np.isnan(scores)]).tolist()
     return CaseTable(
         [title for title, _ in columns],

@@ -7,21 +7,25 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from bundle.report.records import ReportCase
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.overlay import confidence_colours
+from bundle.writers.panel import said
 
 
-def shown_size(case: ReportCase) -> tuple[float, float]:
+def shown_size(case: LandmarkPrediction) -> tuple[float, float]:
     """Width and height at which an image has its true proportions, in pixels of its finer axis."""
     across, down = _stretch(case).tolist()
     return case.width * across, case.height * down
 
 
-def viewer_data(case: ReportCase, errors: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+def viewer_data(
+    case: LandmarkPrediction, truth: np.ndarray | None, errors: np.ndarray, expected: np.ndarray
+) -> dict[str, Any]:
     """What the page's viewer needs of an image, as JSON values.
 
     Args:
         case: the image.
+        truth: (N, 2), its true points; None where there are none.
         errors: (N,) errors in the unit of the report.
         expected: (N,) expected errors in the same unit.
 
@@ -29,24 +33,27 @@ def viewer_data(case: ReportCase, errors: np.ndarray, expected: np.ndarray) -> d
         ``id``, ``size`` and lists of one entry a landmark: ``p`` and ``t`` (place found and true place, in the
         coordinates of :func:`shown_size`, whose 0 is the edge of the image), ``c`` confidence, ``k`` its colour,
         ``e`` error, ``x`` expected error; null where unknown, and -1 for the error of a landmark that was not found.
+        ``m`` has for each measurement its name, its value in words, its class or what else is said of it, and whether
+        it lies outside its normal range.
     """
     return {
         "id": case.image_id,
         "size": [round(side, 2) for side in shown_size(case)],
         "p": _places(case, case.points),
-        "t": None if case.truth is None else _places(case, case.truth),
+        "t": None if truth is None else _places(case, truth),
         "c": _rounded(case.confidence),
         "k": _colours(case),
         "e": _rounded(np.where(np.isinf(errors), -1, errors)),
         "x": _rounded(expected),
+        "m": [[value.name, *said(value), value.normal is False] for value in case.measurements],
     }
 
 
-def card_marks(case: ReportCase) -> Markup:
+def card_marks(case: LandmarkPrediction, truth: np.ndarray | None) -> Markup:
     """The landmarks of an image as marks of an SVG with the coordinates of :func:`shown_size`."""
     unit = max(shown_size(case)) / 115
     found = _places(case, case.points)
-    true = [None] * len(found) if case.truth is None else _places(case, case.truth)
+    true = [None] * len(found) if truth is None else _places(case, truth)
     links = [
         Markup('<path class="m-link" d="M{} {}L{} {}"/>').format(*place, *target)
         for place, target in zip(found, true)
@@ -65,11 +72,11 @@ def card_marks(case: ReportCase) -> Markup:
     return Markup("").join([*links, *crosses, *discs])
 
 
-def _stretch(case: ReportCase) -> np.ndarray:
+def _stretch(case: LandmarkPrediction) -> np.ndarray:
     return np.array(case.pixel_size) / min(case.pixel_size)
 
 
-def _places(case: ReportCase, points: np.ndarray) -> list[list[float] | None]:
+def _places(case: LandmarkPrediction, points: np.ndarray) -> list[list[float] | None]:
     """Points, (N, 2), from the edge of the image on; a pixel's centre lies half a pixel from its edge."""
     moved = ((points + 0.5) * _stretch(case)).round(2)
     known = np.asarray(np.isfinite(moved).all(axis=1))
@@ -80,5 +87,5 @@ def _rounded(values: np.ndarray) -> list[float | None]:
     return [value if known else None for value, known in zip(values.round(3).tolist(), np.isfinite(values).tolist())]
 
 
-def _colours(case: ReportCase) -> list[str]:
+def _colours(case: LandmarkPrediction) -> list[str]:
     return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in confidence_colours(case.confidence)]

@@ -15,7 +15,7 @@ def case_scores(run: ReportRun) -> np.ndarray:
 
     A landmark that was not found makes its image infinitely bad; NaN where there is nothing to judge by.
     """
-    values = run.errors() if run.has_truth else 1 - run.confidences()
+    values = run.errors if run.has_truth else 1 - run.confidences
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN
         return np.nanmean(values, axis=1) if values.size else np.full(len(run.cases), np.nan)
@@ -34,7 +34,7 @@ def choose_cases(scores: np.ndarray, each: int = 4) -> dict[str, list[int]]:
     """
     order = [int(i) for i in np.argsort(-scores, kind="stable") if not np.isnan(scores[i])]
     count = len(order)
-    size = min(each, max(1, count // 3))
+    size = min(each, -(-count // 3))
     worst, best = order[:size], order[max(size, count - size) :]
     rest = order[len(worst) : count - len(best)]
     start = max(0, (len(rest) - size) // 2)

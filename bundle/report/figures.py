@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import cbook
 
 from bundle.errors import one_line
+from bundle.metrics.error_factors import FEW_IMAGES
 from bundle.metrics.error_summary import detection_rate
 from bundle.metrics.ranking import bins_of_equal_count, rank_correlation, risk_coverage
 from bundle.report.chart import LIGHT, ReportFigure, chart, round_end, tip_bands
@@ -18,7 +19,7 @@ from bundle.report.chart import LIGHT, ReportFigure, chart, round_end, tip_bands
 #: A chart of more boxes would be taller than anyone scrolls; the table below it has them all.
 MAX_BOXES = 60
 _ROW = 21.0
-_NAME = 16  # letters of a name
+_NAME = 26  # letters of a name
 
 _IDEAL: dict[str, Any] = {"color": LIGHT["quiet"], "linewidth": 1.5, "linestyle": (0, (4, 4))}
 _VALUE: dict[str, Any] = {"color": LIGHT["accent"], "weight": "bold"}
@@ -155,6 +156,7 @@ def calibration_plot(expected: np.ndarray, errors: np.ndarray, unit: str) -> Rep
     correlation = rank_correlation(expected, errors)
     if not math.isnan(correlation):
         told += f" Rank correlation of single points: {correlation:.2f}."
+    few = f" Only {len(errors)} images: this says little." if len(errors) < FEW_IMAGES else ""
     tips = [
         f"expected {g.predicted:.2f} {unit}, true {g.mean:.2f} {unit} on average ({g.count} points)" for g in groups
     ]
@@ -163,7 +165,7 @@ def calibration_plot(expected: np.ndarray, errors: np.ndarray, unit: str) -> Rep
         figure,
         "True error by expected error",
         told,
-        f"Points in groups of equal number by what the model expected; on the dashed line it is right. {told}",
+        f"Points in groups of equal number by what the model expected; on the dashed line it is right. {told}{few}",
         (f"Expected {unit}", f"True mean {unit}", f"True median {unit}", "Points"),
         [(f"{g.predicted:.2f}", f"{g.mean:.2f}", f"{g.median:.2f}", str(g.count)) for g in groups],
         tip_bands(axes, [0, *((one + other) / 2 for one, other in pairwise(predicted)), end], tips),
@@ -211,12 +213,12 @@ def confidence_bars(confidence: np.ndarray, errors: np.ndarray, unit: str) -> Re
 
 
 def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str = "") -> ReportFigure | None:
-    """Draw the distribution of a quantity for each landmark, the worst median first.
+    """Draw the distribution of a quantity for each landmark, the worst median first; on a narrow range of confidences.
 
     Args:
         values: (M, N), in ``unit``; NaN where unknown, infinite where a landmark was not found.
         names: N landmark names.
-        quantity: ``"error"``, of which much is bad, or ``"confidence"``, of which little is.
+        quantity: an error, of which much is bad, or ``"confidence"``, of which little is.
         unit: their unit; empty for none.
 
     Returns:
@@ -230,13 +232,16 @@ def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str 
     ]
     if not boxes:
         return None
-    boxes.sort(key=lambda box: -box["med"] if quantity == "error" else box["med"])
+    sure = quantity == "confidence"
+    boxes.sort(key=lambda box: box["med"] if sure else -box["med"])
     shown = boxes[:MAX_BOXES]
     # room for every box with its whiskers, and for outliers as much as half of that again; others stand at the end
     reach = max(max(box["whishi"], box["mean"]) for box in shown)
     farthest = max(box["fliers"].max(initial=box["whishi"]) for box in shown)
-    end = round_end(1.02 * max(min(farthest, 1.5 * reach), reach)) if quantity == "error" else 1.0
-    left = 24 + min(_NAME, max(len(box["label"]) for box in shown)) * 7.3
+    end = 1.0 if sure else round_end(1.02 * max(min(farthest, 1.5 * reach), reach))
+    lowest = min(box["fliers"].min(initial=box["whislo"]) for box in shown)
+    start = math.floor(10 * lowest) / 10 if sure and lowest < 1 else 0.0
+    left = 24 + min(_NAME, max(len(box["label"]) for box in shown)) * 6.3
     label = f"{quantity}, {unit}" if unit else quantity
     figure, axes = chart(label, height=66 + _ROW * len(shown), left=left)
     axes.bxp(
@@ -264,8 +269,8 @@ def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str 
             "clip_on": False,
         },
     )
-    axes.set(xlim=(0, end), ylim=(len(shown) - 0.5, -0.5))
-    axes.tick_params(axis="y", labelcolor=LIGHT["ink"])
+    axes.set(xlim=(start, end), ylim=(len(shown) - 0.5, -0.5))
+    axes.tick_params(axis="y", labelcolor=LIGHT["ink"], labelsize=10.5)
     tips = [
         f"{box['label']}: median {box['med']:.2f}, mean {box['mean']:.2f}, middle half {box['q1']:.2f} to "
         f"{box['q3']:.2f} {unit} ({box['count']} points" + (f", {box['lost']} not found)" if box["lost"] else ")")
@@ -294,5 +299,6 @@ def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str 
 
 
 def _short(name: str) -> str:
-    name = one_line(name)
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+    """A name of no more than so many letters; what is left out is from its middle, for ends often tell names apart."""
+    name, half = one_line(name), _NAME // 2
+    return name if len(name) <= _NAME else f"{name[:half]}…{name[-half + 1 :]}"

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from bundle.metrics.error_summary import mean, summarise
+from bundle.records.measured_value import MeasuredValue
 from bundle.report.records import ReportRun
+from bundle.writers.panel import UNITS
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,23 @@ class Tile:
 
 def tiles(run: ReportRun) -> list[Tile]:
     """The numbers that are looked at first."""
-    confidence = run.confidences()
+    confidence = run.confidences
     further = []
     if np.isfinite(confidence).any():
         further.append(Tile("Mean confidence", f"{mean(confidence):.2f}", "", "0 to 1"))
         if not run.has_truth:
+            if np.isfinite(run.expected_errors).any():
+                further.append(Tile("Expected error", f"{mean(run.expected_errors):.2f}", run.unit, "mean"))
             low = int((confidence < 0.5).sum())
             further.append(Tile("Unsure points", str(low), "", f"of {confidence.size}, confidence below 0.5"))
     if run.cases:
-        seconds = mean(np.array([case.seconds for case in run.cases]))
-        further.append(Tile("Time an image", f"{seconds:.2f}", "s", "without writing"))
+        seconds = mean(np.array(run.seconds))
+        further.append(Tile("Time per image", f"{seconds:.2f}", "s", "without writing"))
     metrics = run.metrics
     if metrics is None:
         return [Tile("Images", str(len(run.cases))), *further]
     if run.unit == "px":
-        median = _cell(summarise(run.errors())["median"], 1)
+        median = _cell(summarise(run.errors)["median"], 1)
         first = Tile("Mean radial error", _cell(metrics["mre_px"], 1), "px", "no pixel spacing is known")
         return [first, Tile("Median error", median, "px"), *further]
     rates = [
@@ -72,6 +76,24 @@ def landmark_table(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str
         for row in [{"name": "All landmarks", **metrics}, *metrics["per_landmark"]]
     ]
     return header, rows
+
+
+def measurement_table(run: ReportRun) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of what was measured between the landmarks, over all images; no rows where nothing was."""
+    named: dict[str, list[MeasuredValue]] = {}
+    for case in run.cases:
+        for value in case.measurements:
+            named.setdefault(value.name, []).append(value)
+    rows = []
+    for name, values in named.items():
+        known = np.array([value.value for value in values if math.isfinite(value.value)])
+        first, unit = values[0], UNITS[values[0].unit]
+        judged = [value for value in values if value.normal is not None]
+        numbers = [known.mean(), known.std(), known.min(), known.max()] if known.size else [math.nan] * 4
+        outside = f"{sum(not value.normal for value in judged)} of {len(judged)}" if judged else ""
+        cells = [f"{_cell(number, first.decimals)}{'' if math.isnan(number) else unit}" for number in numbers]
+        rows.append([f"{name}: {first.title}" if first.title != name else name, str(known.size), *cells, outside])
+    return ["Measurement", "Images", "Mean", "Std", "Lowest", "Highest", "Outside the normal range"], rows
 
 
 def settings_rows(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -19,12 +19,13 @@ from bundle.report.case_view import card_marks, shown_size, viewer_data
 from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
 from bundle.report.choice import case_scores, choose_cases, within_budget
 from bundle.report.figures import box_plot, calibration_plot, confidence_bars, detection_curve, risk_plot
-from bundle.report.overview import landmark_table, settings_rows, tiles
+from bundle.report.overview import landmark_table, measurement_table, settings_rows, tiles
 from bundle.report.pictures import PICTURE_BUDGET, PictureStore
 from bundle.report.records import ReportRun
 from bundle.report.shape import shape_plot
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable
+from bundle.writers.panel import abbreviations
 
 #: Names that a remark lists at most.
 _LISTED = 100
@@ -39,11 +40,15 @@ def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigu
         run: the run.
         radii: radii in mm that the detection curve marks.
     """
-    errors, confidence, expected = run.errors(), run.confidences(), run.expected_errors()
+    errors, confidence, expected = run.errors, run.confidences, run.expected_errors
     with mpl.rc_context(STYLE):
-        shape = shape_plot(run.cases, run.template, run.has_truth)
+        shape = shape_plot(run.cases, run.truths, run.template)
         if not run.has_truth:
-            figures = [box_plot(confidence, run.names, "confidence"), shape]
+            figures = [
+                box_plot(expected, run.names, "expected error", run.unit)
+                or box_plot(confidence, run.names, "confidence"),
+                shape,
+            ]
         else:
             figures = [
                 detection_curve(errors, run.unit, radii),
@@ -83,7 +88,7 @@ def write_page(
     order = list(dict.fromkeys([*gallery, *worst_first]))
     kept = within_budget(order, lambda index: pictures.read(run.cases[index].image_id), budget)
     shown = sorted({*gallery, *kept})
-    errors, expected = run.errors(), run.expected_errors()
+    errors, expected = run.errors, run.expected_errors
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -104,21 +109,28 @@ def write_page(
         "summary": _summary(run),
         "tiles": tiles(run),
         "landmark_table": None if run.metrics is None else landmark_table(run.metrics),
+        "measurement_table": measurement_table(run),
         "figures": _columns(figures),
         "groups": [(_group_title(name, run.has_truth), members) for name, members in groups.items()],
+        "widest": max(map(len, groups.values()), default=0),
         "judged": {index: _judged(run, scores[index]) for index in gallery},
         "picture": partial(_picture, run, pictures),
-        "card_marks": card_marks,
+        "card_marks": lambda index: card_marks(run.cases[index], _truth(run, index)),
         "shown_size": shown_size,
         "table": build_case_table(run, scores),
         "pictured": set(shown),
         "stored": [index for index in kept if index not in set(gallery)],
         "data": {
             "names": run.names,
-            "unit": run.unit if run.has_truth else "",
+            "labels": abbreviations(run.names),
+            "unit": run.unit,
+            "expected": bool(np.isfinite(expected).any()),
             "truth": run.has_truth,
             "order": shown,
-            "cases": {index: viewer_data(run.cases[index], errors[index], expected[index]) for index in shown},
+            "cases": {
+                index: viewer_data(run.cases[index], _truth(run, index), errors[index], expected[index])
+                for index in shown
+            },
         },
         "remarks": [(title, names[:_LISTED], max(0, len(names) - _LISTED)) for title, names in run.remarks if names],
         "settings": settings_rows(run.settings),
@@ -143,6 +155,10 @@ def _picture(run: ReportRun, pictures: PictureStore, index: int) -> Markup:
     return Markup("") if jpeg is None else Markup(f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}")
 
 
+def _truth(run: ReportRun, index: int) -> np.ndarray | None:
+    return None if run.truths is None else run.truths[index]
+
+
 def _judged(run: ReportRun, score: float) -> str:
     if not run.has_truth:
         return f"mean confidence {1 - score:.2f}"
@@ -161,13 +177,13 @@ def _summary(run: ReportRun) -> str:
     if not run.cases:
         return "No image was measured." if run.has_truth else "No image was read."
     if not run.has_truth:
-        means = np.array([mean(column) for column in run.confidences().T])
+        means = np.array([mean(column) for column in run.confidences.T])
         least = int(np.argmin(np.nan_to_num(means, nan=1.0)))
         return (
             f"{landmarks} in each image. The least sure landmark, “{run.names[least]}”, has a mean confidence of "
             f"{means[least]:.2f}."
         )
-    errors = run.errors()
+    errors = run.errors
     if not np.isfinite(errors).any():
         return f"{landmarks} in each image, but no error could be measured."
     half, *medians = (summarise(of[np.isfinite(of)])["median"] for of in (errors, *errors.T))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,11 +85,6 @@ class PictureStore:
         except OSError:
             pixels = self.load(image_id)
             return None if pixels is None else self._keep(image_id, pixels)
-
-    def remove(self) -> None:
-        """Remove the folder."""
-        with contextlib.suppress(OSError):
-            shutil.rmtree(self.folder)
 
     def _keep(self, image_id: str, pixels: np.ndarray) -> bytes:
         picture = small_jpeg(pixels)

@@ -14,10 +14,11 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
 from bundle.report.chart import WIDTH, ReportFigure, Tip
 from bundle.report.pictures import small_jpeg
-from bundle.report.records import ReportCase
+from bundle.writers.panel import abbreviations
 
 #: The figure is dark as the radiograph is, on any page.
 _GROUND, _INK, _FOUND, _MEAN = "#0b0e11", "#f2f5f8", "#6fc0ff", "#ff8fc8"
@@ -44,11 +45,14 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[complex, complex
     return factor, b.mean() - factor * a.mean()
 
 
-def align(cases: Sequence[ReportCase], reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def align(
+    cases: Sequence[LandmarkPrediction], truths: np.ndarray | None, reference: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Lay all images over the template by their true landmarks, or by those found where there is no truth.
 
     Args:
         cases: M images.
+        truths: (M, N, 2), their true points; None where there are none.
         reference: (N, 2), the template's landmarks ``(x, y)`` in its pixels.
 
     Returns:
@@ -61,29 +65,31 @@ def align(cases: Sequence[ReportCase], reference: np.ndarray) -> tuple[np.ndarra
     for index, case in enumerate(cases):
         # Pixels that are not square are made so first, or a turn would not be one.
         plane = np.array(case.pixel_size) / math.sqrt(math.prod(case.pixel_size)) * (1, 1j)
-        anchor = (case.points if case.truth is None else case.truth) @ plane
+        anchor = (case.points if truths is None else truths[index]) @ plane
         factor, shift = similarity(anchor, reference @ (1, 1j))
         laid[index], found[index] = factor * anchor + shift, factor * (case.points @ plane) + shift
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN
         mean = np.nanmean(laid, axis=0)
-    truths = np.array([case.truth is not None for case in cases], dtype=bool).reshape(-1, 1)
-    vectors = found - np.where(truths, laid, mean)
+    vectors = found - (mean if truths is None else laid)
     return np.stack([mean.real, mean.imag], axis=-1), np.stack([vectors.real, vectors.imag], axis=-1)
 
 
-def shape_plot(cases: Sequence[ReportCase], template: Template, against_truth: bool) -> ReportFigure | None:
+def shape_plot(
+    cases: Sequence[LandmarkPrediction], truths: np.ndarray | None, template: Template
+) -> ReportFigure | None:
     """Draw the mean shape with the errors of all images around each landmark.
 
     Args:
         cases: M images.
+        truths: (M, N, 2), their true points, to which the vectors lead; None for vectors from the mean shape.
         template: the annotated image.
-        against_truth: whether the vectors are errors; if not, they are differences from the mean shape.
 
     Returns:
         The figure; None where there is no shape.
     """
-    mean, vectors = align(cases, template.landmarks.points)
+    against_truth = truths is not None
+    mean, vectors = align(cases, truths, template.landmarks.points)
     known = np.isfinite(vectors).all(axis=2)
     drawn = np.flatnonzero(known.any(axis=0))
     if not len(drawn):
@@ -127,9 +133,10 @@ def shape_plot(cases: Sequence[ReportCase], template: Template, against_truth: b
         _draw_lines(axes, places, places + factor * shifts, color=_MEAN, linewidth=2.25)
     axes.plot(*places.T, "o", color=_INK, markersize=6.4, markeredgecolor=_GROUND, markeredgewidth=1)
     names = [template.landmarks.names[index] for index in drawn]
+    labels = abbreviations(template.landmarks.names)
     for index, place in zip(drawn, places) if len(drawn) <= _MAX_LABELS else ():
         style: dict[str, Any] = {"color": _INK, "size": 10.5, "weight": "bold"}
-        axes.annotate(str(index + 1), place, (6, 5), textcoords="offset points", **style)
+        axes.annotate(labels[index], place, (6, 5), textcoords="offset points", **style)
     told = [f": on average {_direction(shift, template)}" if against_truth else "" for shift in shifts]
     larger = f"drawn {factor:g} times as long as they are" if factor != 1 else "drawn to scale"
     if against_truth:
@@ -148,8 +155,14 @@ def shape_plot(cases: Sequence[ReportCase], template: Template, against_truth: b
         f"from the {source} to a landmark found, {larger}. {key}",
         ("Landmark", "Mean x, px", "Mean y, px", "Spread, px", "Points"),
         [
-            (name, f"{x:+.1f}", f"{y:+.1f}", f"{spread:.1f}", str(count))
-            for name, (x, y), spread, count in zip(names, shifts, spreads, counts)
+            (
+                name if labels[index] == name else f"{labels[index]}: {name}",
+                f"{x:+.1f}",
+                f"{y:+.1f}",
+                f"{spread:.1f}",
+                str(count),
+            )
+            for index, name, (x, y), spread, count in zip(drawn, names, shifts, spreads, counts)
         ],
         [
             Tip(x - 6, y - 6, 12, 12, f"{name}{shift}")

@@ -1,119 +1,122 @@
-"""The landmarks of all images of a run as COCO keypoints."""
+"""The landmarks of all images of a run as COCO keypoints, the file ``keypoints.json``.
+
+Each image is one annotation of the one category ``radiograph``, whose keypoints are the landmarks. The JSON Schema,
+docs/schema/keypoints-1.schema.json, is made from the models here.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
-from bundle.errors import BundleError
+from bundle.records.prediction import LandmarkPrediction
+from bundle.records.validation import Validated
 from bundle.writers.atomic import atomic_file
-from bundle.writers.naming import printable
+from bundle.writers.json_file import json_lines, json_values, rounded
 
 #: The visibility flags of the format: not labelled, and labelled and visible.
 _ABSENT, _VISIBLE = 0, 2
+_INFO = {"description": "landmarks as COCO keypoints; 0-based pixels (x, y), pixel centres at integers"}
+
+Number = Annotated[int, Field(ge=1)]
 
 
-class CocoKeypointsWriter:
-    """Collects the landmarks of a run and writes ``keypoints.json``, a file in the format of COCO's keypoint task.
+class CocoImage(Validated):
+    """One image; ``name`` is its id within the run."""
 
-    Each image is one annotation of the one category ``radiograph``, whose keypoints are the landmarks. Points are
-    ``(x, y)`` in pixels, 0-based, with pixel centres at integers: the format leaves open where centres are, so the
-    file's ``info`` says it.
+    id: Number
+    file_name: str = Field(description="Path of the image below the folder of the images.")
+    width: Number
+    height: Number
+    name: str
+
+
+class CocoAnnotation(Validated):
+    """The landmarks of one image."""
+
+    id: Number
+    image_id: Number
+    category_id: Literal[1]
+    iscrowd: Literal[0]
+    num_keypoints: Annotated[int, Field(ge=0)]
+    keypoints: list[int | float] = Field(description="x, y and flag of each landmark: 2, or 0 where it is missing.")
+    bbox: Annotated[list[float], Field(min_length=4, max_length=4, description="Left, top, width and height.")]
+    area: Annotated[float, Field(ge=0)]
+    score: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Mean confidence.")
+
+
+class CocoCategory(Validated):
+    """The one category, with the names of the landmarks."""
+
+    id: Literal[1]
+    name: Literal["radiograph"]
+    supercategory: Literal["image"]
+    keypoints: list[str]
+    skeleton: list[list[int]]
+
+
+class CocoFile(Validated):
+    """Landmarks of a run as keypoints of COCO; 0-based pixels (x, y), pixel centres at integers."""
+
+    model_config = ConfigDict(json_schema_extra={"$id": "urn:one-shot-landmarks:keypoints:1"})
+
+    info: dict[str, str]
+    licenses: list[dict[str, str]]
+    categories: Annotated[list[CocoCategory], Field(min_length=1, max_length=1)]
+    images: list[CocoImage]
+    annotations: list[CocoAnnotation]
+
+
+def write_coco(folder: Path, names: Sequence[str], images: Iterable[tuple[LandmarkPrediction, str]]) -> Path:
+    """Write ``keypoints.json``.
 
     Args:
         folder: the folder of the results.
         names: the landmarks, in the template's order.
-        name: the file's name.
+        images: what was found in each image, and the path of its file below the folder of the images.
+
+    Returns:
+        The file, an image and an annotation a line.
+
+    Raises:
+        BundleError: when the file cannot be written.
     """
-
-    def __init__(self, folder: Path | str, names: Sequence[str], name: str = "keypoints.json") -> None:
-        self.path = Path(folder) / name
-        self.names = [printable(text) for text in names]
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def add(
-        self, image_id: str, file_name: str, size: tuple[int, int], points: np.ndarray, confidence: float | None
-    ) -> None:
-        """Put an image at the end.
-
-        Args:
-            image_id: its id within the run.
-            file_name: the path of its file from the folder of the images on, which no other image has.
-            size: (width, height) in pixels.
-            points: (N, 2), pixels ``(x, y)``; a point that is not finite is a keypoint that is absent.
-            confidence: the score of the annotation, 0 to 1; None where not known.
-
-        Raises:
-            BundleError: when the number of points is not that of the names.
-        """
-        if len(points) != len(self.names):
-            raise BundleError(
-                f"the image {image_id} has {len(points)} landmarks, but the template has {len(self.names)}: find all "
-                "landmarks of a file with one template."
-            )
-        number = len(self._images) + 1
-        width, height = size
-        self._images.append(
-            {
-                "id": number,
-                "file_name": printable(file_name),
-                "width": width,
-                "height": height,
-                "name": printable(image_id),
-            }
-        )
-        found = np.isfinite(points).all(axis=1)
-        keypoints: list[float] = []
-        for point, present in zip(points, found):
-            keypoints += [*(_rounded(value) for value in point), _VISIBLE] if present else [0, 0, _ABSENT]
-        low, high = (
-            (points[found].min(axis=0), points[found].max(axis=0)) if found.any() else (np.zeros(2), np.zeros(2))
-        )
-        box = [_rounded(value) for value in (*low, *(high - low))]
-        annotation: dict[str, Any] = {
-            "id": number,
-            "image_id": number,
-            "category_id": 1,
-            "iscrowd": 0,
-            "num_keypoints": int(found.sum()),
-            "keypoints": keypoints,
-            "bbox": box,
-            "area": _rounded(box[2] * box[3]),
-        }
-        if confidence is not None:
-            annotation["score"] = round(confidence, 4)
-        self._annotations.append(annotation)
-
-    def write(self) -> Path:
-        """Write the file, an image and an annotation a line, in the order in which they came.
-
-        Returns:
-            The file.
-
-        Raises:
-            BundleError: when the file cannot be written.
-        """
-        category = {"id": 1, "name": "radiograph", "supercategory": "image", "keypoints": self.names, "skeleton": []}
-        info = {"description": "landmarks as COCO keypoints; 0-based pixels (x, y), pixel centres at integers"}
-        with atomic_file(self.path) as file:
-            file.write(f'{{"info": {_dumps(info)},\n"licenses": [],\n"categories": [{_dumps(category)}],\n')
-            for key, entries, end in (("images", self._images, ",\n"), ("annotations", self._annotations, "}\n")):
-                lines = ",\n".join(_dumps(entry) for entry in entries)
-                file.write(f'"{key}": [\n{lines}\n]{end}' if entries else f'"{key}": []{end}')
-        return self.path
+    entries, annotations = [], []
+    for number, (found, file_name) in enumerate(images, start=1):
+        size = {"width": found.width, "height": found.height}
+        entries.append({"id": number, "file_name": file_name, **size, "name": found.image_id})
+        annotations.append({"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, **_keypoints(found)})
+    category = {"id": 1, "name": "radiograph", "supercategory": "image", "keypoints": list(names), "skeleton": []}
+    content = {
+        "info": _INFO,
+        "licenses": [],
+        "categories": [category],
+        "images": entries,
+        "annotations": annotations,
+    }
+    document = CocoFile.model_validate(json_values(content)).model_dump(exclude_none=True)
+    path = folder / "keypoints.json"
+    with atomic_file(path) as file:
+        file.write(json_lines(document))
+    return path
 
 
-def _rounded(value: float) -> float:
-    return round(float(value), 3) + 0.0
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _keypoints(found: LandmarkPrediction) -> dict[str, Any]:
+    points = found.points.round(3) + 0.0
+    present = np.asarray(np.isfinite(points).all(axis=1))
+    keypoints: list[int | float] = []
+    for point, there in zip(points.tolist(), present):
+        keypoints += [*point, _VISIBLE] if there else [0, 0, _ABSENT]
+    low, high = (points[present].min(axis=0), points[present].max(axis=0)) if present.any() else np.zeros((2, 2))
+    size = (high - low).round(3)
+    return {
+        "num_keypoints": int(present.sum()),
+        "keypoints": keypoints,
+        "bbox": [*low.tolist(), *size.tolist()],
+        "area": round(float(size.prod()), 3),
+        "score": rounded(float(np.mean(found.confidence)), 4),
+    }

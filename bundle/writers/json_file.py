@@ -23,6 +23,25 @@ def json_values(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
+def rounded(value: float, decimals: int) -> float | None:
+    """A finite number rounded for a file, or None where it is not finite."""
+    number = float(value)
+    return round(number, decimals) + 0.0 if math.isfinite(number) else None
+
+
+def json_lines(content: Mapping[str, Any]) -> str:
+    """The text of an object of JSON, a key a line, and of a list of objects an entry a line."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            entries = ",\n".join(f"    {_dumps(entry)}" for entry in value)
+            return f"[\n{entries}\n  ]"
+        return _dumps(value)
+
+    lines = ",\n".join(f"  {_dumps(key)}: {text(value)}" for key, value in content.items())
+    return f"{{\n{lines}\n}}\n"
+
+
 def write_json(path: Path, content: Any) -> Path:
     """Write values of JSON.
 
@@ -33,3 +52,7 @@ def write_json(path: Path, content: Any) -> Path:
     with atomic_file(path) as file:
         file.write(text + "\n")
     return path
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

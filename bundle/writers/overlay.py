@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bundle.errors import BundleError
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.atomic import atomic_file
-from bundle.writers.measurement_panel import FAINT, INK, Colour, panel_lines
-from bundle.writers.naming import made_here, output_path
+from bundle.writers.naming import made_here
+from bundle.writers.panel import FAINT, INK, Colour, Line, abbreviations, panel_lines
 
 #: The scale of confidence, from 0 to 1 in equal steps: blue to yellow by way of green, brighter step by step, so that
 #: it can be told apart without seeing red or green, and on black, grey and white.
@@ -33,7 +33,6 @@ _FINE = 4  # marks are drawn this many times larger and averaged down, for smoot
 
 #: Above so many landmarks, names would cover the picture.
 _MAX_LABELS = 300
-_MAX_NAME = 14
 
 
 def confidence_colours(confidence: np.ndarray) -> np.ndarray:
@@ -50,40 +49,11 @@ def confidence_colours(confidence: np.ndarray) -> np.ndarray:
     return np.stack(channels, axis=-1).round().astype(int)
 
 
-class OverlayWriter:
-    """Writes ``<image_id>.png``: the radiograph, its landmarks in the colour of their confidence, and a key below.
-
-    A landmark is a disc, or a ring where its confidence is low, with its name, or its number in the template's order
-    where names are long or not in Latin letters. Below the picture stand a bar of length, where the spacing is known,
-    and the key. Pixels that are not square are shown with their true proportions. Where something was measured, thin
-    lines show what, and a column to the right of the radiograph gives the values.
-
-    Args:
-        folder: the folder of the results.
-    """
-
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-
-    def __call__(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> Path:
-        """Write the picture of one image.
-
-        Args:
-            prediction: the landmarks of one image.
-            pixels: array of shape (H, W), 0 to 1, the image at full resolution.
-
-        Returns:
-            The file.
-
-        Raises:
-            BundleError: when the image id cannot be a file name, the shape is not that of the prediction, or the file
-                cannot be written.
-        """
-        path = output_path(self.folder, prediction.image_id, ".png")
-        picture = draw_overlay(prediction, pixels)
-        with atomic_file(path, binary=True) as file:
-            picture.save(file, format="PNG", compress_level=1, pnginfo=made_here())
-        return path
+def overlay_png(prediction: LandmarkPrediction, pixels: np.ndarray) -> bytes:
+    """The content of ``<image_id>.png``; arguments and errors are those of :func:`draw_overlay`."""
+    with io.BytesIO() as file:
+        draw_overlay(prediction, pixels).save(file, format="PNG", compress_level=1, pnginfo=made_here())
+        return file.getvalue()
 
 
 def overlay_scale(prediction: LandmarkPrediction) -> np.ndarray:
@@ -107,7 +77,7 @@ def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Im
     points = (prediction.points + 0.5) * overlay_scale(prediction) - 0.5
     for segment in dict.fromkeys(segment for value in prediction.measurements for segment in value.segments):
         _paint(field, points[list(segment)], INK, 0.75, 0.75)
-    labels = place_labels(prediction, points, size)
+    labels = place_labels(_labels(prediction), points, size)
     for _, rect, point, leads in labels:
         if leads:
             _paint(field, np.stack([point, point.clip(rect[:2], rect[2:])]), INK, 0.75, 0.75)
@@ -119,12 +89,7 @@ def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Im
         pen.text(place, text, fill=INK, font=_font(), anchor="lm", stroke_width=2, stroke_fill=_DARK)
     picture = Image.new("RGB", (size[0] + _panel(prediction), size[1] + _KEY), _DARK)
     picture.paste(field, (0, 0))
-    lines, room = panel_lines(prediction.measurements), max(1, (size[1] - 2 * _MARGIN) // _LINE)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], (f"{len(lines) - room + 1} more lines", FAINT)]
-    pen = ImageDraw.Draw(picture)
-    for number, (text, colour) in enumerate(lines):
-        pen.text((size[0] + _MARGIN, _MARGIN + number * _LINE), text, fill=colour, font=_font())
+    _draw_panel(picture, size, prediction)
     _draw_key(picture, size, prediction)
     return picture
 
@@ -139,10 +104,39 @@ def _size(prediction: LandmarkPrediction) -> tuple[int, int]:
     return min(max(1, round(across * factor)), room[0]), min(max(1, round(down * factor)), room[1])
 
 
+def _lines(prediction: LandmarkPrediction) -> list[Line]:
+    return panel_lines(prediction, _labels(prediction))
+
+
 def _panel(prediction: LandmarkPrediction) -> int:
-    """Width of the column of measurements, at most a third of the picture."""
-    widths = [_font().getlength(text) for text, _ in panel_lines(prediction.measurements)]
-    return min(math.ceil(max(widths)) + 2 * _MARGIN, _MAX_SIDE // 3) if widths else 0
+    """Width of the column beside the radiograph, at most a third of the picture."""
+    lines = _lines(prediction)
+    widest = max((_font().getlength(line.text) for line in lines), default=0.0)
+    return min(math.ceil(_indent(lines) + widest) + _MARGIN, _MAX_SIDE // 3) if lines else 0
+
+
+def _indent(lines: Sequence[Line]) -> float:
+    """From the radiograph to the texts of the column."""
+    return 2 * _MARGIN + min(max(_font().getlength(line.label) for line in lines), _MAX_SIDE / 8)
+
+
+def _draw_panel(picture: Image.Image, size: tuple[int, int], prediction: LandmarkPrediction) -> None:
+    """Draw the column beside the radiograph; what does not fit into its width is cut."""
+    lines, room = _lines(prediction), max(1, (size[1] - 2 * _MARGIN) // _LINE)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], Line("", f"{len(lines) - room + 1} more lines", FAINT)]
+    pen = ImageDraw.Draw(picture)
+    for number, line in enumerate(lines):
+        top, indent = _MARGIN + number * _LINE, _indent(lines)
+        label, text = _cut(line.label, indent - 2 * _MARGIN), _cut(line.text, _panel(prediction) - indent)
+        pen.text((size[0] + _MARGIN, top), label, fill=line.colour, font=_font())
+        pen.text((size[0] + indent, top), text, fill=line.colour, font=_font())
+
+
+def _cut(text: str, width: float) -> str:
+    while _font().getlength(text) > width:
+        text = f"{text[:-4]}..."
+    return text
 
 
 def _shrink(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
@@ -161,21 +155,15 @@ def _font() -> Any:
     return ImageFont.load_default(size=_TEXT)
 
 
-def _names(prediction: LandmarkPrediction) -> list[str]:
+def _labels(prediction: LandmarkPrediction) -> list[str]:
     """What is written beside each landmark."""
-    if len(prediction.names) > _MAX_LABELS:
-        return []
-    latin = all(name.isprintable() and max(name, default="") <= "\xff" for name in prediction.names)
-    if latin and all(len(name) <= _MAX_NAME for name in prediction.names):
-        return list(prediction.names)
-    return [str(i + 1) for i in range(len(prediction.names))]
+    return [] if len(prediction.names) > _MAX_LABELS else abbreviations(prediction.names)
 
 
 def place_labels(
-    prediction: LandmarkPrediction, points: np.ndarray, size: tuple[int, int]
+    names: Sequence[str], points: np.ndarray, size: tuple[int, int]
 ) -> list[tuple[str, np.ndarray, np.ndarray, bool]]:
     """Text, place, landmark and whether a line leads there, for each name; they avoid the marks and each other."""
-    names = _names(prediction)
     _, top, _, bottom = _font().getbbox("Ag19", anchor="lt")
     height = bottom - top + 2
     inside = np.asarray(((points > -1) & (points < size)).all(axis=1))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bundle.errors import one_line
-from bundle.records.measured_value import MeasuredValue
+from bundle.records.landmarks import are_numbers
+from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable, spreadsheet_safe
 
@@ -49,20 +51,21 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]
     return path
 
 
-def write_landmarks(folder: Path, count: int, images: Iterable[tuple[str, np.ndarray]]) -> Path:
-    """Write ``landmarks.csv``: ``image,x1,y1,x2,y2,...``, a row for each image.
+def write_landmarks(folder: Path, names: Sequence[str], found: Iterable[LandmarkPrediction]) -> Path:
+    """Write ``landmarks.csv``: ``image,sella_x,sella_y,...``, a row for each image, in pixels with 3 decimals.
 
-    The header is numbered whatever the landmarks are called: landmark number i of the template is ``xi,yi``. The table
-    can be read as landmarks of a template or as true landmarks.
+    The table can be read as landmarks of a template or as true landmarks. Landmarks that are only numbered, or one of
+    which is named as a spreadsheet would not leave it, have the columns ``x1,y1,x2,y2,...`` in the template's order.
 
     Args:
         folder: the folder of the results.
-        count: N, the number of landmarks.
-        images: the id of each image, and (N, 2), pixels ``(x, y)``; a point that is not finite becomes two empty cells.
+        names: N names.
+        found: the landmarks of each image; a point that is not finite becomes two empty cells.
     """
-    header = ["image", *(f"{axis}{i}" for i in range(1, count + 1) for axis in "xy")]
-    rows = ((name, *np.where(np.isfinite(points), points, math.nan).ravel().tolist()) for name, points in images)
-    return write_table(folder / "landmarks.csv", header, rows, ".3f")
+    numbered = are_numbers(names) or any(spreadsheet_safe(name) != name for name in names)
+    columns = [(f"x{i}", f"y{i}") if numbered else (f"{name}_x", f"{name}_y") for i, name in enumerate(names, start=1)]
+    rows = ((one.image_id, *np.where(np.isfinite(one.points), one.points, np.nan).ravel().tolist()) for one in found)
+    return write_table(folder / "landmarks.csv", ["image", *chain.from_iterable(columns)], rows, ".3f")
 
 
 def write_errors(folder: Path, failures: Iterable[tuple[str, str]]) -> Path:
@@ -76,13 +79,15 @@ def write_notes(folder: Path, notes: Iterable[tuple[str, str, str]]) -> Path:
     return write_table(folder / "notes.csv", ("image", "writer", "note"), (map(one_line, note) for note in notes))
 
 
-def measurement_cells(value: MeasuredValue) -> list[str | float | None]:
-    """One measurement as the cells of a row, without the image."""
-    low, high = value.normal_range or (None, None)
-    texts = value.category or "", value.note or ""
-    return [value.name, value.value, value.unit, value.uncertainty, low, high, *texts]
-
-
-def write_measurements(folder: Path, rows: Iterable[Sequence[Any]]) -> Path:
-    """Write ``measurements.csv``: each row is the image and what :func:`measurement_cells` made of a value."""
+def write_measurements(folder: Path, found: Iterable[LandmarkPrediction]) -> Path:
+    """Write ``measurements.csv``: a row for each image and measurement."""
+    rows = (
+        (
+            *(one.image_id, value.name, value.value, value.unit, value.uncertainty),
+            *(value.normal_range or (None, None)),
+            *(value.category or "", value.note or ""),
+        )
+        for one in found
+        for value in one.measurements
+    )
     return write_table(folder / "measurements.csv", _MEASUREMENTS, rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,7 @@ import numpy as np
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph
-from bundle.writers.atomic import atomic_file
-from bundle.writers.naming import output_path, printable
-from bundle.writers.result_json import lps_positions
+from bundle.writers.naming import printable
 
 #: The published schema of 3D Slicer that the files follow.
 MARKUPS_SCHEMA = (
@@ -36,6 +33,9 @@ _DISPLAY = {
     "snapMode": "unconstrained",
 }
 
+#: What the name of a list says of lengths in 3D Slicer, by the unit of its coordinates.
+_LENGTHS = {"mm": "", "pixel": " (lengths in pixels, not mm)", None: " (lengths are not mm)"}
+
 
 def markups_document(prediction: LandmarkPrediction) -> dict[str, Any]:
     """The landmarks of one image as a markups document.
@@ -44,11 +44,12 @@ def markups_document(prediction: LandmarkPrediction) -> dict[str, Any]:
         prediction: the landmarks of one image.
 
     Returns:
-        One point list in LPS and mm, 6 decimals: the label is the name, the description says how sure the point is; a
-        landmark without coordinates has the position status ``undefined``. The points can be moved in 3D Slicer.
+        One point list in LPS, 6 decimals: the label is the name, the description says how sure the point is; a landmark
+        without coordinates has the position status ``undefined``. The points can be moved in 3D Slicer. The format
+        knows millimetres only, so where lengths are none, the name of the list, which 3D Slicer shows, says so.
     """
     controls = []
-    for i, (name, position) in enumerate(zip(prediction.names, lps_positions(prediction))):
+    for i, (name, position) in enumerate(zip(prediction.names, prediction.lps)):
         defined = bool(np.isfinite(position).all())
         controls.append(
             {
@@ -66,7 +67,7 @@ def markups_document(prediction: LandmarkPrediction) -> dict[str, Any]:
         )
     markup = {
         "type": "Fiducial",
-        "name": printable(prediction.image_id),
+        "name": printable(prediction.image_id) + _LENGTHS[prediction.lps_unit],
         "coordinateSystem": "LPS",
         "coordinateUnits": "mm",
         "locked": False,
@@ -110,41 +111,19 @@ def annotation_document(found: LandmarkSet, image: Radiograph, image_id: str) ->
     )
 
 
+def markups_json(prediction: LandmarkPrediction) -> str:
+    """The text of ``<image_id>.mrk.json``."""
+    return json.dumps(markups_document(prediction), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def _description(prediction: LandmarkPrediction, i: int) -> str:
     """How sure landmark ``i`` is, in words; what is not known is left out."""
+    error, scale = prediction.expected_error[i], prediction.mm_per_pixel
     values = {
         "confidence": (prediction.confidence[i], ".2f", ""),
+        "expected error": (error, ".1f", " px") if np.isnan(scale) else (error * scale, ".2f", " mm"),
         "similarity": (prediction.similarity[i], ".2f", ""),
         "back-match error": (prediction.back_match_error[i], ".1f", " px"),
         "spread": (prediction.spread[i], ".1f", " px"),
     }
     return ", ".join(f"{key} {value:{form}}{unit}" for key, (value, form, unit) in values.items() if np.isfinite(value))
-
-
-class SlicerMarkupsWriter:
-    """Writes ``<image_id>.mrk.json``.
-
-    Args:
-        folder: the folder of the results.
-    """
-
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-
-    def __call__(self, prediction: LandmarkPrediction) -> Path:
-        """Write the point list of one image.
-
-        Args:
-            prediction: the landmarks of one image.
-
-        Returns:
-            The file.
-
-        Raises:
-            BundleError: when the image id cannot be a file name, or the file cannot be written.
-        """
-        path = output_path(self.folder, prediction.image_id, ".mrk.json")
-        text = json.dumps(markups_document(prediction), indent=2, ensure_ascii=False, allow_nan=False)
-        with atomic_file(path) as file:
-            file.write(f"{text}\n")
-        return path

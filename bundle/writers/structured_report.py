@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,20 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from bundle import PRODUCT, __version__
-from bundle.errors import BundleError, ConfigError, NothingToWrite
+from bundle.errors import ConfigError, NothingToWrite
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.atomic import atomic_file
 from bundle.writers.dicom_source import new_uid, read_source, steady_uid
-from bundle.writers.naming import output_path, printable
+from bundle.writers.naming import printable
 
 _SERIES_NUMBER = 9001  # far from the numbers that scanners give
 _UNITS = {"mm": ("mm", "millimeter"), "deg": ("deg", "degree"), "1": ("1", "no units"), "px": ("{pixels}", "pixels")}
 
 
-class StructuredReportWriter:
-    """Writes ``<image_id>.sr.dcm``: a Comprehensive SR by template TID 1500, for an image that is a DICOM file.
+class StructuredReports:
+    """Makes ``<image_id>.sr.dcm``: a Comprehensive SR by template TID 1500, for an image that is a DICOM file.
 
     Each landmark is a measurement group by TID 1410 with a point in the image: its name is the Tracking Identifier,
     its Tracking UID is the same in every report on the same image; its measurements are the confidence and, where
@@ -35,7 +34,6 @@ class StructuredReportWriter:
     so. What was measured between landmarks is one more group by TID 1501.
 
     Args:
-        folder: the folder of the results.
         landmark_codes: codes of the landmarks' anatomy by name, written as their Finding Site.
         include_identifiers: whether patient and examination are taken over from the image, or left empty.
         model: what the model is known by, such as its fingerprint; a parameter of the algorithm in the report.
@@ -46,45 +44,32 @@ class StructuredReportWriter:
 
     def __init__(
         self,
-        folder: Path | str,
         landmark_codes: Mapping[str, LandmarkCode] | None = None,
         include_identifiers: bool = False,
         model: str = "",
     ) -> None:
-        self.folder = Path(folder)
         self.landmark_codes = dict(landmark_codes or {})
         self.include_identifiers = include_identifiers
         self.model = model
         self._highdicom = _import_highdicom()
 
-    def __call__(self, prediction: LandmarkPrediction) -> Path:
-        """Write the report of one image.
-
-        Args:
-            prediction: the landmarks of one image.
-
-        Returns:
-            The file.
+    def __call__(self, prediction: LandmarkPrediction) -> bytes:
+        """The report of one image as the content of its file.
 
         Raises:
             NothingToWrite: when the image is of another kind, or no DICOM file, or lacks what a reference to it needs.
-            BundleError: when the image id cannot be a file name, or the file cannot be written.
         """
         if prediction.pose.other_kind:
             raise NothingToWrite(f"{prediction.path.name} probably shows another kind of image than the template.")
-        path = output_path(self.folder, prediction.image_id, ".sr.dcm")
         source = read_source(prediction.path, self.include_identifiers)
         try:
-            report = self._report(prediction, source)
-            with atomic_file(path, binary=True) as file:
-                report.save_as(file, enforce_file_format=True)
-        except BundleError:
-            raise
+            with io.BytesIO() as file:
+                self._report(prediction, source).save_as(file, enforce_file_format=True)
+                return file.getvalue()
         except (ValueError, OverflowError) as error:  # what highdicom and pydicom raise for values against the standard
             raise NothingToWrite(
                 f"{prediction.path.name} has a value in its header that no report can carry ({_first_line(error)})."
             ) from error
-        return path
 
     def _report(self, prediction: LandmarkPrediction, source: Dataset) -> Any:
         """The report as a dataset of highdicom."""
@@ -137,9 +122,10 @@ class StructuredReportWriter:
         measurements = []
         if math.isfinite(prediction.confidence[i]):
             measurements.append(self._number("confidence", "Confidence", float(prediction.confidence[i]), "1"))
-        error = float(prediction.expected_error[i])
-        if math.isfinite(error):
-            measurements.append(self._number("expected-error", "Expected error", error, "px"))
+        error, scale = float(prediction.expected_error[i]), prediction.mm_per_pixel
+        for value, unit in ((error * scale, "mm"), (error, "px")):
+            if math.isfinite(value):
+                measurements.append(self._number("expected-error", "Expected error", value, unit))
         return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=self._tracking(prediction.names[i], source),
             referenced_region=region,

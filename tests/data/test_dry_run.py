@@ -6,6 +6,8 @@ import pytest
 
 from bundle.data import Cases, DryRun, Journal, ResultFolder
 from bundle.errors import ConfigError
+from bundle.writers.result_json import result_json
+from tests.writers.test_result_writers import prediction
 
 
 @pytest.fixture
@@ -28,28 +30,34 @@ def cases(tmp_path: Path) -> Cases:
 
 def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    journal = Journal(out, cases, {})
+    results = ResultFolder(
+        out, tables={"landmarks.csv": True, "errors.csv": 1, "notes.csv": None}, writers=["json", "markups"]
+    )
+    journal = Journal(results, cases, {})
     journal.open()
-    journal.append("done", {})
-    (out / "old.mrk.json").touch()
+    done = prediction(image_id="done")
+    journal.append(done, 0.5, {"json": result_json(done).encode(), "markups": b"{}"})
+    journal.append(prediction(image_id="old"), 0.5, {"json": b"{}", "markups": b"{}"})
+    (out / "old.mrk.json").write_bytes(b"corrected by hand")
     (out / "errors.csv").touch()
     before = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
-    results = ResultFolder(out, tables=["landmarks.csv", "errors.csv"], writers=["json", "markups"])
-    DryRun(True, Journal(out, cases, {}), results, {"left out": ["x", "y"]}).show()
+    DryRun(True, Journal(results, cases, {}), results, {"left out": ["x", "y"]}).show()
     assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]} == before
     told = capsys.readouterr().out.splitlines()
     assert told[1:] == [
-        f"{tmp_path}/done.png -> done: done already",
-        f"{tmp_path}/old.png -> old: would be done anew, replacing its files",
-        f"{tmp_path}/new.png -> new: would be done",
-        f"{tmp_path}/text.png -> text: could not be used: it holds no image that can be read",
-        f"{tmp_path}/lost.png -> lost: could not be used: it does not exist",
-        f"{tmp_path} -> folder: could not be used: it is no file",
+        f"{tmp_path}/done.png -> done.json, done.mrk.json: done already",
+        f"{tmp_path}/old.png -> old.json, old.mrk.json: would be done anew, replacing its files",
+        f"{tmp_path}/new.png -> new.json, new.mrk.json: would be done",
+        f"{tmp_path}/text.png -> text.json, text.mrk.json: could not be used: it holds no image that can be read",
+        f"{tmp_path}/lost.png -> lost.json, lost.mrk.json: could not be used: it does not exist",
+        f"{tmp_path} -> folder.json, folder.mrk.json: could not be used: it is no file",
         ".x: hidden",
         "x: left out",
         "y: left out",
+        f"{out}/old.mrk.json: changed by somebody since a run wrote it, so that the run would not begin",
         f"{out}/landmarks.csv: would be new",
         f"{out}/errors.csv: would be replaced",
+        f"{out}/checksums.sha256: would be new",
         "dry run of 6 image(s): 1 done already, 1 would be done anew, replacing its files, 1 would be done, "
         f"3 could not be used, 1 hidden, 2 left out; nothing was written to {out}",
     ]
@@ -58,4 +66,4 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
 @pytest.mark.parametrize("wanted", ["false", 0, None])
 def test_it_is_wanted_or_not(wanted: object, tmp_path: Path, cases: Cases) -> None:
     with pytest.raises(ConfigError, match="dry_run is"):
-        DryRun(wanted, Journal(tmp_path, cases, {}), ResultFolder(tmp_path))  # type: ignore[arg-type]
+        DryRun(wanted, Journal(ResultFolder(tmp_path), cases, {}), ResultFolder(tmp_path))  # type: ignore[arg-type]

@@ -1,8 +1,7 @@
-"""What a journal gives back, and what it does not take for its own."""
+"""What a journal gives back, what it does not take for its own, and what it never writes over."""
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.data import Cases, Failures, Journal
+from bundle.data import Cases, Failures, Journal, ResultFolder
+from bundle.data.journal import Finding
+from bundle.data.result_folder import CHECKSUMS
 from bundle.errors import BundleError, ConfigError
+from bundle.writers.result_json import result_json
+from tests.writers.test_result_writers import prediction
 
 
 @pytest.fixture
@@ -24,16 +27,24 @@ def cases(tmp_path: Path) -> Cases:
     return Cases(items)
 
 
-def journal_of(folder: Path, cases: Cases, **settings: Any) -> Journal:
-    return Journal(folder / "out", cases, {"model": 1, **settings})
+def journal_of(folder: Path, cases: Cases, writers: tuple[str, ...] = (), **settings: Any) -> Journal:
+    results = ResultFolder(folder / "out", tables={"landmarks.csv": True}, writers=writers)
+    return Journal(results, cases, {"model": 1, **settings})
+
+
+def note(journal: Journal, name: str, seed: int | None = None) -> None:
+    found = prediction(ord(name) if seed is None else seed, image_id=name)
+    files = {"json": result_json(found).encode()} if journal.results.endings else {}
+    journal.append(found, 0.5, files)
 
 
 def begin(folder: Path, cases: Cases, *ids: str, **settings: Any) -> Journal:
-    """A run that was killed after these images."""
+    """A run that was killed after these images: its lock is gone with it."""
     journal = journal_of(folder, cases, **settings)
     journal.open()
     for name in ids:
-        journal.append(name, {"value": [ord(name) / 3, float("nan")]})
+        note(journal, name)
+    journal._lock.release()
     return journal
 
 
@@ -41,42 +52,42 @@ def left(journal: Journal) -> list[str]:
     return [item["image_id"] for item in journal.remaining]
 
 
-def test_a_run_goes_on_where_it_stopped(tmp_path: Path, cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
-    begin(tmp_path, cases, "c", "a")
-    again = journal_of(tmp_path, cases)
+def points(found: list[Finding]) -> dict[str, np.ndarray]:
+    return {one.prediction.image_id: one.prediction.points for one in found}
+
+
+@pytest.mark.parametrize("writers", [(), ("json",)])
+def test_a_run_goes_on_where_it_stopped(
+    writers: tuple[str, ...], tmp_path: Path, cases: Cases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin(tmp_path, cases, "c", "a", writers=writers)
+    again = journal_of(tmp_path, cases, writers=writers)
     assert (left(again), again.done) == (["b", "d"], 2)
     assert "2 of 4 images" in capsys.readouterr().out
-    np.testing.assert_array_equal(again.earlier("value"), [[97 / 3, np.nan], [99 / 3, np.nan]])
+    assert list(points(again.earlier())) == ["a", "c"]
     again.open()
     for name in "db":
-        again.append(name, {"value": [ord(name) / 3, 0.0]})
+        note(again, name)
     assert again.count_new() == 2
-    rows, failures = again.merge(Failures())
-    assert [row["image_id"] for row in rows] == list("abcd") and len(failures) == 0
-    assert [row["value"][0] for row in rows] == [ord(name) / 3 for name in "abcd"], "to the last bit"
-    again.remove()
-    assert list((tmp_path / "out").iterdir()) == []
-    assert left(journal_of(tmp_path, cases)) == list("abcd"), "after a complete run everything starts afresh"
+    found, failures = again.merge(Failures())
+    assert list(points(found)) == list("abcd") and len(failures) == 0
+    for name, there in points(found).items():
+        np.testing.assert_array_equal(there, prediction(ord(name)).points.round(3))
+    assert {one.seconds for one in found} == {0.5} and found[0].prediction.path == tmp_path / "a.png"
+    again.finish()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        CHECKSUMS,
+        *(f"{n}.json" for n in "abcd" if writers),
+    }
+    assert left(journal_of(tmp_path, cases, writers=writers)) == list("abcd"), "a complete run starts afresh"
 
 
-@pytest.mark.parametrize("lost", [1, 10, 60])
-def test_a_line_that_was_half_written(lost: int, tmp_path: Path, cases: Cases) -> None:
-    path = begin(tmp_path, cases, "a", "b").path
+@pytest.mark.parametrize("lost", [1, 10, 600])
+def test_a_note_that_is_torn(lost: int, tmp_path: Path, cases: Cases) -> None:
+    """No kill leaves one, for notes appear whole, but a disk may."""
+    path = begin(tmp_path, cases, "a", "b").folder / "b.json"
     path.write_bytes(path.read_bytes()[:-lost])
-    again = journal_of(tmp_path, cases)
-    assert left(again) == (["b", "c", "d"] if lost > 1 else ["c", "d"])
-    again.open()
-    for name in left(again):
-        again.append(name, {"value": [0.0, 0.0]})
-    rows, _ = again.merge(Failures())
-    assert [row["image_id"] for row in rows] == list("abcd")
-
-
-def test_a_head_that_was_half_written(tmp_path: Path, cases: Cases) -> None:
-    path = begin(tmp_path, cases).path
-    path.write_bytes(path.read_bytes()[:9])
-    again = begin(tmp_path, cases, "a")
-    assert left(again) == list("abcd") and left(journal_of(tmp_path, cases)) == list("bcd")
+    assert left(journal_of(tmp_path, cases)) == ["b", "c", "d"]
 
 
 def test_the_journal_of_another_run(tmp_path: Path, cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +97,6 @@ def test_the_journal_of_another_run(tmp_path: Path, cases: Cases, capsys: pytest
     told = capsys.readouterr().out
     assert len(told.splitlines()) == 1 and "other settings" in told
     other.open()
-    assert len(list((tmp_path / "out").iterdir())) == 1
     assert left(journal_of(tmp_path, cases)) == list("abcd"), "it is gone"
 
 
@@ -99,9 +109,12 @@ def test_an_image_that_has_changed_is_done_again(tmp_path: Path, cases: Cases) -
     assert left(again) == list("abc")
     again.open()
     for name in "abc":
-        again.append(name, {"value": [0.0, 0.0]})
-    rows, _ = again.merge(Failures())
-    assert [row["value"][0] for row in rows] == [0.0, 0.0, 0.0, 100 / 3]
+        note(again, name, seed=7)
+    found = points(again.merge(Failures())[0])
+    assert [float(found[name][0, 0]) for name in "abcd"] == [
+        *[prediction(7).points[0, 0].round(3)] * 3,
+        prediction(100).points[0, 0].round(3),
+    ]
 
 
 def test_images_that_came_and_went(tmp_path: Path, cases: Cases) -> None:
@@ -111,28 +124,25 @@ def test_images_that_came_and_went(tmp_path: Path, cases: Cases) -> None:
     assert (left(again), again.done) == (["c", "d"], 1)
 
 
-def test_the_journal_of_a_rank_that_there_is_no_more(tmp_path: Path, cases: Cases) -> None:
-    path = begin(tmp_path, cases, "a").path
-    path.rename(path.with_name("journal-7.jsonl"))
+def test_results_that_a_rank_does_not_see(tmp_path: Path, cases: Cases) -> None:
     again = begin(tmp_path, cases, "b")
-    assert again.done == 1
     with pytest.raises(BundleError, match="have done 4"):
         again.merge(Failures())
-    failures = Failures([("x/d", "late"), (cases.items[3]["image"], "d is broken."), (cases.items[2]["image"], "c.")])
-    again = journal_of(tmp_path, cases)
-    rows, sorted_failures = again.merge(failures)
-    assert [row["image_id"] for row in rows] == ["a", "b"]
-    assert [Path(file).name for file, _ in sorted_failures.rows] == ["c.png", "d.png", "d"]
-
-
-def test_it_has_to_be_open(tmp_path: Path, cases: Cases) -> None:
-    with pytest.raises(RuntimeError, match="not open"):
-        journal_of(tmp_path, cases).append("a", {})
+    failures = Failures(
+        [
+            ("x/e", "late"),
+            *((cases.items[i]["image"], f"{i} is broken.") for i in (3, 2)),
+            (cases.items[0]["image"], "a."),
+        ]
+    )
+    found, sorted_failures = again.merge(failures)
+    assert list(points(found)) == ["b"]
+    assert [Path(file).name for file, _ in sorted_failures.rows] == ["a.png", "c.png", "d.png", "e"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, cases: Cases) -> None:
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(BundleError, match="cannot be written"):
+    with pytest.raises(BundleError, match="cannot be used"):
         journal_of(tmp_path, cases).open()
 
 
@@ -144,71 +154,78 @@ def test_processes_without_the_overlay(tmp_path: Path, cases: Cases, monkeypatch
         journal_of(tmp_path, cases)
 
 
-def test_rows_are_read_when_they_are_asked_for(tmp_path: Path, cases: Cases) -> None:
-    journal = begin(tmp_path, cases, *"cab")
-    rows, _ = journal.merge(Failures([(cases.items[3]["image"], "d.")]))
-    assert len(rows) == 3 and rows[1]["image_id"] == "b" and rows[-1]["image_id"] == "c"
-    assert [row["image_id"] for row in rows[1:]] == ["b", "c"] and "item" not in rows[0]
-    assert [row["image_id"] for row in rows] == [row["image_id"] for row in rows] == list("abc"), "as often as wanted"
-    with pytest.raises(IndexError):
-        rows[3]
-
-
-class NearlyFull:
-    """A file on a disk with room for some bytes, which then writes parts, as the system does."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.written = b""
-
-    def write(self, data: bytes) -> int:
-        if not self.room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        part = data[: min(self.room, 10)]
-        self.room -= len(part)
-        self.written += part
-        return len(part)
-
-    def close(self) -> None: ...
-
-
-@pytest.mark.parametrize(("room", "fits"), [(10_000, True), (15, False), (0, False)])
-def test_a_disk_that_fills_up(room: int, fits: bool, tmp_path: Path, cases: Cases) -> None:
-    journal = begin(tmp_path, cases, "a")
-    journal._file.close()
-    journal._file = NearlyFull(room)  # type: ignore[assignment]
-    if fits:
-        journal.append("b", {"value": [1.0, 2.0]})
-        assert journal._file.written.endswith(b'"value": [1.0, 2.0]}\n')  # type: ignore[union-attr]
-    else:
-        with pytest.raises(
-            BundleError, match=r"cannot be written \(No space left on device\): .*the space on the disk"
-        ):
-            journal.append("b", {"value": [1.0, 2.0]})
-    assert left(journal_of(tmp_path, cases)) == list("bcd")
-
-
 def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, cases: Cases) -> None:
-    first = begin(tmp_path, cases, "a")
+    first = journal_of(tmp_path, cases)
+    first.open()
     with pytest.raises(ConfigError, match="is in use by another run"):
         journal_of(tmp_path, cases).open()
-    first.append("b", {"value": [0.0, 0.0]})
-    first.merge(Failures([(item["image"], ".") for item in cases.items[2:]]))
+    note(first, "a")
+    first.merge(Failures([(item["image"], ".") for item in cases.items[1:]]))
+    first.finish()
     journal_of(tmp_path, cases).open()
 
 
-def test_a_link_in_the_place_of_the_journal_is_not_followed(tmp_path: Path, cases: Cases) -> None:
-    (tmp_path / "out").mkdir()
+def test_a_link_in_the_place_of_a_note_is_not_followed(tmp_path: Path, cases: Cases) -> None:
+    (tmp_path / "out" / ".run").mkdir(parents=True)
     (tmp_path / "precious").write_text("old")
-    (tmp_path / "out" / "journal-0.jsonl").symlink_to(tmp_path / "precious")
-    with pytest.raises(BundleError, match="cannot be written"):
+    for name in ("a.json", "lock"):
+        (tmp_path / "out" / ".run" / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(BundleError, match="cannot be used"):
         journal_of(tmp_path, cases).open()
+    (tmp_path / "out" / ".run" / "lock").unlink()
+    begin(tmp_path, cases, "a")
     assert (tmp_path / "precious").read_text() == "old"
 
 
-@pytest.mark.parametrize("line", [b'{"image_id": []}', b'{"image_id": "a"}', b"[" * 100_000, b"\xff\xfe", b"null"])
-def test_lines_that_nobody_wrote(line: bytes, tmp_path: Path, cases: Cases) -> None:
-    path = begin(tmp_path, cases, "b").path
-    with path.open("ab") as file:
-        file.write(line + b"\n")
+@pytest.mark.parametrize("line", [b'{"image_id": []}', b"[" * 100_000, b"\xff\xfe", b"null"])
+def test_notes_that_nobody_wrote(line: bytes, tmp_path: Path, cases: Cases) -> None:
+    (begin(tmp_path, cases, "b").folder / "a.json").write_bytes(line)
     assert left(journal_of(tmp_path, cases)) == list("acd")
+
+
+class TestWhatSomebodyChanged:
+    def complete(self, folder: Path, cases: Cases) -> Path:
+        journal = begin(folder, cases, *"abcd", writers=("json",))
+        journal.merge(Failures())
+        (journal.results.path / "landmarks.csv").write_text("image,x1,y1\n")
+        journal.finish()
+        return journal.results.path
+
+    @pytest.mark.parametrize("name", ["b.json", "landmarks.csv"])
+    def test_after_a_complete_run(self, name: str, tmp_path: Path, cases: Cases) -> None:
+        out = self.complete(tmp_path, cases)
+        begin(tmp_path, cases, "a", writers=("json",))
+        out = self.complete(tmp_path, cases)
+        (out / name).write_text("corrected by hand")
+        again = journal_of(tmp_path, cases, writers=("json",))
+        assert again.edited == [name]
+        with pytest.raises(ConfigError, match=f"holds {name}, changed by somebody since a run wrote it: move it"):
+            again.open()
+        assert (out / name).read_text() == "corrected by hand" and not (out / ".run").exists()
+        (out / name).rename(tmp_path / "mine")
+        journal_of(tmp_path, cases, writers=("json",)).open()
+
+    def test_in_a_run_that_was_killed(self, tmp_path: Path, cases: Cases) -> None:
+        out = begin(tmp_path, cases, "a", "b", writers=("json",)).results.path
+        (out / "b.json").write_text("corrected by hand")
+        assert journal_of(tmp_path, cases, writers=("json",)).edited == ["b.json"]
+        (out / "b.json").unlink()
+        assert left(journal_of(tmp_path, cases, writers=("json",))) == list("bcd"), "what is lost is done again"
+
+    def test_a_run_killed_between_a_note_and_its_file(self, tmp_path: Path, cases: Cases) -> None:
+        out = self.complete(tmp_path, cases)
+        old = (out / "b.json").read_bytes()
+        journal = journal_of(tmp_path, cases, writers=("json",), model=2)
+        journal.open()
+        note(journal, "b", seed=5)
+        (out / "b.json").write_bytes(old)
+        (out / "landmarks.csv").write_text("written, but not noted")
+        journal._lock.release()
+        for model in (1, 2):
+            again = journal_of(tmp_path, cases, writers=("json",), model=model)
+            assert again.edited == [] and left(again) == list("abcd")
+
+    def test_the_fingerprints_are_those_of_sha256sum(self, tmp_path: Path, cases: Cases) -> None:
+        out = self.complete(tmp_path, cases)
+        lines = (out / CHECKSUMS).read_text().splitlines()
+        assert [line[64:] for line in lines] == ["  a.json", "  b.json", "  c.json", "  d.json", "  landmarks.csv"]

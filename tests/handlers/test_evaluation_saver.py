@@ -13,7 +13,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.handlers import from_engine
 
-from bundle.data import Cases, Failures, Journal
+from bundle.data import Cases, Failures, Journal, ResultFolder
 from bundle.handlers import EvaluationSaver, MeanRadialErrorHandler, detection_rate_handlers
 
 RADII = (2.0, 4.0)
@@ -48,9 +48,11 @@ def evaluate(
 
     engine = Engine(step)
     cases, failures = cases or Cases([]), failures or Failures()
-    cases.items = [{"image": item["image_id"], "image_id": item["image_id"]} for item in items]
-    cases.items += [{"image": file, "image_id": file} for file, _ in failures.rows]
-    journal = Journal(folder, cases, {})
+    cases.items = [
+        {"image": item["image_id"], "image_id": item["image_id"], "label": item["label"].numpy()} for item in items
+    ]
+    cases.items += [{"image": file, "image_id": file, "label": np.zeros((3, 2))} for file, _ in failures.rows]
+    journal = Journal(ResultFolder(folder), cases, {})
     saver = EvaluationSaver(folder, ("a", "b", "c"), cases, failures, journal, RADII)
     saver.attach(engine)
     transform = from_engine(["pred_mm", "label_mm"])
@@ -70,12 +72,12 @@ def test_figures_are_those_of_the_engine(tmp_path: Path) -> None:
     items = [outputs(seed, (0.5, 0.8)) for seed in range(4)]
     metrics = evaluate(tmp_path, items)
     found = report(tmp_path)
-    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], rel=1e-6)
+    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], abs=1e-3)
     assert found["sdr"] == pytest.approx({"2.0": metrics["sdr_2.0mm"], "4.0": metrics["sdr_4.0mm"]})
     errors = np.concatenate(
         [np.linalg.norm(((i["pred"][:, :2] - i["label"]) * i["spacing"]).double().numpy(), axis=1) for i in items]
     )
-    assert found["mre_mm"] == pytest.approx(np.nanmean(errors), rel=1e-6)
+    assert found["mre_mm"] == pytest.approx(np.nanmean(errors), abs=1e-3)
     assert (found["images"], found["landmarks"], found["points"]) == (4, 3, 11)
     assert [row["points"] for row in found["per_landmark"]] == [4, 4, 3]
     assert found["seconds_per_image"] > 0
@@ -94,7 +96,7 @@ def test_some_unknown_spacings(tmp_path: Path) -> None:
     metrics = evaluate(tmp_path, [outputs(0, (0.5, 0.5)), outputs(2, (NAN, NAN))])
     found = report(tmp_path)
     assert (found["points"], found["points_mm"]) == (6, 3)
-    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], rel=1e-6)
+    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], abs=1e-3)
 
 
 def test_what_was_left_out_is_named(tmp_path: Path) -> None:
@@ -110,18 +112,20 @@ def test_what_was_left_out_is_named(tmp_path: Path) -> None:
 
 
 def test_a_truth_outside_its_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing landmark that was written as (0, -1), (-999, -999) or beyond the image would be scored as a truth."""
+    """A missing landmark that was written as (0, -1), (-999, -999) or beyond the image is no truth."""
     items = [outputs(0, (0.5, 0.5)), outputs(1, (0.5, 0.5)), outputs(2, (0.5, 0.5))]
     items[0]["label"][1] = torch.tensor([50.0, 20.0])
     items[2]["label"] = torch.tensor([[-999.0, -999.0], [49.4, 59.4], [0.0, -1.0]])
     evaluate(tmp_path, items)
+    assert report(tmp_path)["points"] == 5, "of nine, one of which is missing"
     assert report(tmp_path)["truth_outside_image"] == ["b of case0", "a of case2", "c of case2"]
     assert "Truth outside its image (3): b of case0, a of case2, c of case2" in capsys.readouterr().out
 
 
 def test_no_image_at_all(tmp_path: Path) -> None:
     cases = Cases([])
-    journal = Journal(tmp_path, cases, {})
+    journal = Journal(ResultFolder(tmp_path), cases, {})
+    journal.open()
     EvaluationSaver(tmp_path, ("a", "b"), cases, Failures(), journal, RADII).finish()
     found = report(tmp_path)
     assert found["images"] == found["points"] == 0 and found["mre_mm"] is None and found["seconds_per_image"] is None

@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 from ignite.engine import Engine, Events
 
-from bundle.data import Cases, Failures, Journal
+from bundle.data import Cases, Failures, Journal, ResultFolder
 from bundle.handlers import ImageProgress
+from tests.writers.test_result_writers import prediction
 
 
 def journal_of(folder: Path, *done: str) -> Journal:
     """A run of four files, some of which an earlier start has done."""
     cases = Cases([{"image": name, "image_id": name} for name in "abcd"])
-    first = Journal(folder, cases, {})
+    first = Journal(ResultFolder(folder), cases, {})
     first.open()
     for name in done:
-        first.append(name, {})
-    return Journal(folder, cases, {})
+        first.append(prediction(image_id=name), 0.5)
+    return Journal(ResultFolder(folder), cases, {})
 
 
 def images(failures: Failures) -> Iterator[int]:

@@ -12,7 +12,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
-from bundle.data import Cases, Failures, Journal
+from bundle.data import Cases, Failures, Journal, ResultFolder
+from bundle.data.result_folder import CHECKSUMS
 from bundle.errors import ConfigError
 from bundle.handlers import PredictionSaver
 from bundle.handlers.run_saver import as_prediction
@@ -40,7 +41,7 @@ def saver_of(folder: Path, *ids: str, failures: Failures | None = None, **settin
     cases = Cases([{"image": f"/images/{name}.png", "image_id": name} for name in ids])
     for file, _ in () if failures is None else failures.rows:
         cases.items.append({"image": file, "image_id": Path(file).stem})
-    journal = Journal(folder, cases, {})
+    journal = Journal(ResultFolder(folder, writers=settings.get("writers", ("json", "markups", "overlay"))), cases, {})
     return PredictionSaver(folder, NAMES, failures or Failures(), journal, **settings)
 
 
@@ -75,7 +76,7 @@ def test_files_and_tables_in_the_order_of_the_cases(tmp_path: Path, capsys: pyte
     run(saver, pair("two"), pair("one"))
     saver.finish()
     expected = {f"{name}{suffix}" for name in ("one", "two") for suffix in (".json", ".mrk.json", ".png")}
-    assert {path.name for path in tmp_path.iterdir()} == {*expected, "landmarks.csv", "errors.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {*expected, "landmarks.csv", "errors.csv", CHECKSUMS}
     table = read_landmark_table(tmp_path / "landmarks.csv")
     assert list(table) == ["one", "two"]
     np.testing.assert_allclose(table["one"].points, [[10, 20], [30, 5]])
@@ -87,7 +88,7 @@ def test_only_the_files_that_are_wanted(tmp_path: Path) -> None:
     saver = saver_of(tmp_path, "one", writers=["json"])
     run(saver, pair("one", (float("nan"), float("nan"))))
     saver.finish()
-    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "landmarks.csv", "errors.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "landmarks.csv", "errors.csv", CHECKSUMS}
     document = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
     assert [(landmark["x"], landmark["x_mm"]) for landmark in document["landmarks"]] == [(10.0, None), (30.0, None)]
 
@@ -125,17 +126,27 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
         (tmp_path / name).write_text("half")
     saver = saver_of(tmp_path, "one", writers=["json"])
     run(saver, pair("one"))
-    assert {path.name for path in tmp_path.iterdir()} == {".other.tmp", "notes.tmp", "one.json", "journal-0.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {".other.tmp", "notes.tmp", "one.json", ".run"}
 
 
 def test_nothing_found_at_all(tmp_path: Path) -> None:
-    saver_of(tmp_path).finish()
-    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv"}
+    saver = saver_of(tmp_path)
+    saver.journal.open()
+    saver.finish()
+    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv", CHECKSUMS}
 
 
-@pytest.mark.parametrize("writers", [["pdf"], ["json", "json"], "json"])
+def test_writers_as_words(tmp_path: Path) -> None:
+    for number, writers in enumerate(("json", "json,coco", ["json"])):
+        saver = saver_of(tmp_path / str(number), "one", writers=writers)
+        run(saver, pair("one"))
+        saver.finish()
+        assert (tmp_path / str(number) / "one.json").is_file() and not list((tmp_path / str(number)).glob("*.png"))
+
+
+@pytest.mark.parametrize("writers", [["pdf"], ["json", "json"], "json pdf", 3])
 def test_writers_that_cannot_be(tmp_path: Path, writers: Any) -> None:
-    with pytest.raises(ConfigError, match=r"writers is .*expected a list of different names from json, .*sr, coco"):
+    with pytest.raises(ConfigError, match=r"writers is .*expected different names from json, .*sr, coco"):
         saver_of(tmp_path, writers=writers)
 
 
@@ -162,7 +173,15 @@ def test_measurements_and_run_files(tmp_path: Path) -> None:
     run(saver, pair("two", (float("nan"), float("nan"))), pair("one"))
     saver.finish()
     written = {path.name for path in out.iterdir()}
-    assert written == {"one.json", "two.json", "keypoints.json", "landmarks.csv", "measurements.csv", "errors.csv"}
+    assert written == {
+        "one.json",
+        "two.json",
+        "keypoints.json",
+        "landmarks.csv",
+        "measurements.csv",
+        "errors.csv",
+        CHECKSUMS,
+    }
     _, *rows = (out / "measurements.csv").read_text(encoding="utf-8").splitlines()
     length = float(np.hypot(20 * 0.5, 15 * 0.25))
     assert rows[0].startswith(f"one,width,{length:.4f},mm,") and rows[1].startswith("one,slope,180.0000,deg,")
@@ -193,7 +212,13 @@ def test_a_report_that_cannot_be_written_is_a_note_and_no_failure(
     saver = saver_of(tmp_path, "one", writers=["json", "sr"])
     run(saver, pair("one"))
     saver.finish()
-    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "landmarks.csv", "errors.csv", "notes.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "one.json",
+        "landmarks.csv",
+        "errors.csv",
+        "notes.csv",
+        CHECKSUMS,
+    }
     header, row = (tmp_path / "notes.csv").read_text(encoding="utf-8").splitlines()
     assert header == "image,writer,note" and row.startswith("one,sr,")
     told = capsys.readouterr().err.splitlines()
@@ -212,7 +237,8 @@ def test_reading_and_finding_are_timed_but_not_writing(tmp_path: Path) -> None:
         return [outputs for _, outputs in batch]
 
     saver = saver_of(tmp_path, "one", "two", writers=["json"])
-    saver.writers["json"] = lambda *args: time.sleep(0.3)
+    make = saver.files["json"]
+    saver.files["json"] = lambda *args: time.sleep(0.3) or make(*args)
     engine = Engine(step)
     saver.attach(engine)
     seconds: list[float] = []

@@ -93,7 +93,7 @@ def test_points_without_training(client: Client, study: Study, image: str) -> No
     (point_list,) = markups["markups"]
     assert (point_list["type"], point_list["coordinateSystem"]) == ("Fiducial", "LPS")
     places = np.array([point["position"] for point in point_list["controlPoints"]])
-    assert np.abs(places - [landmark["lps_mm"] for landmark in result["landmarks"]]).max() < 1e-3
+    assert np.abs(places - [landmark["lps"] for landmark in result["landmarks"]]).max() < 1e-3
 
     both = client.infer(image, "all").parts()
     assert json.loads(both["params"])["result"] == result

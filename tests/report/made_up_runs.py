@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bundle.metrics.error_summary import LandmarkErrors, summarise_run
+from bundle.metrics.error_summary import summarise_run
+from bundle.metrics.radial_error import landmark_errors
 from bundle.records.landmarks import LandmarkSet
+from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.report import PictureStore, ReportCase, ReportRun
+from bundle.report import PictureStore, ReportRun
 from bundle.writers.json_file import json_values
 
 #: Text that would do harm in a page that does not escape it.
@@ -46,51 +49,51 @@ def make_run(
     """A run; image ``i`` has errors that grow with ``i``, and confidences that fall with them."""
     generator = np.random.default_rng(7)
     template = shape(landmarks)
-    cases = []
+    own_names = names or tuple(f"landmark {i + 1}" for i in range(landmarks))
+    unknown = np.full(landmarks, np.nan)
+    cases, truths = [], []
     for index in range(images):
         truth = template + generator.normal(0, 2, 2) + generator.normal(0, 1.5, template.shape)
         length = generator.gamma(2.0, 0.5 + 0.25 * index, landmarks)
         angle = generator.uniform(0, 2 * np.pi, landmarks)
-        points = truth + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         confidence = np.clip(np.exp(-length / 8) + generator.normal(0, 0.05, landmarks), 0, 1)
-        evaluated, step = kind == "evaluation", np.array(spacing or (np.nan, np.nan))
-        unknown = np.full(landmarks, np.nan)
+        truths.append(truth)
         cases.append(
-            ReportCase(
+            LandmarkPrediction(
                 image_id=f"image_{index:04d}",
+                path=Path(f"image_{index:04d}.png"),
+                names=own_names,
+                points=truth + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1),
+                similarity=unknown,
+                back_match_error=unknown,
+                spread=unknown,
+                confidence=confidence,
+                expected_error=length * generator.uniform(0.7, 1.3, landmarks) if calibrated else unknown,
                 width=WIDTH,
                 height=HEIGHT,
                 spacing=spacing,
-                points=points,
-                confidence=confidence,
-                expected_error=length * generator.uniform(0.7, 1.3, landmarks) if calibrated else unknown,
-                truth=truth if evaluated else None,
-                error_px=np.linalg.norm(points - truth, axis=1) if evaluated else unknown,
-                error_mm=np.linalg.norm((points - truth) * step, axis=1) if evaluated else unknown,
-                seconds=0.5,
+                spacing_source=None,
+                pixel_to_lps=np.eye(3),
             )
         )
-    landmark_set = LandmarkSet(names or tuple(f"landmark {i + 1}" for i in range(landmarks)), template)
     run = ReportRun(
         kind=kind,
         cases=cases,
-        template=Template(pixels(), landmark_set, spacing, "template.png"),
+        seconds=[0.5] * images,
+        template=Template(pixels(), LandmarkSet(own_names, template), spacing, "template.png"),
         settings={"model": "zero-shot", "pixel_spacing": [0.5, 0.5], "matching": {"patch": 3, "prior": None}},
         versions={"python": "3.11"},
         created="2026-01-02 03:04 UTC",
         **other,
     )
-    return with_metrics(run) if kind == "evaluation" else run
+    return with_truths(run, np.array(truths).reshape(images, landmarks, 2)) if kind == "evaluation" else run
 
 
-def with_metrics(run: ReportRun) -> ReportRun:
-    """The run with what ``metrics.json`` would hold of it."""
-    shape_of = (len(run.cases), len(run.names))
-    px = np.array([case.error_px for case in run.cases]).reshape(shape_of)
-    mm = np.array([case.error_mm for case in run.cases]).reshape(shape_of)
-    errors = LandmarkErrors(tuple(case.image_id for case in run.cases), run.names, px, mm)
+def with_truths(run: ReportRun, truths: np.ndarray) -> ReportRun:
+    """The run with these true points, (M, N, 2), and what ``metrics.json`` would hold of it."""
+    errors = landmark_errors(run.cases, truths, run.names)
     metrics = json_values(summarise_run(errors, RADII, resamples=20))
-    return ReportRun(**{**run.__dict__, "metrics": metrics})
+    return replace(run, truths=truths, measured=errors, metrics=metrics)
 
 
 def no_pixels(image_id: str) -> None:

@@ -53,7 +53,7 @@ def test_the_product_reads_what_is_written(tmp_path: Path) -> None:
 
 
 def result(**changes: Any) -> dict[str, Any]:
-    landmark = {"name": "a", "x": 1.0, "y": 2.0, "lps_mm": [1.0, 2.0, 0.0], "confidence": 0.5, **changes}
+    landmark = {"name": "a", "x": 1.0, "y": 2.0, "lps": [1.0, 2.0, 0.0], "confidence": 0.5, **changes}
     return {"width": 10, "height": 10, "landmarks": [landmark]}
 
 
@@ -71,8 +71,8 @@ def result(**changes: Any) -> dict[str, Any]:
         (result(x="1"), "'a' has '1' where a number"),
         (result(x=True), "'a' has 'True' where a number"),
         (result(confidence=float("nan")), "'a' has 'nan' where a number"),
-        (result(lps_mm=[1, 2]), "where three numbers were expected"),
-        (result(lps_mm=[1, 2, float("inf")]), "'inf' where a number"),
+        (result(lps=[1, 2]), "where three numbers were expected"),
+        (result(lps=[1, 2, float("inf")]), "'inf' where a number"),
     ],
 )
 def test_bad_results(document: Any, words: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bundle.data import Cases, Failures, Journal
+from bundle.data import Cases, Failures, Journal, ResultFolder
 from bundle.handlers import PredictionSaver
 from bundle.io.landmark_files import read_landmark_table
 from bundle.model.checkpoint import read_checkpoint, write_checkpoint
@@ -297,6 +297,6 @@ class TestSettings:
 
 
 def test_writers_are_checked_where_they_are_given(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, Cases([]), {})
+    journal = Journal(ResultFolder(tmp_path), Cases([]), {})
     said = refusal(lambda: PredictionSaver(tmp_path, ["a"], Failures(), journal, writers=["nothing"]))
     assert "nothing" in said

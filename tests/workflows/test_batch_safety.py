@@ -54,7 +54,8 @@ def test_a_dry_run_writes_nothing(small: Sample, tmp_path: Path, capsys: pytest.
     infer(small, dataset_dir=small.images, output_dir=tmp_path / "out", dry_run=True)
     told = capsys.readouterr().out
     assert (
-        "phantom_002.dcm -> phantom_002: would be done\n" in told and "dry run of 3 image(s): 3 would be done" in told
+        "phantom_002.dcm -> phantom_002.json: would be done\n" in told
+        and "dry run of 3 image(s): 3 would be done" in told
     )
     run(
         "evaluate", **small.template, dataset_dir=small.folder, landmarks=small.truth, output_dir=tmp_path, dry_run=True
@@ -116,11 +117,11 @@ def test_a_disk_that_fills_up_and_is_cleared(small: Sample, tmp_path: Path, full
     said = refusal(lambda: infer(small, **settings))
     assert "cannot be written (No space left on device)" in said and "out" in said
     hidden = [path.name for path in (tmp_path / "out").glob(".*")]
-    assert hidden in ([], [".report"]) and not (tmp_path / "out" / "landmarks.csv").exists()
+    assert hidden in ([], [".run"]) and not (tmp_path / "out" / "landmarks.csv").exists()
     full_after[0] = 10**6
     infer(small, **settings)
     assert len(read_landmark_table(tmp_path / "out" / "landmarks.csv")) == 3
-    assert not list((tmp_path / "out").glob("journal*"))
+    assert not (tmp_path / "out" / ".run").exists()
 
 
 def test_files_that_vanish_cannot_be_read_or_are_too_large(small: Sample, tmp_path: Path) -> None:

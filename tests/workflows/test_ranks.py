@@ -43,12 +43,8 @@ def over_two(line: list[str]) -> list[str]:
 
 
 def rows(folder: Path) -> int:
-    """How many images the journals of a folder have."""
-    return sum(
-        line.startswith(b'{"image_id"') and line.endswith(b"\n")
-        for path in folder.glob("journal-*.jsonl")
-        for line in path.read_bytes().splitlines(keepends=True)
-    )
+    """How many images the journal of a folder has."""
+    return len(list(folder.glob(".run/*.json")))
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -58,7 +54,9 @@ def report(folder: Path) -> dict[str, Any]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in (".png", ".html")}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in (".png", ".html", ".sha256")
+    }
 
 
 def assert_same_decoders(first: Path, second: Path) -> None:
@@ -217,7 +215,8 @@ def test_two_ranks_measure_what_one_process_measures(two: TwoRanks, alone: Path)
     assert report(folder) == report(alone) and report(folder)["images"] == 9
     for name in ("metrics.csv", "errors.csv"):
         assert (folder / name).read_bytes() == (alone / name).read_bytes()
-    assert {path.name for path in folder.iterdir()} == {"metrics.json", "metrics.csv", "errors.csv", "report.html"}
+    tables = {"metrics.json", "metrics.csv", "errors.csv", "report.html", "checksums.sha256"}
+    assert {path.name for path in folder.iterdir()} == tables
 
 
 def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) -> None:
@@ -226,11 +225,11 @@ def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) 
     assert report(folder) == report(alone)
     for name in ("metrics.csv", "errors.csv"):
         assert (folder / name).read_bytes() == (alone / name).read_bytes()
-    assert not list(folder.glob("journal*"))
+    assert not (folder / ".run").exists()
 
 
 def test_more_ranks_than_images(two: TwoRanks) -> None:
-    tables = {"landmarks.csv", "errors.csv", "report.html"}
+    tables = {"landmarks.csv", "errors.csv", "report.html", "checksums.sha256"}
     assert {path.name for path in (two.folder / "one").iterdir()} == {"phantom_002.json", *tables}
     assert report(two.folder / "measured")["images"] == 1, "the engine's metrics do not wait for the rank without any"
 
@@ -255,7 +254,7 @@ def test_the_engines_own_metrics_count_what_was_done_before(
     assert "continuing: 1 of 3 images" in capsys.readouterr().out
     metrics = workflow.parser.get_parsed_content("evaluator").state.metrics
     found = report(tmp_path)
-    assert found["images"] == 3 and metrics["mre_mm"] == pytest.approx(found["mre_mm"], rel=1e-6)
+    assert found["images"] == 3 and metrics["mre_mm"] == pytest.approx(found["mre_mm"], abs=1e-3)
     assert metrics["sdr_2.0mm"] == pytest.approx(found["sdr"]["2.0"])
 
 

@@ -30,7 +30,7 @@ def test_an_evaluation_writes_the_report_and_logs_it(small: Sample, tmp_path: Pa
     metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert f'<span class="big">{metrics["mre_mm"]:.2f}</span>' in text
     assert "Template phantom_000.dcm" in text and "<dd>zero-shot</dd>" in text
-    assert not (tmp_path / ".report").exists()
+    assert not (tmp_path / ".run").exists()
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0})
     events.Reload()
     assert abs(events.Scalars("mre_mm")[0].value - metrics["mre_mm"]) < 1e-4
@@ -48,8 +48,8 @@ def test_a_killed_run_has_the_same_report(small: Sample, tmp_path: Path) -> None
     run("evaluate", **settings(small, whole))
     append = Journal.append
 
-    def fail_after(self: Journal, image_id: str, row: Any) -> None:
-        append(self, image_id, row)
+    def fail_after(self: Journal, *args: Any) -> None:
+        append(self, *args)
         raise Stop
 
     Journal.append = fail_after  # type: ignore[method-assign]
@@ -59,7 +59,7 @@ def test_a_killed_run_has_the_same_report(small: Sample, tmp_path: Path) -> None
         pass
     finally:
         Journal.append = append  # type: ignore[method-assign]
-    assert not (broken / "report.html").exists() and len(list((broken / ".report").iterdir())) == 1
+    assert not (broken / "report.html").exists() and len(list((broken / ".run").glob("*.jpg"))) == 1
     run("evaluate", **settings(small, broken))
     assert shown(broken) == shown(whole)
 
@@ -83,7 +83,7 @@ def test_an_inference_by_command(trained: Trained, small: Sample, tmp_path: Path
 
 def test_without_a_report(small: Sample, tmp_path: Path) -> None:
     run("inference", **{**settings(small, tmp_path, report=False, writers=[]), "landmarks": None})
-    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv", "checksums.sha256"}
 
 
 def test_a_log_that_there_is_not(small: Sample, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from bundle.io.radiographs import read_radiograph
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.slicer_markups import SlicerMarkupsWriter
+from bundle.writers.slicer_markups import markups_json
 
 itk = pytest.importorskip("itk")
 
@@ -110,7 +110,7 @@ def test_points_fall_on_the_anatomy(tmp_path: Path, case: str) -> None:
         spacing_source=source.spacing_source,
         pixel_to_lps=source.pixel_to_lps,
     )
-    markups = json.loads(SlicerMarkupsWriter(tmp_path)(found).read_text(encoding="utf-8"))["markups"][0]
+    markups = json.loads(markups_json(found))["markups"][0]
     assert markups["coordinateSystem"] == "LPS"
     to_lps = itk_pixel_to_lps(path)
     for control, (x, y) in zip(markups["controlPoints"], ANATOMY):

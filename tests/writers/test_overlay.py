@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from bundle.errors import BundleError
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps
-from bundle.writers.overlay import OverlayWriter, confidence_colours, draw_overlay, overlay_scale, place_labels
+from bundle.writers.overlay import confidence_colours, draw_overlay, overlay_png, overlay_scale, place_labels
 
 
 def prediction(points, width=800, height=600, confidence=None, names=None, spacing=None, image_id="i"):
@@ -49,19 +50,17 @@ def at(picture, x, y):
     return picture.getpixel((min(max(round(x), 0), picture.width - 1), min(max(round(y), 0), picture.height - 1)))
 
 
-def written(path):
-    with Image.open(path) as picture:
+def written(content):
+    with Image.open(io.BytesIO(content)) as picture:
         return picture.convert("RGB")
 
 
 @pytest.mark.parametrize("width, height", [(800, 600), (600, 800), (2400, 1935), (1201, 77), (64, 100), (1000, 3333)])
 @pytest.mark.parametrize("spacing", [None, (0.1, 0.1), (0.1, 0.2)])
-def test_points_are_drawn_at_the_scaled_place_in_their_colour(tmp_path, width, height, spacing):
+def test_points_are_drawn_at_the_scaled_place_in_their_colour(width, height, spacing):
     points = [[0.2 * width, 0.3 * height], [0.7 * width, 0.8 * height]]
     found = prediction(points, width, height, confidence=[1.0, 0.6], spacing=spacing)
-    path = OverlayWriter(tmp_path)(found, grey(found))
-    assert path == tmp_path / "i.png"
-    picture = written(path)
+    picture = written(overlay_png(found, grey(found)))
     assert max(picture.size) <= 1200
     for i, confidence in enumerate((1.0, 0.6)):
         assert at(picture, *place(found, i)) == confidence_colour(confidence)
@@ -84,7 +83,7 @@ def test_a_point_at_the_border_and_its_name_stay_in_the_picture(corner):
     found = prediction([[corner[0] * 799, corner[1] * 599]], names=["long enough"])
     picture = draw_overlay(found, grey(found))
     assert at(picture, *place(found)) == confidence_colour(1)
-    ((text, rect, _, _),) = place_labels(found, place(found)[None], (800, 600))
+    ((text, rect, _, _),) = place_labels(found.names, place(found)[None], (800, 600))
     assert text == "long enough" and (rect[:2] > 0).all() and (rect[2:] < (800, 600)).all()
 
 
@@ -98,7 +97,7 @@ def test_names_hide_no_point():
     picture = draw_overlay(found, grey(found))
     for i in range(len(grid)):
         assert at(picture, *place(found, i)) == confidence_colour(1)
-    places = [rect for _, rect, _, _ in place_labels(found, found.points, (800, 600))]
+    places = [rect for _, rect, _, _ in place_labels(found.names, found.points, (800, 600))]
     assert len(places) == len(grid)
     for i, one in enumerate(places):
         for other in places[:i]:
@@ -119,10 +118,9 @@ def test_scale_bar_has_the_length_that_it_says(tmp_path):
 
 
 @pytest.mark.parametrize("width, height", [(1, 1), (1, 5000), (5000, 1), (15, 200), (2500, 10)])
-def test_strange_shapes(tmp_path, width, height):
+def test_strange_shapes(width, height):
     found = prediction([[0, 0], [width - 1, height - 1]], width, height, names=["first one", "second"], spacing=(1, 1))
-    path = OverlayWriter(tmp_path)(found, grey(found))
-    assert max(written(path).size) <= 1200
+    assert max(written(overlay_png(found, grey(found))).size) <= 1200
 
 
 def test_missing_outside_and_uncertain_points(tmp_path):
@@ -138,13 +136,7 @@ def test_many_landmarks_have_no_names():
     rng = np.random.default_rng(0)
     many = prediction(rng.uniform(0, 500, (2000, 2)), confidence=rng.uniform(0, 1, 2000))
     draw_overlay(many, grey(many))
-    assert place_labels(many, many.points, (800, 600)) == []
-
-
-@pytest.mark.parametrize("names", [["頭蓋", "b"], ["a", "a very long name indeed"], ["a", "b\n"]])
-def test_numbers_where_names_are_long_or_in_other_letters(names):
-    found = prediction([[100, 100], [200, 200]], names=names)
-    assert sorted(text for text, *_ in place_labels(found, found.points, (800, 600))) == ["1", "2"]
+    assert place_labels([], many.points, (800, 600)) == []
 
 
 def test_what_was_measured_is_drawn_and_told():
@@ -176,10 +168,7 @@ def test_colours_grow_brighter():
     assert confidence_colour(2) == confidence_colour(1)
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path):
+def test_what_cannot_be_drawn_is_refused():
     found = prediction([[1, 1]])
     with pytest.raises(BundleError, match="have the shape"):
-        OverlayWriter(tmp_path)(found, np.zeros((800, 600), np.float32))
-    with pytest.raises(BundleError, match="cannot be a file name"):
-        OverlayWriter(tmp_path)(prediction([[1, 1]], image_id="../x"), grey(found))
-    assert not list(tmp_path.iterdir())
+        overlay_png(found, np.zeros((800, 600), np.float32))

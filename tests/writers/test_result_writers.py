@@ -17,11 +17,11 @@ from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import output_path, safe_image_id
-from bundle.writers.result_json import SCHEMA, ResultJsonWriter
+from bundle.writers.result_json import SCHEMA, read_result, result_document, result_json
 from bundle.writers.run_tables import write_errors, write_landmarks, write_table
-from bundle.writers.slicer_markups import SlicerMarkupsWriter
+from bundle.writers.slicer_markups import markups_document, markups_json
 
-SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/result-2.schema.json"
+SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/result-3.schema.json"
 
 
 def prediction(seed=0, count=5, missing=0, **changes):
@@ -126,10 +126,6 @@ def test_what_the_system_refuses_is_said_in_one_sentence(tmp_path):
 def test_unsafe_ids_are_refused_and_can_be_cleaned(tmp_path, image_id):
     with pytest.raises(BundleError, match="cannot be a file name"):
         output_path(tmp_path, image_id, ".json")
-    for writer in (ResultJsonWriter(tmp_path), SlicerMarkupsWriter(tmp_path)):
-        with pytest.raises(BundleError):
-            writer(prediction(image_id=image_id))
-    assert not list(tmp_path.iterdir())
     cleaned = safe_image_id(image_id)
     assert output_path(tmp_path, cleaned, ".json").parent == tmp_path
     assert safe_image_id(cleaned) == cleaned
@@ -140,7 +136,7 @@ def test_unsafe_ids_are_refused_and_can_be_cleaned(tmp_path, image_id):
 )
 def test_safe_ids_stay(tmp_path, image_id):
     assert safe_image_id(image_id) == image_id
-    assert ResultJsonWriter(tmp_path)(prediction(image_id=image_id)) == tmp_path / f"{image_id}.json"
+    assert output_path(tmp_path, image_id, ".json") == tmp_path / f"{image_id}.json"
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -161,9 +157,8 @@ def test_result_follows_the_schema_and_comes_back(tmp_path, spacing, missing):
     found = prediction(
         1, missing=missing, spacing=spacing, spacing_source=spacing and "PixelSpacing", pixel_to_lps=oblique(3)
     )
-    path = ResultJsonWriter(tmp_path / "out")(found)
-    assert path == tmp_path / "out" / "image 1.json"
-    text = path.read_text("utf-8")
+    text, path = result_json(found), tmp_path / "image 1.json"
+    path.write_text(text, "utf-8")
     document = json.loads(text, parse_constant=pytest.fail)
     schema = json.loads(SCHEMA_FILE.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -175,7 +170,7 @@ def test_result_follows_the_schema_and_comes_back(tmp_path, spacing, missing):
     assert landmarks.names == found.names
     np.testing.assert_allclose(landmarks.points, found.points, atol=0.00051)
     first, last = document["landmarks"][0], document["landmarks"][-1]
-    np.testing.assert_allclose(first["lps_mm"], found.pixel_to_lps @ [*found.points[0], 1], atol=1e-4)
+    np.testing.assert_allclose(first["lps"], found.pixel_to_lps @ [*found.points[0], 1], atol=1e-4)
     assert first["confidence"] == pytest.approx(found.confidence[0], abs=1e-4)
     if spacing:
         assert first["x_mm"] == pytest.approx(found.points[0, 0] * spacing[0], abs=1e-3)
@@ -183,31 +178,53 @@ def test_result_follows_the_schema_and_comes_back(tmp_path, spacing, missing):
         assert first["spread_mm"] == pytest.approx(found.spread[0] * np.sqrt(np.mean(np.square(spacing))), abs=1e-3)
     else:
         assert document["pixel_spacing_mm"] is first["x_mm"] is first["spread_mm"] is None
+    back = read_result(document, found.path)
+    assert (back.names, back.spacing, back.width) == (found.names, spacing and pytest.approx(spacing, abs=1e-6), 2000)
+    np.testing.assert_array_equal(back.points, found.points.round(3))
+    for name, decimals in (("similarity", 4), ("confidence", 4), ("spread", 3), ("expected_error", 3)):
+        np.testing.assert_array_equal(getattr(back, name), getattr(found, name).round(decimals))
     if missing:
-        assert last["x"] is last["lps_mm"] is last["confidence"] is None
+        assert last["x"] is last["lps"] is last["confidence"] is None
 
 
-def test_schema_refuses_what_a_result_is_not(tmp_path):
+def test_a_place_in_space_has_a_unit():
+    """In 3D Slicer, a PNG has one millimetre per pixel, whatever spacing was configured."""
+    for spacing, geometry, unit in (
+        (None, np.eye(3), "pixel"),
+        ((0.1, 0.1), np.eye(3), "pixel"),
+        ((0.1, 0.2), np.diag([0.1, 0.2, 1]), "mm"),
+        ((0.1, 0.1), np.diag([0.14, 0.14, 1]), None),
+        (None, np.full((3, 3), np.nan), None),
+    ):
+        found = prediction(spacing=spacing, pixel_to_lps=geometry)
+        assert result_document(found)["lps_unit"] == found.lps_unit == unit
+        name = markups_document(found)["markups"][0]["name"]
+        assert (
+            name == "image 0" + {"mm": "", "pixel": " (lengths in pixels, not mm)", None: " (lengths are not mm)"}[unit]
+        )
+
+
+def test_schema_refuses_what_a_result_is_not():
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
-    good = json.loads(ResultJsonWriter(tmp_path)(prediction()).read_text())
+    good = json.loads(result_json(prediction()))
     validator.validate(good)
-    for change in ({"schema": "one-shot-landmarks/result/1"}, {"width": 0}, {"landmarks": []}, {"more": 1}):
+    for change in ({"schema": "one-shot-landmarks/result/2"}, {"width": 0}, {"landmarks": []}, {"more": 1}):
         assert not validator.is_valid({**good, **change})
-    for change in ({"confidence": 1.5}, {"x": "1"}, {"lps_mm": [1, 2]}, {"name": ""}, {"spread_px": -1}):
+    for change in ({"confidence": 1.5}, {"x": "1"}, {"lps": [1, 2]}, {"name": ""}, {"spread_px": -1}):
         assert not validator.is_valid({**good, "landmarks": [{**good["landmarks"][0], **change}]})
 
 
-def test_strange_text_and_numbers_in_a_result(tmp_path):
+def test_strange_text_and_numbers_in_a_result():
     found = prediction(
         names=("ä\n骨", 'b"', "\ud800", "d", "e"),
         path=Path("/x/scan\udcff.png"),
         similarity=np.array([np.inf, -np.inf, np.nan, 1.00000001, -0.0]),
     )
-    document = json.loads(ResultJsonWriter(tmp_path)(found).read_text("utf-8"))
+    document = json.loads(result_json(found))
     assert document["image"] == "scan?.png"
     assert [landmark["name"] for landmark in document["landmarks"]] == ["ä\n骨", 'b"', "?", "d", "e"]
     assert [landmark["similarity"] for landmark in document["landmarks"]] == [None, None, None, 1.0, 0.0]
-    assert len(json.loads(SlicerMarkupsWriter(tmp_path)(found).read_text("utf-8"))["markups"][0]["controlPoints"]) == 5
+    assert len(json.loads(markups_json(found))["markups"][0]["controlPoints"]) == 5
 
 
 # --- 3D Slicer --------------------------------------------------------------------------------------------------------
@@ -217,16 +234,16 @@ def test_strange_text_and_numbers_in_a_result(tmp_path):
 def test_markups_come_back(tmp_path, seed):
     geometry = identity_pixel_to_lps() if seed == 0 else oblique(seed, step=10.0 ** (seed % 4 - 2))
     found = prediction(seed, count=seed + 1, missing=min(seed, 2), pixel_to_lps=geometry)
-    path = SlicerMarkupsWriter(tmp_path)(found)
-    assert path.name == f"image {seed}.mrk.json"
+    path = tmp_path / "x.mrk.json"
+    path.write_text(markups_json(found), "utf-8")
     landmarks = read_landmarks(path, radiograph(found))
     assert landmarks.names == found.names
     np.testing.assert_allclose(landmarks.points, found.points, atol=1e-3)
 
 
-def test_markups_are_what_slicer_expects(tmp_path):
+def test_markups_are_what_slicer_expects():
     found = prediction(missing=1, confidence=np.array([0.93, 0.5, np.nan, 1.0, np.nan]))
-    document = json.loads(SlicerMarkupsWriter(tmp_path)(found).read_text(), parse_constant=pytest.fail)
+    document = json.loads(markups_json(found), parse_constant=pytest.fail)
     assert document["@schema"].endswith("/markups-schema-v1.0.3.json#")
     (markup,) = document["markups"]
     assert (markup["type"], markup["coordinateSystem"], markup["coordinateUnits"]) == ("Fiducial", "LPS", "mm")
@@ -247,16 +264,16 @@ def test_markups_are_what_slicer_expects(tmp_path):
 def test_landmark_table_comes_back_in_the_order_of_the_run(tmp_path):
     names = ["010", "2", 'b,"c', "-7", "ä"]
     found = [prediction(seed, missing=seed % 2, image_id=name) for seed, name in enumerate(names)]
-    path = write_landmarks(tmp_path, 5, ((one.image_id, one.points) for one in found))
+    path = write_landmarks(tmp_path, found[0].names, found)
     assert path == tmp_path / "landmarks.csv"
     lines = path.read_bytes().decode().split("\n")
-    assert lines[0] == "image,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5"
+    assert lines[0] == "image,n0_x,n0_y,n1_x,n1_y,n2_x,n2_y,n3_x,n3_y,n4_x,n4_y"
     assert lines[1].startswith(f"010,{found[0].points[0, 0]:.3f},{found[0].points[0, 1]:.3f},")
     assert lines[2].endswith(",,") and lines[4].startswith("'-7,") and len(lines) == 7
     back = read_landmark_table(path)
     assert list(back) == names
     for one in found:
-        assert back[one.image_id].names == tuple("12345")
+        assert back[one.image_id].names == one.names
         np.testing.assert_allclose(back[one.image_id].points, one.points, atol=0.00051)
 
 
@@ -284,13 +301,14 @@ def test_error_table(tmp_path):
 def test_tables_of_a_good_run_replace_older_ones(tmp_path):
     (tmp_path / "errors.csv").write_text("file,reason\nold,old\n")
     assert write_errors(tmp_path, []).read_text() == "file,reason\n"
-    assert write_landmarks(tmp_path, 1, []).read_text() == "image,x1,y1\n"
+    assert write_landmarks(tmp_path, ["1"], []).read_text() == "image,x1,y1\n"
+    assert write_landmarks(tmp_path, ["a", "-b"], []).read_text() == "image,x1,y1,x2,y2\n", "a name may not start so"
 
 
-def test_predictions_are_left_as_they_are(tmp_path):
+def test_predictions_are_left_as_they_are():
     found = prediction(missing=1)
     before = {field.name: np.array(getattr(found, field.name), dtype=object) for field in dataclasses.fields(found)}
-    ResultJsonWriter(tmp_path)(found)
-    SlicerMarkupsWriter(tmp_path)(found)
+    result_json(found)
+    markups_json(found)
     for name, value in before.items():
         assert repr(np.array(getattr(found, name), dtype=object)) == repr(value)

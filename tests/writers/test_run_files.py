@@ -5,15 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
-from bundle.errors import BundleError
 from bundle.records.measured_value import MeasuredValue
-from bundle.writers.coco_keypoints import CocoKeypointsWriter
-from bundle.writers.run_tables import measurement_cells, write_measurements, write_notes
+from bundle.records.prediction import LandmarkPrediction
+from bundle.writers.coco_keypoints import write_coco
+from bundle.writers.run_tables import write_measurements, write_notes
+from tests.writers.test_result_writers import prediction
+
+SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/keypoints-1.schema.json"
 
 VALUES = (
     MeasuredValue("ANB", "t", "deg", 3.21234, 0.71, (3.2, None), "class I"),
@@ -27,16 +33,23 @@ def cells(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+def found(image_id: str, points: Any, confidence: float, **changes: Any) -> LandmarkPrediction:
+    one = prediction(count=len(points), image_id=image_id, points=np.array(points), **changes)
+    return replace(one, confidence=np.full(len(points), confidence))
+
+
 def test_coco_keypoints(tmp_path: Path) -> None:
-    write = CocoKeypointsWriter(tmp_path, ["a", "ä\n"])
-    write.add("one", "one.dcm", (100, 80), np.array([[10.12345, 20.0], [30.0, 5.0]]), 0.75)
-    write.add("two", "two.png", (10, 8), np.array([[np.nan, np.nan], [3.0, 4.0]]), None)
-    write.add("three", "x.png", (10, 8), np.full((2, 2), np.nan), 0.0)
-    assert len(write) == 3
-    document = json.loads(write.write().read_text("utf-8"), parse_constant=pytest.fail)
+    images = [
+        found("one", [[10.12345, 20.0], [30.0, 5.0]], 0.75, width=100, height=80),
+        found("two", [[np.nan, np.nan], [3.0, 4.0]], np.nan, width=10, height=8),
+        found("three", np.full((2, 2), np.nan), 0.0, width=10, height=8),
+    ]
+    path = write_coco(tmp_path, ["a", "ä\n"], zip(images, ["one.dcm", "two\udcff.png", "x.png"]))
+    document = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text())).validate(document)
     (category,) = document["categories"]
     assert (category["keypoints"], category["id"]) == (["a", "ä\n"], 1)
-    assert [image["file_name"] for image in document["images"]] == ["one.dcm", "two.png", "x.png"]
+    assert [image["file_name"] for image in document["images"]] == ["one.dcm", "two?.png", "x.png"]
     assert [(image["width"], image["height"]) for image in document["images"]] == [(100, 80), (10, 8), (10, 8)]
     first, second, third = document["annotations"]
     assert [annotation["image_id"] for annotation in document["annotations"]] == [1, 2, 3]
@@ -47,16 +60,13 @@ def test_coco_keypoints(tmp_path: Path) -> None:
     assert (third["num_keypoints"], third["bbox"]) == (0, [0, 0, 0, 0])
 
 
-def test_coco_of_no_image_and_of_too_few_points(tmp_path: Path) -> None:
-    write = CocoKeypointsWriter(tmp_path, ["a"])
-    with pytest.raises(BundleError, match="has 2 landmarks, but the template has 1"):
-        write.add("x", "x", (1, 1), np.zeros((2, 2)), None)
-    document = json.loads(write.write().read_text("utf-8"))
+def test_coco_of_no_image(tmp_path: Path) -> None:
+    document = json.loads(write_coco(tmp_path, ["a"], []).read_text("utf-8"))
     assert document["images"] == document["annotations"] == []
 
 
 def test_measurement_table(tmp_path: Path) -> None:
-    header, *rows = cells(write_measurements(tmp_path, (["-1", *measurement_cells(value)] for value in VALUES)))
+    header, *rows = cells(write_measurements(tmp_path, [prediction(image_id="-1", measurements=VALUES)]))
     assert ",".join(header) == "image,measurement,value,unit,uncertainty,normal_low,normal_high,class,note"
     assert rows == [
         ["'-1", "ANB", "3.2123", "deg", "0.7100", "3.2000", "", "class I", ""],

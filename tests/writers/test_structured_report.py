@@ -18,7 +18,7 @@ from bundle.io.radiographs import read_radiograph
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import identity_pixel_to_lps
-from bundle.writers.structured_report import StructuredReportWriter
+from bundle.writers.structured_report import StructuredReports
 
 hd = pytest.importorskip("highdicom")
 
@@ -87,10 +87,15 @@ def predicted(path: Path, names=NAMES, points=POINTS, **changes) -> LandmarkPred
     return LandmarkPrediction(**{**values, **changes})
 
 
+def written(folder: Path, found: LandmarkPrediction, **settings) -> Path:
+    path = folder / "report.sr.dcm"
+    path.write_bytes(StructuredReports(**settings)(found))
+    return path
+
+
 def test_a_report_comes_back(tmp_path: Path) -> None:
     source = image(tmp_path / "a.dcm")
-    path = StructuredReportWriter(tmp_path / "out")(predicted(source))
-    assert path == tmp_path / "out" / "a.sr.dcm" and [p.name for p in path.parent.iterdir()] == ["a.sr.dcm"]
+    path = written(tmp_path, predicted(source))
     back = read_landmarks(path, read_radiograph(source))
     assert back.names == NAMES
     np.testing.assert_array_equal(back.points, np.round(POINTS, 3))
@@ -99,7 +104,7 @@ def test_a_report_comes_back(tmp_path: Path) -> None:
 def test_highdicom_reads_the_groups(tmp_path: Path) -> None:
     source = image(tmp_path / "a.dcm")
     codes = {"sella": LandmarkCode(value="42575006", scheme="SCT", meaning="Sella turcica")}
-    path = StructuredReportWriter(tmp_path, codes, model="abc")(predicted(source))
+    path = written(tmp_path, predicted(source), landmark_codes=codes, model="abc")
     report = hd.sr.srread(path)
     assert report.SOPClassUID.name == "Comprehensive SR Storage"
     groups = report.content.get_planar_roi_measurement_groups()
@@ -110,6 +115,7 @@ def test_highdicom_reads_the_groups(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.roi.value, [[10.623, 21.0]], atol=1e-5)  # from the corner of the first pixel
     assert [(m.name.meaning, m.value, m.unit.value) for m in first.get_measurements()] == [
         ("Confidence", 0.1, "1"),
+        ("Expected error", pytest.approx(1.5 * np.sqrt((0.25**2 + 0.5**2) / 2)), "mm"),
         ("Expected error", 1.5, "{pixels}"),
     ]
     assert [site.value.meaning for site in first.finding_sites] == ["Sella turcica"]
@@ -131,10 +137,9 @@ def test_highdicom_reads_the_groups(tmp_path: Path) -> None:
 
 def test_the_same_landmark_has_the_same_tracking_uid(tmp_path: Path) -> None:
     source = image(tmp_path / "a.dcm")
-    write = StructuredReportWriter(tmp_path)
     uids, documents = [], []
     for changes in ({}, {"points": POINTS + 1, "names": ("other", *NAMES[1:])}):
-        report = hd.sr.srread(write(predicted(source, **changes)))
+        report = hd.sr.srread(written(tmp_path, predicted(source, **changes)))
         uids.append([group.tracking_uid for group in report.content.get_planar_roi_measurement_groups()])
         documents.append((report.SOPInstanceUID, report.SeriesInstanceUID))
     assert uids[0][1:] == uids[1][1:] and uids[0][0] != uids[1][0]
@@ -144,7 +149,7 @@ def test_the_same_landmark_has_the_same_tracking_uid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("include", [False, True])
 def test_identifiers_are_left_out_unless_wanted(tmp_path: Path, include: bool) -> None:
     source = image(tmp_path / "a.dcm")
-    path = StructuredReportWriter(tmp_path, include_identifiers=include)(predicted(source))
+    path = written(tmp_path, predicted(source), include_identifiers=include)
     report = pydicom.dcmread(path)
     for keyword, value in PATIENT.items():
         assert keyword in report, "the standard demands the element"
@@ -156,7 +161,7 @@ def test_identifiers_are_left_out_unless_wanted(tmp_path: Path, include: bool) -
 
 def test_broken_identifiers_do_not_stop_the_report(tmp_path: Path) -> None:
     source = image(tmp_path / "a.dcm", PatientSex="X", PatientName=None, StudyTime=None)
-    report = pydicom.dcmread(StructuredReportWriter(tmp_path, include_identifiers=True)(predicted(source)))
+    report = pydicom.dcmread(written(tmp_path, predicted(source), include_identifiers=True))
     assert (report.PatientSex, str(report.PatientName), report.PatientID) == ("", "", "4711")
 
 
@@ -164,18 +169,18 @@ def test_broken_identifiers_do_not_stop_the_report(tmp_path: Path) -> None:
 def test_an_image_that_cannot_be_referred_to(tmp_path: Path, keyword: str) -> None:
     source = image(tmp_path / "a.dcm", **{keyword: None})
     with pytest.raises(NothingToWrite, match=rf"a\.dcm has no valid {keyword}.*\.$") as caught:
-        StructuredReportWriter(tmp_path / "out")(predicted(source))
-    assert str(tmp_path) not in str(caught.value) and not (tmp_path / "out").exists()
+        written(tmp_path, predicted(source))
+    assert str(tmp_path) not in str(caught.value)
 
 
 def test_an_image_that_is_no_dicom(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(NothingToWrite, match=r"a\.png is no DICOM file"):
-        StructuredReportWriter(tmp_path)(predicted(tmp_path / "a.png"))
+        written(tmp_path, predicted(tmp_path / "a.png"))
 
 
 def test_a_report_is_for_its_own_image(tmp_path: Path) -> None:
-    path = StructuredReportWriter(tmp_path)(predicted(image(tmp_path / "a.dcm")))
+    path = written(tmp_path, predicted(image(tmp_path / "a.dcm")))
     with pytest.raises(LandmarkError, match="belongs to another image than longer"):
         read_landmarks(path, read_radiograph(image(tmp_path / "longer.dcm")))
 
@@ -183,7 +188,7 @@ def test_a_report_is_for_its_own_image(tmp_path: Path) -> None:
 def test_nothing_found_at_all(tmp_path: Path) -> None:
     source = image(tmp_path / "a.dcm")
     nothing = dataclasses.replace(predicted(source), points=POINTS * np.nan, measurements=())
-    back = read_landmarks(StructuredReportWriter(tmp_path)(nothing), read_radiograph(source))
+    back = read_landmarks(written(tmp_path, nothing), read_radiograph(source))
     assert back.names == NAMES and back.missing.all()
 
 
@@ -200,6 +205,6 @@ def test_reports_on_real_radiographs(tmp_path: Path) -> None:
     for file in files:
         source = read_radiograph(file)
         points = np.random.default_rng(1).uniform(0, [source.width - 1, source.height - 1], (4, 2))
-        path = StructuredReportWriter(tmp_path, include_identifiers=True)(predicted(file, points=points))
+        path = written(tmp_path, predicted(file, points=points), include_identifiers=True)
         np.testing.assert_array_equal(read_landmarks(path, source).points, np.round(points, 3))
         assert len(hd.sr.srread(path).content.get_planar_roi_measurement_groups()) == 4

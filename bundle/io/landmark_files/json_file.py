@@ -28,7 +28,9 @@ class _Listed(Foreign):
 
 
 class _Result(_Listed):
-    schema_: Literal["one-shot-landmarks/result/2", "one-shot-landmarks/result/1"] = Field(alias="schema")
+    schema_: Literal["one-shot-landmarks/result/3", "one-shot-landmarks/result/2", "one-shot-landmarks/result/1"] = (
+        Field(alias="schema")
+    )
     width: int
     height: int
 

@@ -129,7 +129,7 @@
     return element;
   };
   const view = { index: null, scale: 1, fit: 1, x: 0, y: 0, picture: null, marks: [], chosen: null };
-  const layers = { found: true, true: true, names: false };
+  const layers = { found: true, true: true, names: data.names.length <= 60 };
 
   const address = (index) => {
     const shown = byId(`picture-${index}`);
@@ -225,9 +225,9 @@
       const mark = { found: own.p[i], true: own.t ? own.t[i] : null, group: svg("g"), name: svg("text", { class: "v-name", x: 10, y: -8 }) };
       const told = [name];
       if (data.truth) told.push(`error ${errorText(own.e[i])}${own.e[i] >= 0 && own.e[i] !== null ? ` ${data.unit}` : ""}`);
-      if (own.x[i] !== null) told.push(`expected ${known(own.x[i], 2)} ${data.unit || "px"}`);
+      if (own.x[i] !== null) told.push(`expected ${known(own.x[i], 2)} ${data.unit}`);
       told.push(`confidence ${known(own.c[i], 2)}`);
-      mark.name.textContent = name;
+      mark.name.textContent = data.labels[i];
       if (mark.found) {
         mark.group.append(
           svg("circle", { class: "m-found", r: 5, fill: own.k[i] }),
@@ -253,8 +253,14 @@
       button.textContent = name;
       button.addEventListener("click", () => choose(i, true));
       head.append(button);
+      if (data.labels[i] !== name) {
+        const short = document.createElement("span");
+        short.className = "short";
+        short.textContent = data.labels[i];
+        head.append(short);
+      }
       row.append(head);
-      for (const cell of [...(data.truth ? [errorText(own.e[i])] : []), known(own.c[i], 2)]) {
+      for (const cell of [...(data.truth ? [errorText(own.e[i])] : []), ...(data.expected ? [known(own.x[i], 2)] : []), known(own.c[i], 2)]) {
         const td = row.insertCell();
         td.className = "num";
         td.textContent = cell;
@@ -264,6 +270,25 @@
       row.lastElementChild.prepend(swatch);
       return mark;
     });
+    const measured = byId("viewer-measured");
+    measured.hidden = !own.m.length;
+    measured.tBodies[0].replaceChildren();
+    for (const [name, value, note, outside] of own.m) {
+      const row = measured.tBodies[0].insertRow();
+      const head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = name;
+      row.append(head);
+      const cell = row.insertCell();
+      cell.className = outside ? "num outside" : "num";
+      cell.textContent = value;
+      if (note) {
+        const small = document.createElement("span");
+        small.className = "note";
+        small.textContent = note;
+        cell.append(small);
+      }
+    }
     stage.append(links, points, crosses);
     layer();
     if (!dialog.open) dialog.showModal();
@@ -290,8 +315,10 @@
     ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0), ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60),
     PageDown: () => step(1), PageUp: () => step(-1),
   };
-  stage.addEventListener("keydown", (event) => {
+  dialog.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
+    // Arrows scroll the table where that has the focus.
+    if (event.key.startsWith("Arrow") && event.target.closest(".side")) return;
     event.preventDefault();
     keys[event.key]();
   });

@@ -104,7 +104,7 @@ def read_result(document: Any) -> Result:
         points.append(
             Point(
                 name,
-                _place(landmark.get("lps_mm"), name),
+                _place(landmark.get("lps"), name),
                 None if x is None or y is None else (x, y),
                 _number(landmark.get("confidence"), name),
                 error,

@@ -154,7 +154,7 @@ class StubServer:
                 "name": name,
                 "x": x,
                 "y": y,
-                "lps_mm": None if x is None or y is None else list(to_lps(image, x, y)),
+                "lps": None if x is None or y is None else list(to_lps(image, x, y)),
                 "confidence": confidence,
                 "expected_error_mm": error,
             }
