@@ -42,7 +42,7 @@ from bundle.writers.image_files import COCO, image_files, writer_names
 from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
 from bundle.writers.naming import ENDINGS, output_path
-from bundle.writers.result_json import read_result, result_document
+from bundle.writers.result_json import as_written
 
 #: Radii of the successful detection rate in mm, where none are given.
 RADII = (2.0, 2.5, 3.0, 4.0)
@@ -90,8 +90,7 @@ def save_all(
                 file.write(content)
     paths = [file for one in found for file in results.files_of(one.image_id)]
     if COCO in names and found:
-        records = [read_result(result_document(one), one.path) for one in found]  # rounded as the files are
-        paths.append(write_coco(results.path, found[0].names, [(one, one.path.name) for one in records]))
+        paths.append(write_coco(results.path, found[0].names, [(as_written(one), one.path.name) for one in found]))
     return paths
 
 
@@ -350,7 +349,7 @@ def evaluate(
         BundleError: when an image or the truth cannot be used.
     """
     cases = _with_truth(finder, images, truth)
-    found = [finder.find_item({"pixel_spacing": spacing, **item})[0] for item in cases.items]
+    found = [as_written(finder.find_item({"pixel_spacing": spacing, **item})[0]) for item in cases.items]
     labels = [np.asarray(item["label"], dtype=np.float64) for item in cases.items]
     truths, outside = inside_truths(found, labels, finder.names)
     errors = landmark_errors(found, truths, finder.names)

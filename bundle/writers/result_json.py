@@ -243,6 +243,11 @@ def read_result(document: Mapping[str, Any], path: Path) -> LandmarkPrediction:
     )
 
 
+def as_written(prediction: LandmarkPrediction) -> LandmarkPrediction:
+    """What is found, as exactly as it is written: what a run evaluates and puts into its tables."""
+    return read_result(result_document(prediction), prediction.path)
+
+
 def _measured(one: Measurement) -> MeasuredValue:
     values = one.model_dump(exclude={"normal", "value", "uncertainty"})
     return MeasuredValue(**values, **_known({"value": one.value, "uncertainty": one.uncertainty}))
