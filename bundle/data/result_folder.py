@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.io.digest import file_digest
-from bundle.io.overwriting import refuse_to_overwrite
+
+from bundle.io.overwriting import file_digest, refuse_to_overwrite
 from bundle.writers.atomic import atomic_file
 from bundle.writers.image_files import writer_names
 from bundle.writers.naming import ENDINGS

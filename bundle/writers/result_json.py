@@ -22,6 +22,8 @@ from bundle.writers.json_file import json_lines, json_values, rounded
 #: Name and version of the schema; the version changes when a reader of the old one would stumble.
 SCHEMA = "one-shot-landmarks/result/3"
 
+_COLUMNS = ("x", "y", "similarity", "back_match_error_px", "spread_px", "confidence", "expected_error_px")
+
 Text = Annotated[str, Field(min_length=1)]
 Length = Annotated[float, Field(ge=0)] | None
 Triple = Annotated[Items[float], Field(min_length=3, max_length=3)]
@@ -54,6 +56,9 @@ class FoundLandmark(Validated):
 
     name: Text = Field(description="Name of the landmark, as in the template.")
     missing: bool = Field(description="Whether the landmark is reported as missing: then it has no coordinates.")
+    missing_probability: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        description="Probability that the landmark lies outside the image; null where nobody looked."
+    )
     x: float | None = Field(description="Column in pixels of the full image.")
     y: float | None = Field(description="Row in pixels of the full image.")
     x_mm: float | None = Field(description="x in mm from the centre of the first pixel; null where unknown.")
@@ -144,7 +149,7 @@ def result_document(prediction: LandmarkPrediction) -> dict[str, Any]:
     """
     unknown = np.full((len(prediction.names), 2), np.nan)
     places_mm = unknown if prediction.points_mm is None else prediction.points_mm
-    scale, landmarks = prediction.mm_per_pixel, []
+    scale, absent, landmarks = prediction.mm_per_pixel, prediction.missing, []
     for i, (point, place_mm, lps) in enumerate(zip(prediction.points, places_mm, prediction.lps)):
         missing = not np.isfinite(point).all()
         spread, expected = prediction.spread[i], prediction.expected_error[i]
@@ -152,6 +157,7 @@ def result_document(prediction: LandmarkPrediction) -> dict[str, Any]:
             {
                 "name": prediction.names[i],
                 "missing": missing,
+                "missing_probability": None if absent is None else rounded(absent[i], 4),
                 "x": rounded(point[0], 3),
                 "y": rounded(point[1], 3),
                 "x_mm": rounded(place_mm[0], 3),
@@ -224,8 +230,9 @@ def read_result(document: Mapping[str, Any], path: Path) -> LandmarkPrediction:
     result = ResultFile.model_validate(document)
     columns = {
         name: np.array([getattr(one, name) for one in result.landmarks], dtype=float)
-        for name in ("x", "y", "similarity", "back_match_error_px", "spread_px", "confidence", "expected_error_px")
+        for name in (*_COLUMNS, "missing_probability")
     }
+    absent = columns.pop("missing_probability")
     return LandmarkPrediction(
         image_id=result.image_id,
         path=path,
@@ -239,6 +246,7 @@ def read_result(document: Mapping[str, Any], path: Path) -> LandmarkPrediction:
         pixel_to_lps=np.full((3, 3), np.nan) if result.pixel_to_lps is None else np.array(result.pixel_to_lps),
         aspect=result.pixel_aspect,
         measurements=tuple(_measured(one) for one in result.measurements),
+        missing=None if np.isnan(absent).all() else absent,
         pose=Pose(**_known(result.pose.model_dump())),
     )
 
