@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
 from bundle.io.overwriting import file_digest, refuse_to_overwrite
 from bundle.writers.atomic import atomic_file
 from bundle.writers.image_files import writer_names
