@@ -27,7 +27,7 @@ def prediction(folder: Path) -> dict[str, Any]:
         "spacing_source": "config",
         "pixel_to_lps": np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]),
     }
-    needed = [field.name for field in fields(LandmarkPrediction) if field.default is MISSING]
+    needed = [field.name for field in fields(LandmarkPrediction) if field.default is field.default_factory is MISSING]
     rest = {name: np.array([1.0, np.nan]) for name in needed if name not in known}
     found = LandmarkPrediction(**known, **rest)
     return {"result": result_document(found), "markups": markups_document(found)}
