@@ -62,7 +62,7 @@ def overlay_scale(prediction: LandmarkPrediction) -> np.ndarray:
 
 
 def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Image:
-    """Draw the picture of one image without writing it; arguments and errors are those of :class:`OverlayWriter`.
+    """Draw the picture of one image without writing it; arguments and errors are those of :func:`overlay_png`.
 
     Returns:
         The picture, RGB: the radiograph from the upper left corner on, the key below it, the measurements to the right.
