@@ -25,6 +25,8 @@ from bundle.metrics.comparison import compare_errors, compare_landmarks
 from bundle.records.console import CommandParser, command
 
 SCHEMA = "one-shot-landmarks/comparison/1"
+#: Below this p value a difference counts as shown.
+LEVEL = 0.05
 
 
 def build_parser() -> CommandParser:
@@ -93,7 +95,23 @@ def summary(found: dict[str, Any]) -> str:
             lines.append(
                 f"in one run only ({what}): {', '.join(map(one_line, names[:5]))}{', ...' if len(names) > 5 else ''}"
             )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", verdict(found)])
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """The comparison in a sentence."""
+    every, unit = found["all"], found["unit"]
+    low, high = every["interval"]
+    if math.isnan(low):
+        return "verdict: one image says nothing about others; compare runs on more."
+    interval = f"95 % interval of the difference {low:+.3f} to {high:+.3f}"
+    size = f"by {abs(every['difference']):.3f} {unit} on average ({interval})"
+    if low <= 0 <= high:
+        return f"verdict: no difference is shown on these {every['images']} images, the second differs {size}."
+    sure = every["wilcoxon_p"] < LEVEL and every["bootstrap_p"] < LEVEL
+    better = "better" if every["difference"] < 0 else "worse"
+    hedge = "" if sure else ", but the tests do not agree, so look at more images"
+    return f"verdict: the second run is {better} {size}{hedge}."
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import compare_runs
 import numpy as np
@@ -43,6 +45,23 @@ def test_two_runs(px: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert found["left_out"] == {"images": ["l"], "landmarks": []}
     said = capsys.readouterr().out
     assert "11 images, 32 points" in said and "Wilcoxon < 0.001" in said and "in one run only (images): l" in said
+    assert said.splitlines()[-1].startswith("verdict: the second run is better by 0.")
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"interval": (np.nan, np.nan)}, "one image says nothing"),
+        ({"interval": (-0.1, 0.2)}, "no difference is shown on these 9 images, the second differs by 0.050 mm"),
+        ({"difference": 0.05}, "the second run is worse by 0.050 mm on average"),
+        ({"wilcoxon_p": 0.2}, "better by 0.050 mm on average .*but the tests do not agree"),
+    ],
+)
+def test_the_verdict(figures: dict[str, Any], words: str) -> None:
+    every = {"images": 9, "difference": -0.05, "interval": (-0.08, -0.02), "wilcoxon_p": 0.01, "bootstrap_p": 0.01}
+    if figures.get("difference", 0) > 0:
+        figures["interval"] = (0.02, 0.08)
+    assert re.search(words, compare_runs.verdict({"all": {**every, **figures}, "unit": "mm"}))
 
 
 def test_two_runs_in_pixels(px: np.ndarray, tmp_path: Path) -> None:

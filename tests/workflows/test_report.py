@@ -77,6 +77,9 @@ def test_an_inference_by_command(trained: Trained, small: Sample, tmp_path: Path
         "inference", "inference", model_path=trained.model, dataset_dir=small.images, output_dir=tmp_path, writers=[]
     )
     assert done.returncode == 0, done.stderr
+    said = (done.stdout + done.stderr).splitlines()
+    assert len(said) <= 10 and not any(set(line) & set("\r\x1b\x08") for line in said), said
+    assert not [line for line in said if "warn" in line.lower() and "monai" not in line.lower()], said
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "inference report" in text and text.count('class="shot"') == len(list(small.images.glob("*.dcm")))
 

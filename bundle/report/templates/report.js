@@ -257,7 +257,7 @@
         const short = document.createElement("span");
         short.className = "short";
         short.textContent = data.labels[i];
-        head.append(short);
+        head.prepend(short);
       }
       row.append(head);
       for (const cell of [...(data.truth ? [errorText(own.e[i])] : []), ...(data.expected ? [known(own.x[i], 2)] : []), known(own.c[i], 2)]) {
