@@ -20,6 +20,12 @@ READABLE_KINDS = "DICOM, PNG, JPEG, TIFF, BMP, NIfTI, MetaImage (.mha, .mhd) or 
 _HEAD_BYTES = 352  # up to the end of the NIfTI-1 header and its magic number at byte 344
 _RESULT_BYTES = 4096  # text of a PNG file and the header of a report stand at the beginning
 _PNG = b"\x89PNG\r\n\x1a\n"
+_MAGIC = {
+    _PNG: "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+    b"NRRD0": "NRRD",
+}
 _COMPREHENSIVE_SR = b"1.2.840.10008.5.1.4.1.1.88.33\0"
 _BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
 _META_IMAGE = re.compile(rb"\s*(ObjectType|NDims|Comment|DimSize)\s*=")
@@ -92,24 +98,14 @@ def _kind(head: bytes, path: Path) -> str | None:
         return "DICOM"
     if head.startswith(b"\x1f\x8b"):
         return "NIfTI" if _is_nifti(_gunzipped_head(path)) else None
-    for magic, kind in (
-        (_PNG, "PNG"),
-        (b"\xff\xd8\xff", "JPEG"),
-        (b"II*\0", "TIFF"),
-        (b"MM\0*", "TIFF"),
-        (b"II+\0", "TIFF"),
-        (b"MM\0+", "TIFF"),
-        (b"NRRD0", "NRRD"),
-    ):
-        if head.startswith(magic):
-            return kind
     if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
         return "BMP"
     if _is_nifti(head):
         return "NIfTI"
     if _META_IMAGE.match(head):
         return "MetaImage"
-    return "DICOM" if _starts_like_a_dicom_data_set(head) else None
+    kinds = (kind for magic, kind in _MAGIC.items() if head.startswith(magic))
+    return next(kinds, "DICOM" if _starts_like_a_dicom_data_set(head) else None)
 
 
 def _gunzipped_head(path: Path) -> bytes:

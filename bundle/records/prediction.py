@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bundle.records.measured_value import MeasuredValue
-from bundle.records.pixel_size import WithPixelSize
 from bundle.records.pose import Pose
+from bundle.records.radiograph import WithPixelSize
 
 #: Lengths in space that differ by less, in proportion, are the same.
 _SAME_LENGTH = 1e-3

@@ -8,8 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from bundle.records.pixel_size import WithPixelSize
-
 #: How grey values become 0 to 1: between robust percentiles; or as they are in 8 bits, deeper ones rounded to 8 bits
 #: after that stretch (the paper's public code knows 8 bits only).
 GreyValues = Literal["stretch", "eight_bit"]
@@ -18,6 +16,23 @@ GreyValues = Literal["stretch", "eight_bit"]
 def identity_pixel_to_lps() -> np.ndarray:
     """The geometry of a file that has none: x to the left, y to the posterior, one millimetre per pixel."""
     return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+
+
+class WithPixelSize:
+    """A record of an image.
+
+    Attributes:
+        spacing: millimetres per pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
+        aspect: height of a pixel over its width where the spacing is unknown, such as DICOM's ``PixelAspectRatio``.
+    """
+
+    spacing: tuple[float, float] | None
+    aspect: float
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """The spacing, or where it is unknown, the proportion of a pixel's sides alone, ``(x, y)``."""
+        return self.spacing or (1.0, self.aspect)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bundle.errors import ConfigError, LandmarkError
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.pixel_size import WithPixelSize
+from bundle.records.radiograph import WithPixelSize
 
 
 @dataclass(frozen=True)
