@@ -61,7 +61,7 @@ def search_folder(
         entries = list(folder.iterdir())
     except OSError as error:
         raise ImageError(f"{folder} cannot be opened ({error.strerror}): check the permissions.") from error
-    visited = {folder.resolve()}
+    visited = {identity(folder)}
     own = {identity(results)} - {identity(folder)} if results else set()
     while entries:  # without recursion, for folders may be nested a thousand deep
         entry = entries.pop()
@@ -71,8 +71,8 @@ def search_folder(
                 content.left_out.setdefault(reason, []).append(entry.relative_to(folder).as_posix())
             elif not entry.is_dir():
                 content.images.append(entry)
-            elif (real := entry.resolve()) not in visited:
-                visited.add(real)
+            elif (found := identity(entry)) not in visited:
+                visited.add(found)
                 entries += entry.iterdir()
         except OSError:  # the reader will say what is wrong with it
             content.images.append(entry)
