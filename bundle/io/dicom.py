@@ -26,7 +26,6 @@ from bundle.io.dicom_geometry import (
     pixel_aspect,
     pixel_spacing,
     rows_towards,
-    slicer_pixel_to_lps,
 )
 from bundle.io.dicom_grey import modality_values, padding, white_is_zero, windowed
 from bundle.io.dicom_shutter import hidden_pixels
@@ -60,7 +59,7 @@ def read_dicom(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedIma
             a transfer syntax that no installed package decodes.
     """
     dataset = _read_dataset(path)
-    groups, pixel_to_lps = functional_groups(dataset), slicer_pixel_to_lps(dataset, path)
+    groups = functional_groups(dataset)
     for group in groups.values():
         dataset.update(group)
     _check_header(dataset, path, max_pixels)
@@ -79,7 +78,6 @@ def read_dicom(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedIma
         spacing=spacing,
         spacing_source=source,
         aspect=aspect,
-        pixel_to_lps=pixel_to_lps,
         laterality=laterality(dataset),
         rows_towards=rows_towards(dataset),
     )

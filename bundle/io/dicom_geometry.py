@@ -8,6 +8,7 @@ from typing import Any
 
 import gdcm
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
@@ -121,15 +122,11 @@ def pixel_aspect(dataset: Dataset) -> float:
     return pair[0] / pair[1] if pair else 1.0
 
 
-def slicer_pixel_to_lps(dataset: Dataset, path: Path) -> np.ndarray:
+def slicer_pixel_to_lps(path: Path) -> np.ndarray:
     """Where 3D Slicer shows the pixels of a DICOM image: it reads through ITK, and ITK through GDCM, as asked here.
 
     Their rule for the step is by SOP class and differs from :func:`pixel_spacing`. Without orientation and position,
     as usual for radiographs, x is left, y is posterior, the origin 0.
-
-    Args:
-        dataset: the DICOM header as it is in the file.
-        path: the file.
 
     Returns:
         Array of shape (3, 3): ``(x, y, 1)`` in pixels to LPS in mm.
@@ -140,6 +137,7 @@ def slicer_pixel_to_lps(dataset: Dataset, path: Path) -> np.ndarray:
         return identity_pixel_to_lps()
     known.SetSecondaryCaptureImagePlaneModule(True)  # as ITK does
     step = known.GetSpacingValue(reader.GetFile())[:2]
+    dataset = pydicom.dcmread(path, force=True, specific_tags=["SOPClassUID", "PixelSpacing"], stop_before_pixels=True)
     if element(dataset, "SOPClassUID") in _ITK_BY_PIXEL_SPACING:
         step = _spacing_pair(dataset, "PixelSpacing") or (1.0, 1.0)
     axes = np.reshape(known.GetDirectionCosinesValue(reader.GetFile()), (2, 3))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,13 +105,23 @@ def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool
             raise ImageError(f"{path} is an empty file: copy it again or remove it.")
         check_file_size(path, max_pixels)
         memory = _DECODER_BYTES + _BYTES_PER_PIXEL * max_pixels
-        return read_in_process(decode, path, max_pixels, voi_lut, memory=memory)
+        decoded = read_in_process(decode, path, max_pixels, voi_lut, memory=memory)
+        if sniff_kind(path) == "DICOM":
+            with contextlib.suppress(ImageError):  # GDCM ends its process over an image that 3D Slicer cannot open
+                decoded = replace(decoded, pixel_to_lps=read_in_process(_slicer_place, path))
+        return decoded
     except MemoryError as error:
         raise ImageError(
             f"{path} needs more memory than there is: make the image smaller, or lower max_pixels."
         ) from error
     except OSError as error:
         raise ImageError(f"{path} cannot be opened ({error.strerror}): check its path and permissions.") from error
+
+
+def _slicer_place(path: Path) -> np.ndarray:
+    from bundle.io.dicom_geometry import slicer_pixel_to_lps
+
+    return slicer_pixel_to_lps(path)
 
 
 def decode(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedImage:

@@ -20,6 +20,7 @@ from pydicom.uid import RLELossless
 from bundle.errors import ImageError
 from bundle.io.dicom import read_dicom
 from bundle.io.radiographs import read_radiograph
+from bundle.records.radiograph import identity_pixel_to_lps
 
 
 def expected(values: np.ndarray) -> np.ndarray:
@@ -384,6 +385,17 @@ def test_functional_groups_hold_what_the_header_may_hold(tmp_path, stored):
             grouped = read_radiograph(path, voi_lut=window)
             np.testing.assert_array_equal(grouped.pixels, flat.pixels)
             assert (grouped.laterality, grouped.rows_towards) == ("L", "A")
+
+
+def test_an_image_that_gdcm_cannot_place(tmp_path, stored):
+    """Its process ends over a breast projection without orientation; ITK, and so 3D Slicer, cannot open it either."""
+    groups = functional_groups(PixelMeasuresSequence={"PixelSpacing": [0.3, 0.2]})
+    path = write_dicom(
+        tmp_path / "a.dcm", stored, sop_class="1.2.840.10008.5.1.4.1.1.13.1.4", NumberOfFrames=1, **groups
+    )
+    radiograph = read_radiograph(path)
+    assert radiograph.spacing == (0.2, 0.3)
+    np.testing.assert_array_equal(radiograph.pixel_to_lps, identity_pixel_to_lps())
 
 
 def test_a_group_of_the_frame_goes_before_that_of_all_frames(tmp_path, stored):
