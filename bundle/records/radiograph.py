@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,11 @@ class WithPixelSize:
     def pixel_size(self) -> tuple[float, float]:
         """The spacing, or where it is unknown, the proportion of a pixel's sides alone, ``(x, y)``."""
         return self.spacing or (1.0, self.aspect)
+
+    @property
+    def mm_per_pixel(self) -> float:
+        """Millimetres per pixel of a length in no direction, half of whose square lies along each axis; else NaN."""
+        return math.nan if self.spacing is None else math.hypot(*self.spacing) / math.sqrt(2)
 
 
 @dataclass(frozen=True)
