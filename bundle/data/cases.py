@@ -6,9 +6,9 @@ import os
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, RootModel
+from pydantic import AfterValidator, RootModel
 
 from bundle.data.result_folder import ResultFolder
 from bundle.errors import ConfigError, ImageError, LandmarkError, one_line
@@ -183,10 +183,17 @@ def _is_one_of(path: Path, digests: set[str]) -> bool:
         return False
 
 
+def _path(value: object) -> str:
+    """A path may hold what is no character, as names of files do, which pydantic takes for no text."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("a path")
+    return value
+
+
 class _Entry(Foreign):
     """An image of a data list; what it says of spacing and flip is checked where it is used."""
 
-    image: str = Field(min_length=1, pattern=r"^[^\x00]+$")
+    image: Annotated[Any, AfterValidator(_path)]
     pixel_spacing: Any = None
     flip: Any = None
 
