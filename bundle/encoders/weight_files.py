@@ -95,6 +95,6 @@ def _reason(error: Exception) -> str:
     text = str(error)
     if "TorchScript" in text or "torch.jit" in text:
         return "it is a TorchScript program: save its state_dict to a file of its own"
-    if isinstance(error, pickle.UnpicklingError) and "Unsupported" in text:
+    if isinstance(error, pickle.UnpicklingError) and ("Unsupported" in text or "GLOBAL" in text):
         return "it holds objects other than weights: save its state_dict to a file of its own"
     return text.split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__

@@ -20,8 +20,8 @@ from monai.bundle import ConfigParser
 from torch import Tensor
 
 from bundle import __version__
-from bundle.encoders.weights_only import load_weights_only
-from bundle.errors import CheckpointError, ConfigError
+from bundle.encoders.weight_files import read_tensors
+from bundle.errors import CheckpointError, ConfigError, EncoderError
 from bundle.io.overwriting import file_digest
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network
@@ -192,34 +192,18 @@ def read_weights(path: str | Path, what: str) -> dict[str, Tensor]:
         tensors by name, without the prefix ``module.``; entries that are no tensors are left out.
 
     Raises:
-        CheckpointError: when the file is missing, is no file of ``torch.save``, holds more than plain values, or is no
-            dictionary.
+        CheckpointError: when the file is missing, or holds more than plain values.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise CheckpointError(f"there is no file {path}: expected {what}.")
-    content = _load(path, what)
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not named tensors: expected {what}.")
-    return {str(name).removeprefix(PARALLEL): value for name, value in content.items() if isinstance(value, Tensor)}
-
-
-def _load(path: Path, what: str) -> Any:
     try:
-        return load_weights_only(path)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path} is not opened, {error}: expected {what}.") from error
-    except Exception as error:  # a damaged file can make the unpickler raise anything
-        if "GLOBAL" in str(error):  # the unpickler's word for a class or function that it will not run
-            raise CheckpointError(
-                f"{path} holds Python objects beside weights and is not opened, because that could execute code: "
-                f"expected {what}, so save the network's state_dict() alone."
-            ) from error
-        raise CheckpointError(f"{path} is no file of torch.save, or a damaged one: expected {what}.") from error
+        tensors = read_tensors(Path(path))
+    except EncoderError as error:
+        raise CheckpointError(f"{path} cannot be used, {error}: expected {what}.") from error
+    for wrapper in WRAPPERS:
+        inside = {name: value for name, value in tensors.items() if name.startswith(f"{wrapper}.")}
+        tensors = {name.removeprefix(f"{wrapper}."): value for name, value in inside.items()} or tensors
+    return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
 
 
 #: The settings, and the one key that those of the matching refer to.

@@ -14,7 +14,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
         "warps": 20,
         "batch_size": 1,
         "learning_rate": 0.001,
-        "global_iterations": 500,
+        "global_iterations": 240,
         "local_iterations": 20,
     },
 }

