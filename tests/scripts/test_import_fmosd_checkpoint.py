@@ -107,4 +107,7 @@ def test_a_wrong_file_costs_one_line(folder: Path, small: Sample, tmp_path: Path
     (tmp_path / "text.pth").write_text("no weights")
     done = call(small, tmp_path, "text.pth", folder / "local.pth")
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("error: text.pth cannot be used, it is no file of weights") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("error: text.pth cannot be used, it is no file of weights")
+        and done.stderr.count("\n") == 1
+    )
