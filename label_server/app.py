@@ -14,16 +14,16 @@ from monailabel.tasks.activelearning.random import Random
 
 from bundle.errors import BundleError, ConfigError
 from bundle.records.validation import validate
-from label_server.annotations import AnnotatedImage, file_state
 from label_server.app_folder import BUNDLE_NAME, make_app_folder
-from label_server.datastore import ORIGINAL, StudyDatastore, all_placed, point_names
-from label_server.image_features import ImageFeatures
+from label_server.datastore import StudyDatastore
 from label_server.infer_task import LandmarkInferTask
 from label_server.parameters import InferenceParameters, read_training
-from label_server.predictor import Predictor
+from label_server.predictor import Predictor, read_configuration
 from label_server.scoring import RadialErrorScoring
 from label_server.strategies import HelpsMost, LeastConfident, Representative
 from label_server.train_task import LandmarkTrainTask
+from study.annotations import ORIGINAL, AnnotatedImage, all_placed, file_state, point_names
+from study.features import ImageFeatures
 
 
 class OneShotLandmarksApp(MONAILabelApp):
@@ -45,7 +45,10 @@ class OneShotLandmarksApp(MONAILabelApp):
         self.bundle_dir = make_app_folder(app_dir)
         self.overlays = read_overlays((conf or {}).get("overlays", ""))
         self.predictor = Predictor(self.bundle_dir, self.overlays, self._annotated_as_it_is)
-        features = ImageFeatures(self.bundle_dir, self.overlays, Path(app_dir) / "features")
+        configuration = read_configuration(self.bundle_dir, "train", self.overlays)
+        encoder = configuration.get_parsed_content("network").get("encoder")
+        weights = configuration.get_parsed_content("encoder_weights")
+        features = ImageFeatures(Path(app_dir) / "features", encoder, weights)
         self._representative = Representative(self.predictor, features)
         metadata = json.loads((self.bundle_dir / "configs" / "metadata.json").read_text(encoding="utf-8"))
         self._metadata: dict[str, Any] = metadata

@@ -1,74 +1,25 @@
-"""The study folder: radiographs of every format, and point lists that are checked before they are saved."""
+"""The study as MONAI Label's data store: its lists and its routes, over what the study knows and saves."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import fnmatch
-import json
 import os
-import re
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from monailabel.datastore.local import DataModel, LocalDatastore
-from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException
 
-from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError
+from bundle.errors import ConfigError, ImageError
 from bundle.io.formats import IMAGE_SUFFIXES, image_suffix
 from bundle.io.radiographs import read_radiograph
-from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import safe_image_id
-from bundle.writers.slicer_markups import annotation_document
-from label_server.annotations import (
-    FINAL,
-    AnnotatedImage,
-    check_annotation,
-    is_point_list,
-    version_of,
-)
-
-#: The ending under which every annotation is kept, as a point list of 3D Slicer.
-LABEL_SUFFIX = ".mrk.json"
-
-#: The endings under which one may come.
-LABEL_SUFFIXES = (LABEL_SUFFIX, ".json", ".csv")
-
-#: The tag of what a model found.
-ORIGINAL = DefaultLabelTag.ORIGINAL.value
-
-#: The folder, in that of a tag, for annotations that were replaced or removed.
-REPLACED = "replaced"
-
-#: In lower case alone: some systems take ``Final`` for the folder ``final``.
-_TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-
-class NotReplaced(BundleError):
-    """An annotation that would replace another one than the client has seen.
-
-    Args:
-        image_id: the image.
-        version: the version of the annotation that is there.
-        given: the version that the client has seen; empty where it gave none.
-    """
-
-    def __init__(self, image_id: str, version: str, given: str) -> None:
-        self.version, self.given = version, given
-        was = f"replaces version {given}, but" if given else "names no version, and"
-        super().__init__(
-            f"the annotation of {image_id} {was} version {version or 'none'} is there: look at that one with GET "
-            f'/datastore/label, and send yours again with If-Match: "{version}" to replace it.'
-            if version
-            else f"the annotation of {image_id} replaces version {given}, but there is none: send it without If-Match."
-        )
+from study.annotations import LABEL_SUFFIX, ORIGINAL, AnnotatedImage
+from study.folder import Study, copied_as
 
 
 class StudyDatastore(LocalDatastore):
@@ -88,7 +39,7 @@ class StudyDatastore(LocalDatastore):
         auto_reload: bool = True,
         read_only: bool = False,
     ) -> None:
-        self.model_names = model_names
+        self.study = Study(folder, model_names)
         self.changing = threading.RLock()
         endings = [f"*{case}" for suffix in IMAGE_SUFFIXES for case in (suffix, suffix.upper())]
         super().__init__(
@@ -151,15 +102,7 @@ class StudyDatastore(LocalDatastore):
 
     def annotated(self) -> list[AnnotatedImage]:
         """The images with a finished annotation, those saved first in front."""
-        found = []
-        for image_id, entry in list(self._datastore.objects.items()):
-            label = entry.labels.get(FINAL)
-            if label is not None:
-                found.append((label.info.get("ts", 0), image_id))
-        return [
-            AnnotatedImage(image_id, Path(self.get_image_uri(image_id)), Path(self.get_label_uri(image_id, FINAL)))
-            for _, image_id in sorted(found)
-        ]
+        return self.study.annotated()
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Add a radiograph that a client sent.
@@ -179,7 +122,7 @@ class StudyDatastore(LocalDatastore):
                 f"the image {image_id} came without a known ending: name the file with one of "
                 f"{', '.join(IMAGE_SUFFIXES)}."
             )
-        with _named(image_filename, f"{image_id}{suffix}") as path:
+        with copied_as(image_filename, f"{image_id}{suffix}") as path:
             read_radiograph(path)
         with self.changing:
             # The system decides which names are the same; a link that leads nowhere is one, too.
@@ -205,116 +148,28 @@ class StudyDatastore(LocalDatastore):
             ImageError: when the image cannot be read.
             NotReplaced: when another annotation is there than ``replaces`` says.
         """
-        image = self.image_file(image_id)
-        if not _TAG.fullmatch(label_tag):
-            raise ConfigError(
-                f"tag is {label_tag!r}, expected up to 64 small letters, digits, - and _: leave it out for final."
-            )
-        suffix = next((known for known in LABEL_SUFFIXES if label_filename.lower().endswith(known)), None)
-        if suffix is None:
-            raise LandmarkError(
-                f"the annotation came as {''.join(Path(label_filename).suffixes) or 'a file without an ending'}, but a "
-                "point list of 3D Slicer was expected: send the markups as a .mrk.json file."
-            )
+        self.image_file(image_id)
+        given = str(label_info.get("replaces") or "")
         with self.changing:
-            with _named(label_filename, f"annotation{suffix}") as path:
-                found, radiograph = check_annotation(path, image, self._expected_names(image_id))
-                content = path.read_bytes()
-                if not is_point_list(path):
-                    content = json.dumps(annotation_document(found, radiograph, image_id), indent=2).encode()
-            label = self._label_file(image_id, label_tag)
-            there, given = version_of(label) if label.is_file() else "", str(label_info.get("replaces") or "")
-            if there != given:
-                raise NotReplaced(image_id, there, given)
-            return self._write(image_id, label_tag, content, label_info)
+            by = str(label_info.get("client_id") or "")
+            self.study.save_file(image_id, Path(label_filename), label_tag, given, by)
+            return self._listed(image_id, label_tag, label_info)
 
     def save_prediction(self, image_id: str, points: Path, info: dict[str, Any]) -> str:
         """Save what a model found: apart from what people annotate, in place of what a model found before."""
         with self.changing:
-            return self._write(image_id, ORIGINAL, points.read_bytes(), info)
+            self.study.save_prediction(image_id, points.read_bytes())
+            return self._listed(image_id, ORIGINAL, info)
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Take an annotation out of the study; its file is kept among the replaced ones."""
         with self.changing:
-            label = Path(self.get_label_uri(label_id, label_tag))
-            if label.is_file():
-                _keep(label, label_id)
-                label.unlink()
+            self.study.remove(label_id, label_tag)
             self.refresh()
 
-    def _label_file(self, image_id: str, tag: str) -> Path:
-        return Path(self._datastore.label_path(tag), f"{image_id}{LABEL_SUFFIX}")
-
-    def _write(self, image_id: str, tag: str, content: bytes, info: dict[str, Any]) -> str:
-        """Write an annotation as a whole, and keep the one that was there; MONAI Label's own is overwritten."""
-        label = self._label_file(image_id, tag)
-        if label.is_file():
-            _keep(label, image_id)
-        with atomic_file(label, binary=True) as file:
-            file.write(content)
-        noted = {**info, "ts": int(time.time()), "name": label.name}
+    def _listed(self, image_id: str, tag: str, info: dict[str, Any]) -> str:
+        """Note an annotation that was saved in MONAI Label's own list."""
+        noted = {**info, "ts": int(time.time()), "name": self.study.label_file(image_id, tag).name}
         self._datastore.objects[image_id].labels[tag] = DataModel(info=noted, ext=LABEL_SUFFIX)
         self._update_datastore_file()
         return image_id
-
-    def _expected_names(self, image_id: str) -> dict[str, tuple[str, ...]]:
-        """Whose names a new annotation of an image must have: those of another annotation, else of the model.
-
-        The only annotated image may get other names: that is how a user changes the set of landmarks.
-        """
-        annotated = self.annotated()
-        for other in annotated:
-            if other.image_id != image_id:
-                return {f"the annotation of {other.image_id}": point_names(other.label)}
-        names = None if annotated else self.model_names()
-        return {} if names is None else {"the trained model": names}
-
-
-def point_names(label: Path) -> tuple[str, ...]:
-    """The landmark names in a saved point list.
-
-    Raises:
-        LandmarkError: when the file is no point list any more.
-    """
-    return tuple(point["label"].strip() for point in _control_points(label))
-
-
-def all_placed(label: Path) -> bool:
-    """Whether every landmark in a saved point list has a position.
-
-    Raises:
-        LandmarkError: when the file is no point list any more.
-    """
-    return all(point.get("positionStatus", "defined") == "defined" for point in _control_points(label))
-
-
-def _control_points(label: Path) -> list[dict[str, Any]]:
-    """The points of a list that was checked when it was saved."""
-    try:
-        markups = json.loads(label.read_text(encoding="utf-8-sig"))["markups"]
-        (points,) = [markup for markup in markups if markup["type"] == "Fiducial"]
-        return list(points["controlPoints"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise LandmarkError(f"the saved annotation {label.name} is damaged: save it again or remove it.") from None
-
-
-def _keep(label: Path, image_id: str) -> None:
-    """Put a copy of an annotation among the replaced ones."""
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    with atomic_file(label.parent / REPLACED / f"{image_id}.{moment}{LABEL_SUFFIX}", binary=True) as file:
-        file.write(label.read_bytes())
-
-
-@contextlib.contextmanager
-def _named(file: str, name: str) -> Iterator[Path]:
-    """A copy of a received file under a name that a user knows: messages then speak of that, not of a temporary file.
-
-    Args:
-        file: the file.
-        name: the name of the copy.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            yield Path(shutil.copy(file, Path(folder) / name))
-        except BundleError as error:
-            raise type(error)(str(error).replace(f"{folder}/", "")) from error

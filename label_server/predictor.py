@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser
 from bundle import LandmarkFinder
 from bundle.errors import ConfigError
 from bundle.records.prediction import LandmarkPrediction
-from label_server.annotations import AnnotatedImage, file_state
+from study.annotations import AnnotatedImage, file_state
 
 Result = TypeVar("Result")
 

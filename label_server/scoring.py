@@ -14,9 +14,9 @@ from bundle.io.overwriting import file_digest
 from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
 from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
 from bundle.metrics.radial_error import radial_error
-from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
 from label_server.predictor import Predictor
+from study.annotations import AnnotatedImage
 
 
 class RadialErrorScoring(ScoringMethod):

@@ -12,10 +12,10 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from bundle.errors import BundleError, ConfigError
 from bundle.selection import deformation_of_each, rank_by_coverage, whiten_together
-from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
-from label_server.image_features import ImageFeatures
 from label_server.predictor import Predictor
+from study.annotations import AnnotatedImage
+from study.features import ImageFeatures
 
 #: How many images that the model has not seen yet one request looks at, where the client does not say.
 DEFAULT_LIMIT = 30

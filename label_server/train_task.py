@@ -13,10 +13,10 @@ from monailabel.utils.others.generic import device_list
 
 from bundle.errors import BundleError
 from bundle.records.console import report_errors_plainly
-from label_server.annotations import AnnotatedImage
 from label_server.datastore import StudyDatastore
 from label_server.parameters import read_training
 from label_server.predictor import read_configuration
+from study.annotations import AnnotatedImage
 
 #: How a client names a parameter, and what a configuration calls it; only the paper's decoders have epochs and warps.
 _CONFIG_NAMES = {"max_epochs": "local_epochs", "warps": "warps", "seed": "seed"}

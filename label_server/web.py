@@ -23,9 +23,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from bundle.errors import BundleError, ConfigError, find_bundle_error
-from label_server.annotations import FINAL, version_of
-from label_server.datastore import NotReplaced
 from label_server.same_origin import SameOriginMiddleware
+from study.annotations import FINAL, version_of
+from study.folder import NotReplaced
 
 #: Host names that a browser may use, separated by commas; the command line sets it. A page of another site that makes
 #: its own name point to this machine is then not answered.
@@ -144,7 +144,9 @@ def refuse(request: Request, error: Exception) -> JSONResponse:
     """What a client hears of an error: one sentence; what is no mistake of the client goes to the log as well."""
     ours = find_bundle_error(error)
     if isinstance(ours, NotReplaced):
-        return JSONResponse({"detail": str(ours)}, 412 if ours.given else 428, {"ETag": f'"{ours.version}"'})
+        cure = f' (GET /datastore/label), and send yours again with If-Match: "{ours.version}" to replace it.'
+        sentence = str(ours).removesuffix(".") + (cure if ours.version else ", and send yours without If-Match.")
+        return JSONResponse({"detail": sentence}, 412 if ours.given else 428, {"ETag": f'"{ours.version}"'})
     if ours is not None:
         return JSONResponse({"detail": str(ours)}, 400)
     if isinstance(error, ImageNotFoundException | LabelNotFoundException):

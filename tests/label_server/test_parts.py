@@ -20,15 +20,15 @@ from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.records.validation import validate
 from bundle.writers.slicer_markups import annotation_document
-from label_server.annotations import AnnotatedImage, check_annotation, version_of
 from label_server.app import read_overlays
 from label_server.app_folder import make_app_folder
-from label_server.datastore import StudyDatastore, all_placed, point_names
-from label_server.image_features import ImageFeatures
+from label_server.datastore import StudyDatastore
 from label_server.parameters import InferenceParameters, read_training
 from label_server.predictor import Predictor
 from label_server.strategies import Representative
 from label_server.train_task import LandmarkTrainTask
+from study.annotations import AnnotatedImage, all_placed, check_annotation, point_names, version_of
+from study.features import ImageFeatures
 from tests.label_server.client import ROOT
 from tests.label_server.conftest import Study
 
@@ -58,8 +58,7 @@ def refusal(action: Callable[[], object]) -> str:
 
 
 def test_maps_are_computed_once(study: Study, tmp_path: Path) -> None:
-    bundle = make_app_folder(tmp_path / "app")
-    features = ImageFeatures(bundle, [], tmp_path / "features")
+    features = ImageFeatures(tmp_path / "features")
     first = features.of(study.image("hand_1"))
     assert first.ndim == 3 and first.isfinite().all()
     (kept,) = (tmp_path / "features").iterdir()
@@ -77,7 +76,7 @@ def test_the_most_typical_shape_comes_first(study: Study, tmp_path: Path) -> Non
     Image.fromarray(bent[wave]).save(tmp_path / "bent.png")
     cases.insert(0, AnnotatedImage("bent", tmp_path / "bent.png", tmp_path / "bent.mrk.json"))
     predictor = Predictor(make_app_folder(tmp_path / "app"), [], lambda: None)
-    order = Representative(predictor, ImageFeatures(predictor.bundle, [], tmp_path / "features"))
+    order = Representative(predictor, ImageFeatures(tmp_path / "features"))
     names = [case.image_id for case in order.most_typical_first(cases)]
     assert sorted(names) == sorted(["bent", *study.truth]) and names[-1] == "bent"
 

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from bundle.encoders import EncoderSettings
 from bundle.io.radiographs import read_radiograph
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.selection import describe_images
 from bundle.selection.typical import WORKING_SIDE
 from bundle.writers.atomic import atomic_file
-from label_server.annotations import file_state
-from label_server.predictor import read_configuration
+from study.annotations import file_state
 
 
 class ImageFeatures:
     """Maps of images, kept in files, so that each image is read once.
 
     Args:
-        bundle: the bundle's folder, whose configuration names the encoder.
-        overlays: configurations over it.
         folder: where the maps are kept.
+        encoder: the settings of the encoder.
+        weights: where its weights come from, see :func:`bundle.model.build_network`.
     """
 
-    def __init__(self, bundle: Path, overlays: Sequence[Path], folder: Path) -> None:
-        self.bundle = bundle
-        self.overlays = tuple(overlays)
+    def __init__(self, folder: Path, encoder: Mapping[str, Any] | None = None, weights: str = "hub") -> None:
         self.folder = folder
+        self.encoder = dict(encoder or {"name": "xfeat"})
+        self.weights = weights
         self._network: OneShotNetwork | None = None
 
     def of(self, image: Path) -> torch.Tensor:
@@ -53,14 +54,12 @@ class ImageFeatures:
 
     def _describing(self) -> OneShotNetwork:
         if self._network is None:
-            parser = read_configuration(self.bundle, "train", self.overlays)
-            network, weights = (parser.get_parsed_content("network"), parser.get_parsed_content("encoder_weights"))
             settings = NetworkSettings(
-                encoder=network.get("encoder", {"name": "xfeat"}),
+                encoder=EncoderSettings(**self.encoder),
                 working_sides=(WORKING_SIDE,),
                 negative=False,
                 whitening=False,
                 local_channels=0,
             )
-            self._network = build_network(settings, encoder_weights=weights)
+            self._network = build_network(settings, encoder_weights=self.weights)
         return self._network

@@ -1,0 +1,157 @@
+"""Out of a study by the bundle's writers, and into it from every landmark file that the bundle reads, and LabelMe's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bundle.errors import BundleError, LandmarkError, NothingToWrite
+from bundle.io.landmark_files import RowIndex, read_landmark_table, read_landmarks
+from bundle.measurements import MeasurementPlan
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.prediction import LandmarkPrediction
+from bundle.writers.atomic import atomic_file
+from bundle.writers.coco_keypoints import write_coco
+from bundle.writers.image_files import COCO, image_files
+from bundle.writers.naming import ENDINGS, output_path
+from bundle.writers.run_tables import write_landmarks, write_measurements, write_notes
+from study.annotations import DRAFT, Mark
+from study.folder import Study
+from study.journal import note
+from study.proposals import as_prediction
+from study.protocol import Protocol
+
+
+def export(
+    study: Study,
+    protocol: Protocol,
+    points: Mapping[str, Sequence[Mark]],
+    writers: Collection[str],
+    plan: MeasurementPlan | None = None,
+    model: Path | None = None,
+) -> list[Path]:
+    """Write files of images into the folder ``export`` of the study's own, and all of them into ``export.zip``.
+
+    Args:
+        study: the study.
+        protocol: its landmarks.
+        points: the landmarks of each image.
+        writers: any of ``csv``, ``markups``, ``json``, ``coco``, ``overlay``, ``sr`` and ``model``.
+        plan: what is measured.
+        model: the trained model, for ``model``.
+
+    Returns:
+        The files; what could not be written for an image stands in ``notes.csv``.
+
+    Raises:
+        BundleError: when the folder cannot be written.
+    """
+    folder = study.own / "export"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    notes: list[tuple[str, str, str]] = []
+    done: list[LandmarkPrediction] = []
+    makers = image_files([name for name in ENDINGS if name in writers])
+    for image_id, marks in points.items():
+        try:
+            found = as_prediction(marks, study.geometry(image_id), image_id)
+            if plan is not None:
+                found = replace(found, measurements=plan.measure(found))
+            for name, make in makers.items():
+                pixels = study.radiograph(image_id).pixels if name == "overlay" else np.zeros((0, 0))
+                try:
+                    content = make(found, pixels)
+                except NothingToWrite as reason:
+                    notes.append((image_id, name, str(reason)))
+                    continue
+                with atomic_file(output_path(folder, image_id, ENDINGS[name]), binary=True) as file:
+                    file.write(content)
+            done.append(found)
+        except BundleError as error:
+            notes.append((image_id, "", str(error)))
+    if COCO in writers:
+        write_coco(folder, protocol.names, [(found, found.path.name) for found in done])
+    if "csv" in writers:
+        write_landmarks(folder, protocol.names, done)
+        if plan is not None:
+            write_measurements(folder, done)
+    if "model" in writers and model is not None and model.is_file():
+        shutil.copyfile(model, folder / "model.pt")
+    if notes:
+        write_notes(folder, notes)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    with atomic_file(study.own / "export.zip", binary=True) as file, zipfile.ZipFile(file, "w") as archive:
+        for path in files:
+            archive.write(path, path.name)
+    note(study.journal, "exported", files=len(files))
+    return files
+
+
+def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:
+    """Take the annotations of a file as drafts, for people to look at and accept.
+
+    Args:
+        study: the study.
+        protocol: its landmarks.
+        file: landmarks of one image, whose name the file has, or a table of many.
+
+    Returns:
+        The images that got a draft.
+
+    Raises:
+        LandmarkError: when the file cannot be used, or the study has no image of its name.
+        BundleError: when the study cannot be changed.
+    """
+    images = study.images()
+    table: Mapping[str, LandmarkSet] = {}
+    if file.name.lower().endswith(".csv"):
+        try:
+            table = read_landmark_table(file)
+        except LandmarkError:
+            table = {}  # of one image: read below, which says what is wrong with it
+    if table:
+        index = RowIndex(table)
+        rows = {image_id: index.find(path, image_id) for image_id, path in images.items()}
+        found = {image_id: table[row] for image_id, row in rows.items() if row is not None}
+    else:
+        stem = file.name
+        for ending in (".mrk.json", ".json", ".csv", ".dcm"):
+            stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
+        if stem not in images:
+            raise LandmarkError(f"the study has no image {stem!r}, which {file.name} is named after: rename the file.")
+        found = {stem: _labelme(file) or read_landmarks(file, study.geometry(stem), stem)}
+    if not found:
+        raise LandmarkError(f"{file.name} names no image of the study: check the column image.")
+    for image_id, landmarks in found.items():
+        ordered = landmarks.in_order_of(protocol.names, file.name)
+        ordered.require_inside(*_size(study, image_id), file.name, missing=True)
+        marks = [
+            Mark(name, (float(x), float(y)), "placed") if np.isfinite([x, y]).all() else Mark(name, None, "not visible")
+            for name, (x, y) in zip(ordered.names, ordered.points)
+        ]
+        study.save_marks(image_id, marks, DRAFT, study.version(image_id, DRAFT))
+    note(study.journal, "imported", images=sorted(found))
+    return sorted(found)
+
+
+def _size(study: Study, image_id: str) -> tuple[int, int]:
+    geometry = study.geometry(image_id)
+    return geometry.width, geometry.height
+
+
+def _labelme(file: Path) -> LandmarkSet | None:
+    """The points of a file of LabelMe, which counts from the corner of the first pixel; None of another file."""
+    if not file.name.lower().endswith(".json") or file.stat().st_size > 20_000_000:
+        return None
+    try:
+        shapes = json.loads(file.read_text(encoding="utf-8-sig"))["shapes"]
+        points = {str(one["label"]): one["points"][0] for one in shapes if one["shape_type"] == "point"}
+        return LandmarkSet(tuple(points), np.array(list(points.values()), dtype=np.float64) - 0.5) if points else None
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None

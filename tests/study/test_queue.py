@@ -1,0 +1,120 @@
+"""What to look at next, and how large the error is said to be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from study import FINAL, Landmark, Mark, Protocol, Study
+from study.estimate import curve, leave_one_out
+from study.exchange import bring_in, export
+from study.proposals import Proposal
+from study.queue import rank
+from tests.study.test_folder import refusal
+
+NAMES = ("left", "right", "top", "bottom", "middle")
+SHAPE = np.array([[10.0, 50.0], [90.0, 50.0], [50.0, 10.0], [50.0, 90.0], [55.0, 52.0]])
+PROTOCOL = Protocol(landmarks=tuple(Landmark(name=name) for name in NAMES), pairs=(("left", "right"),))
+
+
+def proposal(name: str, points: np.ndarray = SHAPE, error: float = 2.0, confidence: float = 0.9) -> Proposal:
+    noise = np.random.default_rng(len(name) + ord(name[-1])).normal(0, 0.5, points.shape)
+    errors = np.full(len(NAMES), error)
+    return Proposal(name, NAMES, points + noise, errors, np.full(len(NAMES), confidence), "", (0.5, 0.5))
+
+
+def test_the_worst_comes_first_with_its_reason() -> None:
+    usual = [proposal(f"usual{index}") for index in range(8)]
+    turned = SHAPE @ np.array([[0.8, 0.6], [-0.6, 0.8]]) * 1.5 + 20
+    bent = SHAPE.copy()
+    bent[2] += 30
+    rows = rank(
+        [
+            *usual,
+            proposal("far", error=9.0),
+            proposal("swapped", SHAPE[[1, 0, 2, 3, 4]]),
+            proposal("bent", bent),
+            proposal("unlike", confidence=0.2),
+            proposal("turned", turned),
+        ],
+        PROTOCOL,
+        [SHAPE],
+    )
+    reasons = {row.image_id: row.reasons for row in rows}
+    assert {row.image_id for row in rows[:4]} == {"far", "swapped", "bent", "unlike"}
+    assert reasons["far"] == ("error",) and "swapped" in reasons["swapped"]
+    assert reasons["bent"] == ("shape",) and reasons["unlike"] == ("unlike",)
+    assert reasons["turned"] == (), "turned, scaled and moved is the same shape"
+    far = next(row for row in rows if row.image_id == "far")
+    assert far.expected == pytest.approx(4.5) and far.unit == "mm"
+
+
+def test_what_is_not_known_is_no_reason() -> None:
+    unknown = replace(proposal("a"), expected_error=np.full(5, np.nan), points=np.full((5, 2), np.nan))
+    (row,) = rank([unknown], PROTOCOL, [])
+    assert row.worst is None and row.reasons == ()
+    assert rank([], PROTOCOL, []) == []
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for index in range(4):
+        grey = np.random.default_rng(index).integers(0, 255, (100, 100), dtype=np.uint8)
+        Image.fromarray(grey).save(folder / f"image{index}.png")
+    found = Study(folder)
+    found.save_protocol(PROTOCOL)
+    for index in range(3):
+        marks = [Mark(name, (float(x), float(y)), "placed") for name, (x, y) in zip(NAMES, SHAPE)]
+        found.save_marks(f"image{index}", marks, FINAL, "")
+    return found
+
+
+def test_each_accepted_image_is_found_with_the_others(study: Study) -> None:
+    cases = study.annotated()
+    used = []
+
+    def open_finder(others: list[object]) -> SimpleNamespace:
+        used.append({case.image_id for case in others})  # type: ignore[attr-defined]
+        found = SimpleNamespace(points=SHAPE[::-1] + np.array([3.0, 4.0]), names=NAMES[::-1], spacing=(0.5, 0.5))
+        return SimpleNamespace(find=lambda image, spacing: found)
+
+    estimate = leave_one_out(study, cases, open_finder, lambda done, total: True)  # type: ignore[arg-type]
+    assert estimate is not None and estimate["mre"] == pytest.approx(2.5) and estimate["unit"] == "mm"
+    assert sorted(map(sorted, used)) == [["image0", "image1"], ["image0", "image2"], ["image1", "image2"]]
+    assert curve(study) == [(2, pytest.approx(2.5), pytest.approx(0.0), "mm")]
+    assert leave_one_out(study, cases, open_finder, lambda done, total: False) is None  # type: ignore[arg-type]
+
+
+def test_out_and_in_again(study: Study, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", exc_type=ImportError, reason="it needs pydicom 3")
+    points = {case.image_id: study.marks(case.image_id) or [] for case in study.annotated()}
+    files = {path.name for path in export(study, PROTOCOL, points, ["csv", "markups", "json", "coco", "overlay", "sr"])}
+    assert files == {
+        "landmarks.csv",
+        "keypoints.json",
+        "notes.csv",
+        *(f"image{index}{ending}" for index in range(3) for ending in (".json", ".mrk.json", ".png")),
+    }
+    folder = study.own / "export"
+    assert (study.own / "export.zip").is_file() and "image0,sr," in (folder / "notes.csv").read_text(encoding="utf-8")
+    for name in ("image1.mrk.json", "image1.json", "landmarks.csv"):
+        assert "image1" in bring_in(study, PROTOCOL, folder / name)
+        draft = study.marks("image1", "draft")
+        assert draft is not None and np.allclose([mark.point for mark in draft], SHAPE, atol=1e-3)
+    shapes = [
+        f'{{"label": "{n}", "shape_type": "point", "points": [[{x + 0.5}, {y + 0.5}]]}}'
+        for n, (x, y) in zip(NAMES, SHAPE)
+    ]
+    (tmp_path / "image3.json").write_text(f'{{"shapes": [{", ".join(shapes)}]}}', encoding="utf-8")
+    assert bring_in(study, PROTOCOL, tmp_path / "image3.json") == ["image3"]
+    draft = study.marks("image3", "draft")
+    assert draft is not None and np.allclose([mark.point for mark in draft], SHAPE, atol=1e-6)
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
+    assert "no image 'other'" in refusal(lambda: bring_in(study, PROTOCOL, tmp_path / "other.json"))
