@@ -11,11 +11,12 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path('purelib'))
 STUDY ?= output/study
 PORT ?= 8000
 
-.PHONY: help setup sample demo bundle test test-slow parity lint format clean setup-monailabel monailabel test-monailabel
+.PHONY: help setup sample demo workbench bundle test test-slow parity lint format clean setup-monailabel monailabel test-monailabel
 
 help:
 	@echo "make demo     set up, make the sample set, train on one template, infer, evaluate, draw"
 	@echo "make test     set up and run the tests; make test-slow those that take long"
+	@echo "make workbench  annotate, find and correct in the browser, on simulated hands; WORKBENCH_STUDY=folder: on yours"
 	@echo "make bundle   write the bundle with models/model.pt, or else one of the sample, as output/one_shot_landmarks.zip"
 	@echo "make parity OSL_REAL_DATA=folder   compare with points that the paper's public code found (minutes)"
 	@echo "make monailabel       set up MONAI Label, make a study of simulated hands, start the server on it"
@@ -25,7 +26,7 @@ help:
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-sr.txt constraints.txt pyproject.toml setup.py
+$(VENV)/.installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-sr.txt requirements-workbench.txt constraints.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt -c constraints.txt
@@ -42,6 +43,9 @@ demo: setup sample
 	$(RUN) inference --config_file "['configs/inference.json','configs/sample.json']" --output_dir output/inference
 	$(RUN) evaluation --config_file "['configs/evaluate.json','configs/sample.json']" --output_dir output/evaluation
 	@echo "points, Slicer markups and pictures: output/inference; errors: output/evaluation; model: models/model.pt"
+
+workbench: setup
+	$(BIN)/python -m workbench $(if $(WORKBENCH_STUDY),--study "$(WORKBENCH_STUDY)")
 
 bundle: setup $(if $(wildcard models/model.pt),,sample)
 	$(BIN)/python scripts/make_bundle.py --output output/one_shot_landmarks.zip $(if $(wildcard models/model.pt),\
@@ -80,7 +84,7 @@ monailabel: setup-monailabel $(STUDY)/truth/landmarks.csv
 	$(LABEL_BIN)/python -m label_server --studies $(STUDY) --port $(PORT)
 
 test-monailabel: setup-monailabel
-	OMP_WAIT_POLICY=PASSIVE $(LABEL_BIN)/python -m pytest tests/label_server -m "not endurance"
+	OMP_WAIT_POLICY=PASSIVE $(LABEL_BIN)/python -m pytest tests/label_server tests/study -m "not endurance"
 
 lint: setup
 	$(BIN)/ruff format --check .

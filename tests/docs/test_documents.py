@@ -40,7 +40,7 @@ def test_named_files_are_there(document: Path) -> None:
     if document.name == "CHANGELOG.md":
         return  # names what was there once
     text = document.read_text(encoding="utf-8")
-    rooms = "bundle|configs|docs|label_server|scripts|slicer|tests|tools"
+    rooms = "bundle|configs|docs|label_server|scripts|slicer|study|tests|tools|workbench"
     named = re.findall(rf"`((?:{rooms})/[\w./-]*\w\.\w+)", text)
     if document.name == "architecture.md":
         named += [f"bundle/{name}" for name in re.findall(r"`([a-z]+/[\w/]+\.py)`", text) if not re.match(rooms, name)]

@@ -1,6 +1,6 @@
 """What a MONAI Label server with landmarks can be asked for, one method for each request.
 
-The routes are those of MONAI Label 0.8; what goes over them is described in ``docs/monailabel.md``.
+The routes are those of MONAI Label 0.8; what goes over them is described in ``docs/workbench.md``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,140 @@
+"""The workbench in a real browser: the whole loop, by mouse, by keys and by touch."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from study import DRAFT, FINAL, Mark, Protocol, Study
+from tests.workbench.conftest import NAMES, Running, Tab, running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def until(condition: Any, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def annotate(folder: Path, truth: dict[str, np.ndarray], *image_ids: str) -> Study:
+    """Annotate as another program would."""
+    study = Study(folder)
+    study.save_protocol(Protocol.of(NAMES))
+    for image_id in image_ids:
+        marks = [Mark(name, (float(x), float(y)), "placed") for name, (x, y) in zip(NAMES, truth[image_id])]
+        study.save_marks(image_id, marks, FINAL, "")
+    return study
+
+
+def found(server: Running, image_id: str) -> dict[str, Any]:
+    return json.loads((server.study.own / "proposals" / f"{image_id}.json").read_text(encoding="utf-8"))
+
+
+def test_the_whole_loop(folder: Path, truth: dict[str, np.ndarray], browser: Any) -> None:
+    with running(folder) as server:
+        tab = Tab(browser, server.url)
+        tab.page.get_by_label("Names of the landmarks").fill("\n".join(NAMES))
+        tab.button("Use these names").click()
+        tab.wait_for_image("phantom_000")
+        clicks = 1
+        for x, y in truth["phantom_000"]:
+            tab.click_pixel(x, y)
+            clicks += 1
+        until(lambda: len(server.study.marks("phantom_000", DRAFT) or []) == len(NAMES))
+        tab.page.get_by_text("8 of 8 placed").wait_for()
+        tab.button("Accept").click()
+        clicks += 1
+        assert clicks <= len(NAMES) + 6
+        others = ["phantom_001", "phantom_002", "phantom_003"]
+        until(lambda: all((server.study.own / "proposals" / f"{name}.json").is_file() for name in others))
+        saved = server.study.marks("phantom_000")
+        assert saved is not None and not server.study.label_file("phantom_000", DRAFT).exists()
+        assert np.abs(np.array([mark.point for mark in saved]) - truth["phantom_000"]).max() < 1.5, "by the pixel"
+
+        tab.page.goto(f"{server.origin}/?image=phantom_001")
+        tab.wait_for_image("phantom_001")
+        before = tab.points()
+        assert {state for *_, state in before.values()} == {"proposed"}
+        name, (x, y, _) = next(iter(before.items()))
+        start, end = tab.place(x, y), tab.place(*truth["phantom_001"][0])
+        tab.page.mouse.move(*start)
+        tab.page.mouse.down()
+        tab.page.mouse.move(*end, steps=5)
+        tab.page.mouse.up()
+        tab.until("document.querySelector('.landmark-view').view.points[0].state === 'placed'")
+        until(lambda: server.study.marks("phantom_001", DRAFT) is not None)
+        tab.button("Accept").click()
+        until(lambda: server.study.marks("phantom_001") is not None)
+        until(lambda: (server.study.own / "model.json").is_file())
+        source = json.loads((server.study.own / "model.json").read_text(encoding="utf-8"))["source"]
+        until(lambda: all(found(server, name)["source"] == source for name in others[1:]))
+        until(lambda: (server.study.own / "estimates.json").is_file())
+
+        tab.page.goto(f"{server.origin}/sheet?landmark=2")
+        tab.until("document.querySelectorAll('.landmark-view').length === 2")
+        tab.until("[...document.querySelectorAll('.landmark-view')].every((one) => one.view.image)")
+        tab.button("Confirm").first.click()
+        until(lambda: len(server.study.annotated(DRAFT)) == 1)
+        (case,) = server.study.annotated(DRAFT)
+        confirmed = server.study.marks(case.image_id, DRAFT)
+        assert confirmed is not None and [mark.state for mark in confirmed].count("placed") == 1
+
+        tab.page.goto(f"{server.origin}/scores")
+        tab.page.get_by_role("row", name="All").wait_for()
+        tab.page.goto(f"{server.origin}/files")
+        for name in ("3D Slicer (.mrk.json)", "COCO keypoints", "Model for run inference", "Pictures", "JSON"):
+            tab.page.get_by_role("checkbox", name=name, exact=True).click()
+        tab.button("Write files").click()
+        tab.page.get_by_text("files were written").wait_for()
+        names = {path.name for path in (server.study.own / "export").iterdir()}
+        assert names >= {"landmarks.csv", "keypoints.json", "model.pt", "phantom_000.mrk.json", "phantom_001.png"}
+        with tab.page.expect_download() as download:
+            tab.page.get_by_role("link", name="Download as zip").click()
+        assert Path(download.value.path()).read_bytes()[:2] == b"PK"
+
+        tab.page.goto(f"{server.origin}/?image=phantom_001")
+        tab.wait_for_image("phantom_001")
+        assert tab.points()[NAMES[0]][2] == "placed"
+        tab.close()
+
+
+def test_keyboard_only(folder: Path, truth: dict[str, np.ndarray], browser: Any) -> None:
+    annotate(folder, truth)
+    with running(folder) as server:
+        tab = Tab(browser, server.url)
+        tab.wait_for_image("phantom_000")
+        keys = tab.page.keyboard
+        for _ in range(60):
+            keys.press("Tab")
+            if tab.page.evaluate("() => document.activeElement.classList.contains('landmark-view')"):
+                break
+        else:
+            raise AssertionError("the view cannot be reached by the Tab key")
+        for _ in NAMES:
+            keys.press("Space")
+        until(lambda: all(mark.point for mark in server.study.marks("phantom_000", DRAFT) or [Mark("none")]))
+        keys.press("PageDown")
+        selected = tab.page.evaluate("() => document.querySelector('.landmark-view').view.selected")
+        before = tab.points()[NAMES[selected]]
+        for _ in range(100):
+            keys.press("ArrowLeft")
+            keys.press("Shift+ArrowDown")
+        expected = (before[0] - 100, before[1] + 10)
+        until(lambda: np.allclose(server.study.marks("phantom_000", DRAFT)[selected].point, expected, atol=1e-3))
+        keys.press("u")
+        until(lambda: server.study.marks("phantom_000", DRAFT)[selected].state == "uncertain")
+        keys.press("Control+z")
+        until(lambda: server.study.marks("phantom_000", DRAFT)[selected].state == "placed")
+        keys.press("PageDown")
+        keys.press("a")
+        until(lambda: "absent" in {mark.state for mark in server.study.marks("phantom_000", DRAFT)})
+        keys.press("Enter")
+        until(lambda: server.study.marks("phantom_000") is not None)
+        tab.close()
