@@ -20,7 +20,7 @@ from bundle.measurements import MeasurementPlan
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.coco_keypoints import write_coco
 from bundle.writers.image_files import COCO, image_files, writer_names
-from bundle.writers.run_tables import write_landmarks, write_measurements, write_notes
+from bundle.writers.run_tables import write_landmarks, write_measurements, write_notes, write_poses
 
 
 class PredictionSaver(RunSaver):
@@ -77,6 +77,7 @@ class PredictionSaver(RunSaver):
     def _write(self, found: Sequence[Finding], failures: Failures) -> None:
         predictions = [one.prediction for one in found]
         write_landmarks(self.output_dir, self.names, predictions)
+        write_poses(self.output_dir, predictions)
         if self.measurements is not None:
             write_measurements(self.output_dir, predictions)
         if COCO in self.writers:

@@ -37,8 +37,17 @@ class Pose:
         """``"template"``, or ``"mirrored"`` where the image shows the other side."""
         return "mirrored" if self.mirrored else "template"
 
+    @property
+    def kind(self) -> str | None:
+        """``"template"``, ``"other"`` for an image that is probably of another kind, None where nobody looked."""
+        if math.isnan(self.kind_confidence):
+            return None
+        return "other" if self.other_kind else "template"
+
     def words(self) -> str:
-        """What was done to the image, for a person; empty where nothing was."""
+        """What there is to say of the image, for a person; empty where it lies as the template does."""
+        if self.other_kind:
+            return "probably another kind of image"
         if not self.changed:
             return ""
         done = [f"turned by {self.turn:.0f} degrees"] if abs(self.turn) >= 1 else []

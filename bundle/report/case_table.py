@@ -41,7 +41,7 @@ class CaseTable:
 
 
 def build_case_table(run: ReportRun, scores: np.ndarray) -> CaseTable:
-    """Make the table of a run, the worst images first.
+    """Make the table of a run: images of another kind first, then the worst.
 
     Args:
         run: the run.
@@ -60,7 +60,11 @@ def build_case_table(run: ReportRun, scores: np.ndarray) -> CaseTable:
     if np.isfinite(expected).any():
         columns.append((f"Expected error, {run.unit}", _means(expected)))
     columns.append(("Seconds", np.array(run.seconds)))
-    order = np.lexsort([-np.nan_to_num(scores), np.isnan(scores)]).tolist()
+    poses = [case.pose.words() for case in run.cases]
+    if any(poses):
+        columns.append(("Pose", poses))
+    same_kind = [not case.pose.other_kind for case in run.cases]
+    order = np.lexsort([-np.nan_to_num(scores), np.isnan(scores), same_kind]).tolist()
     return CaseTable(
         [title for title, _ in columns],
         [isinstance(values, np.ndarray) for _, values in columns],

@@ -83,11 +83,13 @@ def panel_lines(prediction: LandmarkPrediction, labels: Sequence[str]) -> list[L
         labels: what stands beside the landmarks on the picture.
 
     Returns:
-        For each measurement a line with its value and uncertainty, and one with its class, or else with where it lies
-        beside its normal range; a measurement without a value says why. Then, where the labels are short forms, the
-        name of each landmark with its expected error.
+        What there is to say of the image's pose. For each measurement a line with its value and uncertainty, and one
+        with its class, or else with where it lies beside its normal range; a measurement without a value says why.
+        Then, where the labels are short forms, the name of each landmark with its expected error.
     """
-    lines = [line for value in prediction.measurements for line in _measurement(value)]
+    pose = prediction.pose.words()
+    lines = [Line("", pose, _OUTSIDE if prediction.pose.other_kind else FAINT)] if pose else []
+    lines += [line for value in prediction.measurements for line in _measurement(value)]
     if any(label != name for label, name in zip(labels, prediction.names)) and not all(map(str.isdecimal, labels)):
         errors = [expected_error(prediction, i) for i in range(len(labels))]
         told = ", expected error" if any(errors) else ""

@@ -33,10 +33,13 @@ class ImagePose(Validated):
     """How an image lies beside the template, and whether it is of its kind."""
 
     turn: float = Field(description="Degrees by which its anatomy is turned, counter-clockwise, -180 to 180.")
-    mirrored: bool = Field(description="Whether it shows the other side, and was matched in the mirror.")
+    side: Literal["template", "mirrored"] = Field(description="mirrored where it shows the other side.")
     inverted: bool = Field(description="Whether it is a negative of the template.")
     scale: Annotated[float, Field(gt=0)] = Field(description="Size of its anatomy beside the template's.")
     changed: bool = Field(description="Whether the image was brought to the template's frame before the matching.")
+    kind: Literal["template", "other"] | None = Field(
+        description="other where the image is probably of another kind than the template; null where nobody looked."
+    )
     kind_confidence: Annotated[float, Field(ge=0, le=1)] | None = Field(
         description="How sure it is that the image is of the template's kind, below 0.5 probably of another; null "
         "where nobody looked."
@@ -184,10 +187,11 @@ def result_document(prediction: LandmarkPrediction) -> dict[str, Any]:
         "pixel_aspect": rounded(prediction.pixel_size[1] / prediction.pixel_size[0], 6),
         "pose": {
             "turn": rounded(pose.turn, 2),
-            "mirrored": pose.mirrored,
+            "side": pose.side,
             "inverted": pose.inverted,
             "scale": rounded(pose.scale, 4),
             "changed": pose.changed,
+            "kind": pose.kind,
             "kind_confidence": rounded(pose.kind_confidence, 4),
         },
         "lps_unit": prediction.lps_unit,
@@ -233,6 +237,7 @@ def read_result(document: Mapping[str, Any], path: Path) -> LandmarkPrediction:
         for name in (*_COLUMNS, "missing_probability")
     }
     absent = columns.pop("missing_probability")
+    pose = result.pose.model_dump(exclude={"side", "kind"})
     return LandmarkPrediction(
         image_id=result.image_id,
         path=path,
@@ -247,7 +252,7 @@ def read_result(document: Mapping[str, Any], path: Path) -> LandmarkPrediction:
         aspect=result.pixel_aspect,
         measurements=tuple(_measured(one) for one in result.measurements),
         missing=None if np.isnan(absent).all() else absent,
-        pose=Pose(**_known(result.pose.model_dump())),
+        pose=Pose(**_known(pose), mirrored=result.pose.side == "mirrored"),
     )
 
 

@@ -79,6 +79,20 @@ def write_notes(folder: Path, notes: Iterable[tuple[str, str, str]]) -> Path:
     return write_table(folder / "notes.csv", ("image", "writer", "note"), (map(one_line, note) for note in notes))
 
 
+def write_poses(folder: Path, found: Iterable[LandmarkPrediction]) -> Path:
+    """Write ``poses.csv``: how each image lies beside the template; those of another kind first, then mirrored ones."""
+    header = ("image", "kind", "kind_confidence", "side", "turn", "inverted", "scale", "changed")
+    ordered = sorted(found, key=lambda one: (not one.pose.other_kind, not one.pose.mirrored))
+    rows = (
+        (
+            *(one.image_id, one.pose.kind or "", one.pose.kind_confidence, one.pose.side, one.pose.turn),
+            *(int(one.pose.inverted), one.pose.scale, int(one.pose.changed)),
+        )
+        for one in ordered
+    )
+    return write_table(folder / "poses.csv", header, rows)
+
+
 def write_measurements(folder: Path, found: Iterable[LandmarkPrediction]) -> Path:
     """Write ``measurements.csv``: a row for each image and measurement."""
     rows = (

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bundle.handlers import PredictionSaver
 from bundle.handlers.run_saver import as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
+from bundle.records.pose import Pose
 from bundle.records.prediction import PREDICTION_COLUMNS
 
 NAMES = ("a", "b")
@@ -76,7 +78,13 @@ def test_files_and_tables_in_the_order_of_the_cases(tmp_path: Path, capsys: pyte
     run(saver, pair("two"), pair("one"))
     saver.finish()
     expected = {f"{name}{suffix}" for name in ("one", "two") for suffix in (".json", ".mrk.json", ".png")}
-    assert {path.name for path in tmp_path.iterdir()} == {*expected, "landmarks.csv", "errors.csv", CHECKSUMS}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *expected,
+        "landmarks.csv",
+        "poses.csv",
+        "errors.csv",
+        CHECKSUMS,
+    }
     table = read_landmark_table(tmp_path / "landmarks.csv")
     assert list(table) == ["one", "two"]
     np.testing.assert_allclose(table["one"].points, [[10, 20], [30, 5]])
@@ -88,7 +96,13 @@ def test_only_the_files_that_are_wanted(tmp_path: Path) -> None:
     saver = saver_of(tmp_path, "one", writers=["json"])
     run(saver, pair("one", (float("nan"), float("nan"))))
     saver.finish()
-    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "landmarks.csv", "errors.csv", CHECKSUMS}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "one.json",
+        "landmarks.csv",
+        "poses.csv",
+        "errors.csv",
+        CHECKSUMS,
+    }
     document = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
     assert [(landmark["x"], landmark["x_mm"]) for landmark in document["landmarks"]] == [(10.0, None), (30.0, None)]
 
@@ -133,7 +147,7 @@ def test_nothing_found_at_all(tmp_path: Path) -> None:
     saver = saver_of(tmp_path)
     saver.journal.open()
     saver.finish()
-    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv", CHECKSUMS}
+    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "poses.csv", "errors.csv", CHECKSUMS}
 
 
 def test_writers_as_words(tmp_path: Path) -> None:
@@ -178,6 +192,7 @@ def test_measurements_and_run_files(tmp_path: Path) -> None:
         "two.json",
         "keypoints.json",
         "landmarks.csv",
+        "poses.csv",
         "measurements.csv",
         "errors.csv",
         CHECKSUMS,
@@ -215,6 +230,7 @@ def test_a_report_that_cannot_be_written_is_a_note_and_no_failure(
     assert {path.name for path in tmp_path.iterdir()} == {
         "one.json",
         "landmarks.csv",
+        "poses.csv",
         "errors.csv",
         "notes.csv",
         CHECKSUMS,
@@ -245,3 +261,39 @@ def test_reading_and_finding_are_timed_but_not_writing(tmp_path: Path) -> None:
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: seconds.append(saver.timer.value()))
     engine.run(images(), max_epochs=1)
     assert len(seconds) == 2 and all(0.05 <= one < 0.3 for one in seconds)
+
+
+def test_images_of_another_kind_come_first_and_are_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = read_measurements(definitions(tmp_path), NAMES)
+    out = tmp_path / "out"
+    poses = {
+        "plain": Pose(kind_confidence=0.9),
+        "film": Pose(turn=90.0, mirrored=True, changed=True, kind_confidence=0.8),
+        "hand": Pose(kind_confidence=0.1),
+    }
+    pairs = []
+    for name, pose in poses.items():
+        inputs, outputs = pair(name)
+        outputs["pred"] = MetaTensor(outputs["pred"], meta={"pose": asdict(pose), "refused": ""})
+        pairs.append((inputs, outputs))
+    refused = pair("refused")
+    refused[1]["pred"] = MetaTensor(refused[1]["pred"], meta={"refused": "shows something else."})
+    saver = saver_of(out, *poses, "refused", measurements=plan)
+    run(saver, *pairs, refused)
+    with pytest.raises(SystemExit):
+        saver.finish()
+    _, *rows = (out / "poses.csv").read_text(encoding="utf-8").splitlines()
+    assert rows == [
+        "hand,other,0.1000,template,0.0000,0,1.0000,0",
+        "film,template,0.8000,mirrored,90.0000,0,1.0000,1",
+        "plain,template,0.9000,template,0.0000,0,1.0000,0",
+    ]
+    told = capsys.readouterr().out
+    assert "1 image(s) probably of another kind than the template: hand" in told and "1 image(s) mirrored: film" in told
+    record = json.loads((out / "film.json").read_text(encoding="utf-8"))
+    assert record["pose"]["side"] == "mirrored" and record["pose"]["kind"] == "template" and record["measurements"]
+    assert json.loads((out / "hand.json").read_text(encoding="utf-8"))["measurements"] == []
+    assert saver.failures.rows == [("/images/refused.png", "/images/refused.png shows something else.")]
+    assert not (out / "refused.json").exists()
