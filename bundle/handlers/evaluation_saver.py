@@ -14,6 +14,7 @@ from bundle.errors import one_line
 from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.run_saver import RunSaver, mean_seconds
 from bundle.metrics.bootstrap import RESAMPLES
+from bundle.metrics.detection_rate import positive_radii
 from bundle.metrics.error_summary import FAILURE_MM, summarise_run
 from bundle.metrics.radial_error import inside_truths, landmark_errors
 from bundle.records.prediction import LandmarkPrediction
@@ -52,7 +53,7 @@ class EvaluationSaver(RunSaver):
     ) -> None:
         super().__init__(output_dir, names, failures, journal, report)
         self.cases = cases
-        self.radii = tuple(float(radius) for radius in radii)
+        self.radii = positive_radii(radii)
         self.failure_mm = failure_mm
         self.resamples = resamples
         self.seed = seed

@@ -18,6 +18,7 @@ from bundle.data.journal import NOTES, Finding
 from bundle.data.readable import Failures
 from bundle.errors import find_bundle_error
 from bundle.handlers.experiment_logs import ExperimentLogs
+from bundle.metrics.detection_rate import positive_radii
 from bundle.metrics.error_summary import LandmarkErrors
 from bundle.records.template import Template
 from bundle.report import (
@@ -45,7 +46,7 @@ class ReportSaver:
         cases: the images of the run, and those left out.
         load: reads an item of the cases, as the run does.
         settings: what the run was started with, by name.
-        radii: radii in mm that the detection curve marks.
+        radii: radii in mm that the detection curve marks; None for none.
         tracker: where the report and its figures are logged; None for nowhere.
     """
 
@@ -57,7 +58,7 @@ class ReportSaver:
         cases: Cases,
         load: Callable[[dict[str, Any]], Any],
         settings: Mapping[str, Any] | None = None,
-        radii: Sequence[float] = (),
+        radii: Sequence[float] | None = None,
         tracker: ExperimentLogs | None = None,
     ) -> None:
         self.path = Path(output_dir) / "report.html"
@@ -65,7 +66,7 @@ class ReportSaver:
         self.template = template
         self.cases = cases
         self.settings = dict(settings or {})
-        self.radii = tuple(float(radius) for radius in radii)
+        self.radii = () if radii is None else positive_radii(radii)
         self.tracker = tracker
         self.load = load
         self.pictures = PictureStore(Path(output_dir) / NOTES, self._pixels, PICTURE_BUDGET // idist.get_world_size())
