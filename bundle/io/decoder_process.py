@@ -59,7 +59,7 @@ def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory:
         guard = threading.Thread(target=_guard, args=(process, memory, answered, exceeded), daemon=True)
         guard.start()
         try:
-            pickle.dump((read, path, options), process.stdin)
+            pickle.dump((read, path, options, Path.cwd()), process.stdin)  # the folder may have changed
             process.stdin.flush()
             value, error = pickle.load(process.stdout)
         except BaseException as failure:  # also Ctrl-C: an answer that nobody took would be taken for the next one
@@ -117,10 +117,11 @@ def serve() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a decoder that prints must not speak in between
     with contextlib.suppress(EOFError):
         while True:
-            read, path, options = pickle.load(sys.stdin.buffer)
+            read, path, options, folder = pickle.load(sys.stdin.buffer)
             value: Any = None
             problem: Exception | None = None
             try:
+                os.chdir(folder)
                 value = read(path, *options)
             except (BundleError, MemoryError, OSError) as error:
                 problem = error

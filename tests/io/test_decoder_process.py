@@ -91,3 +91,10 @@ def test_memory_is_limited() -> None:
     with pytest.raises(ImageError, match="takes more time or memory"):
         read_in_process(eval, "[bytes(10**7) for _ in range(10**6)]", memory=200 * 1024**2)
     assert read_in_process(abs, -3) == 3
+
+
+def test_a_relative_path_is_that_of_the_folder_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here.txt").write_text("here")
+    read_in_process(Path.exists, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert read_in_process(Path.read_text, Path("here.txt")) == "here"
