@@ -47,7 +47,6 @@ class SuccessfulDetectionRateMetric(RadialErrorMetric):
     Args:
         radii: one radius or several, in the unit of the points.
         reduction: how to reduce the scores (see the base class).
-        get_not_nans: whether :meth:`aggregate` also returns the number of landmarks behind each percentage.
 
     Raises:
         ConfigError: when there is no radius or one is not a positive number.
@@ -58,9 +57,8 @@ class SuccessfulDetectionRateMetric(RadialErrorMetric):
         self,
         radii: float | Sequence[float] = CEPHALOMETRIC_RADII,
         reduction: MetricReduction | str = MetricReduction.MEAN,
-        get_not_nans: bool = False,
     ) -> None:
-        super().__init__(reduction=reduction, get_not_nans=get_not_nans)
+        super().__init__(reduction=reduction)
         several = positive_radii(radii if isinstance(radii, Sequence) else [radii])
         self.radii: float | tuple[float, ...] = several if isinstance(radii, Sequence) else several[0]
 

@@ -136,16 +136,14 @@ class RadialErrorMetric(CumulativeIterationMetric):
             - ``"mean_batch"``: per landmark over the images, shape (N, ...).
             - ``"mean_channel"``: per image over its landmarks, shape (M, ...).
             - ``"none"``: as they are.
-        get_not_nans: whether :meth:`aggregate` also returns how many scores each mean was taken over.
 
     Raises:
         ValueError: when ``reduction`` is none of these.
     """
 
-    def __init__(self, reduction: MetricReduction | str = MetricReduction.MEAN, get_not_nans: bool = False) -> None:
+    def __init__(self, reduction: MetricReduction | str = MetricReduction.MEAN) -> None:
         super().__init__()
         self.reduction = self._supported(reduction)
-        self.get_not_nans = get_not_nans
 
     @staticmethod
     def _supported(reduction: MetricReduction | str) -> MetricReduction:
@@ -193,17 +191,14 @@ class RadialErrorMetric(CumulativeIterationMetric):
             self._synced_tensors = [torch.cat(scores).to(device)] if scores else None
         self._synced = True
 
-    def aggregate(
-        self, reduction: MetricReduction | str | None = None
-    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    def aggregate(self, reduction: MetricReduction | str | None = None) -> torch.Tensor:
         """Reduce the scores of all images seen since the last reset, in all processes.
 
         Args:
             reduction: how to reduce (see the class); None takes the one given to the metric.
 
         Returns:
-            The reduced scores, on the device of the points and in their dtype (at least float32); with
-            ``get_not_nans`` also the number of valid scores behind each of them, in the same shape.
+            The reduced scores, on the device of the points and in their dtype (at least float32).
 
         Raises:
             ValueError: when no image was seen or ``reduction`` is none of those of the class.
@@ -212,7 +207,4 @@ class RadialErrorMetric(CumulativeIterationMetric):
         scores = self.get_buffer()
         if scores is None:
             raise ValueError("there is nothing to aggregate: call the metric with points first.")
-        valid = ~scores.isnan()
-        # an empty tuple of dimensions would mean all of them
-        mean, count = (scores.nanmean(dimensions), valid.sum(dimensions)) if dimensions else (scores, valid.long())
-        return (mean, count) if self.get_not_nans else mean
+        return scores.nanmean(dimensions) if dimensions else scores  # an empty tuple would mean all of them

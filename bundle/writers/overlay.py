@@ -125,10 +125,11 @@ def _draw_panel(picture: Image.Image, size: tuple[int, int], prediction: Landmar
     lines, room = _lines(prediction), max(1, (size[1] - 2 * _MARGIN) // _LINE)
     if len(lines) > room:
         lines = [*lines[: room - 1], Line("", f"{len(lines) - room + 1} more lines", FAINT)]
-    pen = ImageDraw.Draw(picture)
+    pen, width = ImageDraw.Draw(picture), picture.width - size[0]
+    indent = _indent(lines) if lines else 0.0
     for number, line in enumerate(lines):
-        top, indent = _MARGIN + number * _LINE, _indent(lines)
-        label, text = _cut(line.label, indent - 2 * _MARGIN), _cut(line.text, _panel(prediction) - indent)
+        top = _MARGIN + number * _LINE
+        label, text = _cut(line.label, indent - 2 * _MARGIN), _cut(line.text, width - indent)
         pen.text((size[0] + _MARGIN, top), label, fill=line.colour, font=_font())
         pen.text((size[0] + indent, top), text, fill=line.colour, font=_font())
 
