@@ -122,15 +122,11 @@ class PosedInferer(Inferer):
             field = exposed_field(image[0])
             view, pose = self._look(image[None], frame, field)
             points = view.back(self.inferer(view.see(image[None]), network, *args, **kwargs))[0]
-            missing = missing_probability(points, field)
+            missing = missing_probability(points, field) if self.looks else torch.zeros_like(points[:, 0])
             if pose.other_kind and self.other_kinds != "ignore":
                 points = points.clone()
                 points[:, _CONFIDENCE] = 0.0
-            meta = {
-                "pose": asdict(pose),
-                "refused": self._refused(pose, frame),
-                "missing": missing,
-            }
+            meta = {"pose": asdict(pose), "refused": self._refused(pose, frame), "missing": missing}
             found.append(MetaTensor(points, meta=meta))
         return list_data_collate(found)
 

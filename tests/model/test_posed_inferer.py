@@ -64,6 +64,7 @@ def test_points_come_back_in_pixels_of_the_file(side: str) -> None:
     found, _ = find(batch(image(mirror=side)))
     assert found.shape == (1, 1, 7) and found[0, 0, :2].tolist() == list(DOT)
     assert decollate_batch(found)[0].meta["pose"]["mirrored"] == (side == "yes")
+    assert not found.meta["missing"].any()  # the images are black but for the dot, and nobody looks
 
 
 def test_ordinary_images_go_through_unchanged() -> None:
