@@ -324,6 +324,7 @@ class AnnotatePage:
         editing = self.editing
         assert editing is not None
         with ui.dialog(value=True) as dialog, ui.card():
+            dialog.props["aria-label"] = t.CONFLICT.format(image=editing.image_id)
             ui.label(t.CONFLICT.format(image=editing.image_id))
 
             def theirs() -> None:
@@ -341,6 +342,7 @@ class AnnotatePage:
 
     def _ask_length(self, pixels: float) -> None:
         with ui.dialog(value=True) as dialog, ui.card():
+            dialog.props["aria-label"] = t.RULER
             ui.label(t.LENGTH_IS.format(pixels=pixels))
             length = ui.number(t.LENGTH, min=0.001, max=100_000).props("autofocus")
 

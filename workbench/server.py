@@ -131,6 +131,7 @@ def create_app(bench: Bench, secret: str, hosts: Collection[str], port: int, sec
         outer,
         title=t.TITLE,
         dark=None,
+        language="en-US",
         reconnect_timeout=60,
         tailwind=False,
         gzip_middleware_factory=None,

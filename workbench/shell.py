@@ -108,6 +108,7 @@ class Shell:
 
     def _keys(self) -> None:
         with ui.dialog(value=True) as dialog, ui.card():
+            dialog.props["aria-label"] = t.HELP
             ui.label(t.HELP).classes("wb-title").props("role=heading aria-level=2")
             with ui.element("dl").classes("wb-keys"):
                 for key, meaning in t.KEYS:

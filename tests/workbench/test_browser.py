@@ -138,3 +138,62 @@ def test_keyboard_only(folder: Path, truth: dict[str, np.ndarray], browser: Any)
         keys.press("Enter")
         until(lambda: server.study.marks("phantom_000") is not None)
         tab.close()
+
+
+def test_touch_and_a_narrow_screen(folder: Path, truth: dict[str, np.ndarray], browser: Any) -> None:
+    annotate(folder, truth)
+    with running(folder) as server:
+        tab = Tab(browser, server.url, has_touch=True, is_mobile=True)
+        tab.page.set_viewport_size({"width": 390, "height": 800})
+        tab.wait_for_image("phantom_000")
+        for x, y in truth["phantom_000"]:
+            tab.page.touchscreen.tap(*tab.place(x, y))
+        until(lambda: all(mark.point for mark in server.study.marks("phantom_000", DRAFT) or [Mark("none")]))
+        assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+        tab.button("Accept").tap()
+        until(lambda: server.study.marks("phantom_000") is not None)
+        tab.close()
+
+
+def test_two_tabs_and_another_program(folder: Path, truth: dict[str, np.ndarray], browser: Any) -> None:
+    study = annotate(folder, truth, "phantom_000")
+    with running(folder) as server:
+        one = Tab(browser, f"{server.url}&image=x")
+        one.page.goto(f"{server.origin}/?image=phantom_000")
+        one.wait_for_image("phantom_000")
+        other = one.context.new_page()
+        other.goto(f"{server.origin}/?image=phantom_000")
+        other.get_by_text("8 of 8 placed").wait_for()
+        one.page.locator(".lv-mark").first.focus()
+        one.page.keyboard.press("Alt+ArrowRight")
+        first = one.points()[NAMES[0]]
+        end = "document.querySelector('.landmark-view')?.view?.points[0]?.x"
+        deadline = time.monotonic() + 30
+        while abs((other.evaluate(f"() => {end}") or 0) - first[0]) > 1e-6:
+            assert time.monotonic() < deadline
+            other.wait_for_timeout(50)
+
+        version = study.version("phantom_000")
+        theirs = [Mark(name, (5.0, 6.0), "placed") for name in NAMES]
+        newer = study.save_marks("phantom_000", theirs, FINAL, version)
+        one.button("Accept").click()
+        one.page.get_by_text("was changed by another program").wait_for()
+        assert study.version("phantom_000") == newer, "nothing was overwritten"
+        one.button("Keep mine").click()
+        one.button("Accept").click()
+        until(lambda: study.version("phantom_000") != newer)
+        kept = list((folder / "labels" / "final" / "replaced").iterdir())
+        assert len(kept) == 2
+        one.close()
+
+
+def test_an_image_that_is_removed_meanwhile(folder: Path, truth: dict[str, np.ndarray], browser: Any) -> None:
+    annotate(folder, truth, "phantom_000")
+    with running(folder) as server:
+        tab = Tab(browser, server.url)
+        tab.page.goto(f"{server.origin}/?image=phantom_001")
+        tab.wait_for_image("phantom_001")
+        (folder / "phantom_001.dcm").unlink()
+        tab.button("Find landmarks").click()
+        tab.page.get_by_text("it was removed").first.wait_for()
+        tab.close()
