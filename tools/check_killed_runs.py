@@ -192,7 +192,11 @@ def check_results(folder: Path, count: int) -> dict[str, Any]:
         failures = list(csv.DictReader(file))
     if len({row["file"] for row in failures}) != BROKEN or len(failures) != BROKEN:
         wrong.append(f"errors.csv has {len(failures)} rows, expected {BROKEN}")
-    known = {f"{name}{ending}" for name in ids for ending in (".json", ".mrk.json")} | {"landmarks.csv", "errors.csv"}
+    known = {f"{name}{ending}" for name in ids for ending in (".json", ".mrk.json")} | {
+        "landmarks.csv",
+        "poses.csv",
+        "errors.csv",
+    }
     strange = {path.name for path in results.iterdir()} - known
     if strange:
         wrong.append(f"files too many: {sorted(strange)[:5]}")

@@ -72,7 +72,7 @@ class TestSequence:
         assert list((folder / "training").rglob("events.out.tfevents.*"))
 
     def test_inference_writes_every_file(self, folder: Path) -> None:
-        expected = {"landmarks.csv", "errors.csv", "report.html", "checksums.sha256"}
+        expected = {"landmarks.csv", "poses.csv", "errors.csv", "report.html", "checksums.sha256"}
         for number in (1, 2, 3):
             expected |= {f"phantom_00{number}{suffix}" for suffix in (".json", ".mrk.json", ".png")}
         assert {path.name for path in (folder / "inference").iterdir()} == expected

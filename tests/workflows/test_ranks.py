@@ -229,7 +229,7 @@ def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) 
 
 
 def test_more_ranks_than_images(two: TwoRanks) -> None:
-    tables = {"landmarks.csv", "errors.csv", "report.html", "checksums.sha256"}
+    tables = {"landmarks.csv", "poses.csv", "errors.csv", "report.html", "checksums.sha256"}
     assert {path.name for path in (two.folder / "one").iterdir()} == {"phantom_002.json", *tables}
     assert report(two.folder / "measured")["images"] == 1, "the engine's metrics do not wait for the rank without any"
 

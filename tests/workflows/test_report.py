@@ -86,7 +86,8 @@ def test_an_inference_by_command(trained: Trained, small: Sample, tmp_path: Path
 
 def test_without_a_report(small: Sample, tmp_path: Path) -> None:
     run("inference", **{**settings(small, tmp_path, report=False, writers=[]), "landmarks": None})
-    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "errors.csv", "checksums.sha256"}
+    expected = {"landmarks.csv", "poses.csv", "errors.csv", "checksums.sha256"}
+    assert {path.name for path in tmp_path.iterdir()} == expected
 
 
 def test_a_log_that_there_is_not(small: Sample, tmp_path: Path) -> None:
