@@ -31,4 +31,5 @@ def progress(iterable: Iterable | None = None, **settings: Any) -> tqdm:
     if sys.stderr.isatty():
         return tqdm(iterable, dynamic_ncols=True, **settings)
     settings["bar_format"] = "{desc}: {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
-    return tqdm(iterable, file=_Lines(), mininterval=60, maxinterval=60, **settings)
+    # Position 0, or tqdm would move the cursor up to a bar of work that this one is part of.
+    return tqdm(iterable, file=_Lines(), mininterval=60, maxinterval=60, position=0, **settings)

@@ -22,6 +22,7 @@ from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.writers.naming import output_path
 from bundle.writers.run_tables import write_errors, write_landmarks
+from tests.writers.test_overlay import prediction
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("steady")
@@ -131,8 +132,9 @@ def test_every_image_gets_a_name_of_its_own(names: list[str]) -> None:
 def test_no_cell_of_a_table_is_a_formula(failures: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         names = {safe_image_id(file) for file, _ in failures}
-        landmarks = ((name, np.array([[1.0, np.nan]])) for name in names)
-        for path in (write_errors(Path(folder), failures), write_landmarks(Path(folder), 1, landmarks)):
+        found = [prediction([[1.0, np.nan]], image_id=name) for name in names]
+        columns = [one_line(reason) for _, reason in failures[:1]] or ["1"]
+        for path in (write_errors(Path(folder), failures), write_landmarks(Path(folder), columns, found)):
             text = path.read_text(encoding="utf-8")
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.reader(file))

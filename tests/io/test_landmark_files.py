@@ -392,7 +392,7 @@ BAD = {
     "same listed name": ("l.json", {"landmarks": [{"name": n, "x": 1, "y": 2} for n in "aa"]}, "'a' is used more"),
     "empty name": ("l.json", {"": [1, 2]}, "number 1 has no name"),
     "no landmark": ("l.json", {}, "there is no landmark"),
-    "later version": ("l.json", {"schema": "one-shot-landmarks/result/3", "landmarks": []}, "schema .*result/3"),
+    "later version": ("l.json", {"schema": "one-shot-landmarks/result/4", "landmarks": []}, "schema .*result/4"),
     "other size": (
         "l.json",
         {

@@ -20,6 +20,15 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert len(told.splitlines()) == 3 and all(letter.isprintable() or letter == "\n" for letter in told)
 
 
+def test_work_within_work(capsys: pytest.CaptureFixture[str]) -> None:
+    outer = progress(range(2), desc="landmarks")
+    for _ in outer:
+        list(progress(range(3), desc="templates"))
+    told = capsys.readouterr().err
+    assert "templates: 3/3" in told and "landmarks: 2/2" in told
+    assert all(letter.isprintable() or letter == "\n" for letter in told)
+
+
 def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     list(progress(range(3), desc="warps"))

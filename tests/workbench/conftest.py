@@ -30,7 +30,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 NAMES = read_protocol(shipped_protocols()["hand-37"]).names[::5]
 
 if CHROMIUM is None:
-    collect_ignore_glob = ["test_browser*.py"]
+    collect_ignore_glob = ["test_browser*.py", "test_workbench_page.py"]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,12 @@
-"""Commands of their own at the price of a fork: what all of them import is imported once."""
+"""Commands of their own at the price of a fork: what all of them import is imported once.
+
+The forks come from a process that has imported and computed nothing: PyTorch refuses to train in the fork of a process
+that has trained itself.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import runpy
 import subprocess
@@ -9,9 +14,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["bundle.training", "bundle.handlers", "tests.workflows.running"])
+
 
 def run_forked(module: str, words: Sequence[str], folder: Path, log: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m MODULE WORDS`` in a fork of this process, as the interpreter would.
+    """Run ``python -m MODULE WORDS`` in a process of its own, as the interpreter would.
 
     Args:
         module: the module, or the path of a script.
@@ -19,22 +29,22 @@ def run_forked(module: str, words: Sequence[str], folder: Path, log: Path) -> su
         folder: the working directory.
         log: a folder for what the command says.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        _become(module, words, folder, log)
-    _, waited = os.waitpid(child, 0)
+    process = FORKS.Process(target=_become, args=(module, words, folder, log, dict(os.environ)))
+    process.start()
+    process.join()
     return subprocess.CompletedProcess(
         [module, *words],
-        os.waitstatus_to_exitcode(waited),
+        process.exitcode or 0,
         *((log / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err")),
     )
 
 
-def _become(module: str, words: Sequence[str], folder: Path, log: Path) -> None:
+def _become(module: str, words: Sequence[str], folder: Path, log: Path, environment: dict[str, str]) -> None:
     status = 2
     try:
+        os.environ.clear()
+        os.environ.update(environment)
+        torch.set_num_threads(1)  # as in this process, for results that can be compared
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(log / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from monai.bundle import ConfigWorkflow
 
 from bundle.errors import find_bundle_error
 from bundle.training import stage_trainer
-from tests.workflows.forked import run_forked
+from tests.workflows.forked import FORKS, run_forked
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -106,19 +105,20 @@ def interrupt(workflow: ConfigWorkflow, engine: str, iterations: int, action: Ca
 
 
 def run_until_killed(engine: str, iterations: int, *names: str, kind: str = "infer", **overrides: Any) -> None:
-    """Run configurations in a fork of this process that is killed after some iterations of an engine."""
-
-    def act() -> None:
-        with at_bundle_root():
-            workflow = open_workflow(*names, kind=kind, **overrides)
-            workflow.initialize()
-            interrupt(workflow, engine, iterations, lambda: os.kill(os.getpid(), signal.SIGKILL))
-            workflow.run()
-
-    process = multiprocessing.get_context("fork").Process(target=act)
+    """Run configurations in a process of its own that is killed after some iterations of an engine."""
+    process = FORKS.Process(target=_run_and_die, args=(engine, iterations, names, kind, overrides))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
+
+
+def _run_and_die(engine: str, iterations: int, names: Sequence[str], kind: str, overrides: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    with at_bundle_root():
+        workflow = open_workflow(*names, kind=kind, **overrides)
+        workflow.initialize()
+        interrupt(workflow, engine, iterations, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        workflow.run()
 
 
 def train(*overlays: str, **overrides: Any) -> ConfigWorkflow:

@@ -55,7 +55,7 @@ def test_figures_are_those_of_the_engine(trained: Trained, small: Sample, tmp_pa
     workflow = evaluate(trained, small, tmp_path)
     metrics = workflow.parser.get_parsed_content("evaluator").state.metrics
     found = report(tmp_path)
-    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], rel=1e-5)
+    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], abs=1e-3)  # points are written with 3 decimals
     assert {f"sdr_{radius}mm" for radius in found["sdr"]} == set(metrics) - {"mre_mm"}
     for radius, value in found["sdr"].items():
         assert metrics[f"sdr_{radius}mm"] == pytest.approx(value)
@@ -123,14 +123,14 @@ class TestSpacing:
             assert all(np.isfinite([landmark["x"], landmark["y"]]).all() for landmark in document["landmarks"])
 
     def test_an_anisotropic_one(self, trained: Trained, small: Sample, plain: Path, tmp_path: Path) -> None:
-        spacing = [0.5, 2.0]
+        spacing = [0.5, 0.6]
         for document in infer(trained, small, tmp_path, dataset_dir=plain, pixel_spacing=spacing).values():
             for landmark in document["landmarks"]:
                 assert landmark["x_mm"] == pytest.approx(landmark["x"] * 0.5, abs=0.002)
-                assert landmark["y_mm"] == pytest.approx(landmark["y"] * 2.0, abs=0.002)
+                assert landmark["y_mm"] == pytest.approx(landmark["y"] * 0.6, abs=0.002)
         evaluate(trained, small, tmp_path, dataset_dir=plain, pixel_spacing=spacing)
         found = report(tmp_path)
-        assert 0.5 * found["mre_px"] < found["mre_mm"] < 2 * found["mre_px"]
+        assert 0.5 * found["mre_px"] < found["mre_mm"] < 0.6 * found["mre_px"]
 
     def test_a_reference_length_of_the_truth_in_an_evaluation(
         self, trained: Trained, small: Sample, plain: Path, tmp_path: Path
