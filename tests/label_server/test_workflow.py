@@ -236,6 +236,6 @@ def test_the_log_can_be_read(client: Client) -> None:
 def test_the_server_keeps_to_its_folder(server: Server, study: Study) -> None:
     assert {path.name for path in study.folder.iterdir()} <= {
         *(study.image(name).name for name in study.truth),
-        *("labels", "monailabel", "datastore_v2.json", ".lock"),
+        *("labels", "monailabel", "datastore_v2.json", ".lock", "workbench"),
     }
     assert os.access(server.model, os.R_OK)
