@@ -56,7 +56,7 @@ def test_stock_training_task(bundle: Path, tmp_path: Path, monkeypatch: pytest.M
     task = BundleTrainTask(str(bundle), conf={})
     assert task.is_valid()
     assert task.config()["model_filename"] == ["model.pt"]
-    assert isinstance(task.bundle_config.get(task.const.key_train_handlers()), list), "MONAI Label puts a loader into it"
+    assert isinstance(task.bundle_config.get(task.const.key_train_handlers()), list), "MONAI Label puts a loader there"
 
 
 #: What MONAI Label does with a bundle: its folder, and an image, are the arguments.
