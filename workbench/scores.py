@@ -63,12 +63,14 @@ def distances(bench: Bench) -> tuple[list[str], np.ndarray, str]:
     return images, np.array(rows), "mm" if units == {"mm"} else "px"
 
 
-def _summary(name: str, errors: np.ndarray, radius: float) -> list[Any]:
+def summary(name: str, errors: np.ndarray, radius: float) -> list[Any]:
+    """A row of a table, of distances (M, N) in M images: how many images have any, their size, and the SDR."""
     known = errors[np.isfinite(errors)]
     if not known.size:
         return [name, 0, math.nan, math.nan, math.nan, math.nan]
     rate = float(detection_rate(known, [radius])[0])
-    return [name, len(known), float(known.mean()), float(np.median(known)), float(known.max()), f"{rate:.0f} %"]
+    images = int(np.isfinite(errors).any(axis=1).sum())
+    return [name, images, float(known.mean()), float(np.median(known)), float(known.max()), f"{rate:.0f} %"]
 
 
 def readers(bench: Bench) -> dict[str, dict[str, np.ndarray]]:
@@ -89,7 +91,7 @@ def readers(bench: Bench) -> dict[str, dict[str, np.ndarray]]:
         protocol = bench.study.protocol()
         names = protocol.names if protocol is not None else ()
         found[tag] = {
-            image: np.array([by_name.get(name) or (np.nan, np.nan) for name in names])
+            image: np.array([by_name.get(name) or (np.nan, np.nan) for name in names]).reshape(-1, 2)
             for image, by_name in points.items()
         }
     return {tag: images for tag, images in found.items() if images or tag == FINAL}
@@ -108,8 +110,8 @@ async def scores_page(bench: Bench) -> None:
         else:
             within = t.WITHIN.format(radius=f"{RADIUS[unit]:g}", unit=unit)
             header = (t.LANDMARK, t.COUNT, f"{t.MEAN} ({unit})", t.MEDIAN, t.LARGEST, within)
-            rows = [_summary(t.ALL, errors, RADIUS[unit])]
-            rows += [_summary(name, errors[:, index], RADIUS[unit]) for index, name in enumerate(protocol.names)]
+            rows = [summary(t.ALL, errors, RADIUS[unit])]
+            rows += [summary(name, errors[:, [index]], RADIUS[unit]) for index, name in enumerate(protocol.names)]
             table(t.SCORES, header, rows)
         ui.label(t.CURVE).classes("wb-title").props("role=heading aria-level=2")
         ui.label(t.CURVE_HINT)
@@ -163,5 +165,5 @@ def _agreement(bench: Bench, found: dict[str, dict[str, np.ndarray]]) -> None:
             units.add("px" if spacing is None else "mm")
             away.append(np.linalg.norm((found[one][image_id] - found[other][image_id]) * (spacing or (1, 1)), axis=1))
         unit = "mm" if units == {"mm"} else "px"
-        rows.append([*_summary(f"{one}, {other} ({unit})", np.array(away), RADIUS[unit])])
+        rows.append(summary(f"{one}, {other} ({unit})", np.array(away), RADIUS[unit]))
     table(t.READERS, (t.READERS, t.COUNT, t.MEAN, t.MEDIAN, t.LARGEST, ""), rows)
