@@ -14,7 +14,7 @@ from study import Protocol
 from study.protocol import read_protocol, shipped_protocols
 from workbench import texts as t
 from workbench.bench import Bench
-from workbench.shell import Shell, say, saying_refusals
+from workbench.shell import Shell, file_button, say, saying_refusals
 
 #: The largest protocol that is taken, in bytes.
 MOST_BYTES = 2_000_000
@@ -52,9 +52,7 @@ def choose_protocol(bench: Bench, done: Callable[[], None]) -> None:
                 ui.button(protocol.title, on_click=lambda protocol=protocol: save(protocol)).props("no-caps")
         names = ui.textarea(t.NAMES).props("outlined")
         ui.button(t.USE_NAMES, on_click=use_names).props("no-caps outline")
-        ui.upload(label=t.LOAD_PROTOCOL, on_upload=uploaded, auto_upload=True, max_file_size=MOST_BYTES).props(
-            "accept=.json"
-        )
+        file_button(t.LOAD_PROTOCOL, uploaded, ".json", MOST_BYTES)
 
 
 def protocol_page(bench: Bench) -> None:

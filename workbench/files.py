@@ -14,7 +14,7 @@ from study import Mark
 from study.exchange import bring_in, export
 from workbench import texts as t
 from workbench.bench import Bench
-from workbench.shell import Shell, say, saying_refusals
+from workbench.shell import Shell, file_button, say, saying_refusals
 
 #: The largest annotation that is taken, in bytes.
 MOST_BYTES = 50_000_000
@@ -83,9 +83,7 @@ def files_page(bench: Bench) -> None:
         download.set_visibility(False)
         ui.label(t.IMPORT).classes("wb-title").props("role=heading aria-level=2")
         ui.label(t.IMPORT_HINT)
-        ui.upload(label=t.IMPORT, on_upload=uploaded, auto_upload=True, multiple=True, max_file_size=MOST_BYTES).props(
-            "accept=.json,.csv,.dcm"
-        )
+        file_button(t.CHOOSE_FILES, uploaded, ".json,.csv,.dcm", MOST_BYTES, multiple=True)
 
 
 def _bring_in(bench: Bench, name: str, content: bytes) -> list[str]:

@@ -40,6 +40,20 @@ def button(text: str, hint: str, action: Callable[..., Any], icon: str | None = 
     return found.tooltip(hint) if hint else found
 
 
+def file_button(text: str, taken: Callable[[Any], Any], accept: str, most_bytes: int, multiple: bool = False) -> None:
+    """A button that takes files from the user; Quasar's uploader, whose own button has no name, works behind it."""
+
+    def refused() -> None:
+        say(t.NO_SUCH_FILE.format(accept=accept, megabytes=most_bytes // 1_000_000), "negative")
+
+    uploader = ui.upload(
+        on_upload=taken, on_rejected=refused, auto_upload=True, multiple=multiple, max_file_size=most_bytes
+    )
+    uploader.props(f"accept={accept}").style("display: none")
+    pick = f"() => getElement({uploader.id}).$refs.qRef.pickFiles()"
+    ui.button(text).props("no-caps outline").on("click", js_handler=pick)
+
+
 class Shell:
     """The frame of a page.
 

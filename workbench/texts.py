@@ -160,7 +160,9 @@ IMPORT_HINT = (
     "Annotations of one image (.mrk.json, .json, .csv, LabelMe), whose file has the name of the image, or a table of "
     "many (.csv). They are imported as drafts: look at them, and accept them."
 )
-IMPORTED = "{count} images were imported as drafts."
+CHOOSE_FILES = "Choose files"
+NO_SUCH_FILE = "A file was not taken: choose files that end in {accept}, of at most {megabytes} MB."
+IMPORTED = "Images imported as drafts: {count}."
 NOT_IMPORTED = "{file}: {reason}"
 
 # Protocol
