@@ -73,7 +73,13 @@ class AnnotatePage:
             self.grid = ui.aggrid(
                 {
                     "columnDefs": [
-                        {"headerName": t.IMAGE, "field": "image", "width": 104, "tooltipField": "image"},
+                        {
+                            "headerName": t.IMAGE,
+                            "field": "image",
+                            "width": 116,
+                            "tooltipField": "image",
+                            "wrapText": True,
+                        },
                         {"headerName": t.REASON, "field": "reason", "flex": 1, "wrapText": True, "autoHeight": True},
                     ],
                     "rowData": [],

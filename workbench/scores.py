@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
@@ -67,7 +66,7 @@ def summary(name: str, errors: np.ndarray, radius: float) -> list[Any]:
     """A row of a table, of distances (M, N) in M images: how many images have any, their size, and the SDR."""
     known = errors[np.isfinite(errors)]
     if not known.size:
-        return [name, 0, math.nan, math.nan, math.nan, math.nan]
+        return [name, 0, "-", "-", "-", "-"]
     rate = float(detection_rate(known, [radius])[0])
     images = int(np.isfinite(errors).any(axis=1).sum())
     return [name, images, float(known.mean()), float(np.median(known)), float(known.max()), f"{rate:.0f} %"]
