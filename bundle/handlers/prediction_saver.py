@@ -89,16 +89,22 @@ class PredictionSaver(RunSaver):
             self.report.write(found, failures)
         print(f"{len(found)} image(s) with {len(self.names)} landmarks each: {one_line(str(self.output_dir))}")
         if found:
-            confidence = np.mean([one.confidence for one in predictions])
+            same_kind = [one for one in predictions if not one.pose.other_kind]
+            confidence = np.mean([one.confidence for one in same_kind or predictions])
             print(f"mean confidence {confidence:.2f}, {mean_seconds(found):.2f} s per image")
         self._say_poses(predictions)
 
     @staticmethod
     def _say_poses(found: Sequence[LandmarkPrediction]) -> None:
-        """Name the images of another kind first, then those of the other side, and count those that were turned."""
+        """Name the images of another kind first, then those of the other side, and those that were laid otherwise."""
         others = [one.image_id for one in found if one.pose.other_kind]
         mirrored = [one.image_id for one in found if one.pose.mirrored and not one.pose.other_kind]
-        for names, what in ((others, "probably of another kind than the template"), (mirrored, "mirrored")):
+        laid = [one.image_id for one in found if one.pose.words() and not (one.pose.mirrored or one.pose.other_kind)]
+        for names, what in (
+            (others, "probably of another kind than the template"),
+            (mirrored, "mirrored"),
+            (laid, "turned, inverted or scaled"),
+        ):
             if names:
                 more = f" and {len(names) - 5} more" if len(names) > 5 else ""
                 print(one_line(f"{len(names)} image(s) {what}: {', '.join(names[:5])}{more}"))

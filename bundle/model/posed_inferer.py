@@ -40,6 +40,7 @@ _STEEPNESS = 3.0
 _FRAME = 0.05
 
 _CONFIDENCE = PREDICTION_COLUMNS.index("confidence")
+_EXPECTED_ERROR = PREDICTION_COLUMNS.index("expected_error")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class PosedInferer(Inferer):
         pose: ``"auto"`` looks for the pose; ``"as_is"`` takes images as they lie, and stretches or mirrors only where
             their files or ``flip`` say so.
         other_kinds: what becomes of images of another kind than the template: ``"report"`` gives their points no
-            confidence, ``"refuse"`` gives none, ``"ignore"`` takes them as any other.
+            confidence and no expected error, ``"refuse"`` gives none, ``"ignore"`` takes them as any other.
 
     Raises:
         ConfigError: when a setting is unknown.
@@ -126,6 +127,7 @@ class PosedInferer(Inferer):
             if pose.other_kind and self.other_kinds != "ignore":
                 points = points.clone()
                 points[:, _CONFIDENCE] = 0.0
+                points[:, _EXPECTED_ERROR] = torch.nan
             meta = {"pose": asdict(pose), "refused": self._refused(pose, frame), "missing": missing}
             found.append(MetaTensor(points, meta=meta))
         return list_data_collate(found)

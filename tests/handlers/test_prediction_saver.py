@@ -270,6 +270,7 @@ def test_images_of_another_kind_come_first_and_are_not_measured(
     out = tmp_path / "out"
     poses = {
         "plain": Pose(kind_confidence=0.9),
+        "turned": Pose(turn=90.0, changed=True, kind_confidence=0.9),
         "film": Pose(turn=90.0, mirrored=True, changed=True, kind_confidence=0.8),
         "hand": Pose(kind_confidence=0.1),
     }
@@ -289,9 +290,11 @@ def test_images_of_another_kind_come_first_and_are_not_measured(
         "hand,other,0.1000,template,0.0000,0,1.0000,0",
         "film,template,0.8000,mirrored,90.0000,0,1.0000,1",
         "plain,template,0.9000,template,0.0000,0,1.0000,0",
+        "turned,template,0.9000,template,90.0000,0,1.0000,1",
     ]
     told = capsys.readouterr().out
     assert "1 image(s) probably of another kind than the template: hand" in told and "1 image(s) mirrored: film" in told
+    assert "1 image(s) turned, inverted or scaled: turned" in told
     record = json.loads((out / "film.json").read_text(encoding="utf-8"))
     assert record["pose"]["side"] == "mirrored" and record["pose"]["kind"] == "template" and record["measurements"]
     assert json.loads((out / "hand.json").read_text(encoding="utf-8"))["measurements"] == []

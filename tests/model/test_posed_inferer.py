@@ -225,6 +225,7 @@ def test_an_image_of_another_kind(study: Study, other_kinds: str) -> None:
     found = study.find(MetaTensor(noise, meta={"mirror": "auto"}), other_kinds=other_kinds)
     assert found.meta["pose"]["kind_confidence"][0] < 0.1
     assert bool((found[0, :, 5] == 0).all()) == (other_kinds != "ignore")
+    assert bool(found[0, :, 6].isnan().all()) or other_kinds == "ignore"
     assert ("another kind of image" in found.meta["refused"][0]) == (other_kinds == "refuse")
 
 
