@@ -29,6 +29,7 @@ from bundle.handlers.run_saver import as_prediction
 from bundle.io.folders import image_ids
 from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan
+from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
 from bundle.metrics.radial_error import inside_truths, landmark_errors
 from bundle.model import Model, PosteriorInferer, trained_model, zero_shot_model
@@ -43,9 +44,6 @@ from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
 from bundle.writers.naming import ENDINGS, output_path
 from bundle.writers.result_json import as_written
-
-#: Radii of the successful detection rate in mm, where none are given.
-RADII = (2.0, 2.5, 3.0, 4.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,7 +330,7 @@ def evaluate(
     images: str | Path | Sequence[ImageSource],
     truth: str | Path | Sequence[Any],
     *,
-    radii: Sequence[float] = RADII,
+    radii: Sequence[float] = CEPHALOMETRIC_RADII,
     spacing: float | Sequence[float] | None = None,
 ) -> Evaluation:
     """Compare what is found with true landmarks, as ``run evaluation`` does.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, annotated
 from bundle.records.radiograph import Radiograph
 from bundle.writers.json_file import write_json
 from bundle.writers.result_json import result_document
@@ -111,21 +111,5 @@ def as_prediction(
         image_id: what it is called.
         expected_error: (N,), in pixels, where it is known.
     """
-    unknown = np.full(len(marks), np.nan)
-    return LandmarkPrediction(
-        image_id=image_id,
-        path=image.path,
-        names=tuple(mark.name for mark in marks),
-        points=np.array([mark.point or (np.nan, np.nan) for mark in marks], dtype=np.float64),
-        similarity=unknown,
-        back_match_error=unknown,
-        spread=unknown,
-        confidence=unknown,
-        expected_error=unknown if expected_error is None else expected_error,
-        width=image.width,
-        height=image.height,
-        spacing=image.spacing,
-        spacing_source=image.spacing_source,
-        pixel_to_lps=image.pixel_to_lps,
-        aspect=image.aspect,
-    )
+    points = np.array([mark.point or (np.nan, np.nan) for mark in marks], dtype=np.float64)
+    return annotated(tuple(mark.name for mark in marks), points, image, image_id, expected_error)

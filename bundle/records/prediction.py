@@ -9,7 +9,7 @@ import numpy as np
 
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.pose import Pose
-from bundle.records.radiograph import WithPixelSize
+from bundle.records.radiograph import Radiograph, WithPixelSize
 
 #: Lengths in space that differ by less, in proportion, are the same.
 _SAME_LENGTH = 1e-3
@@ -90,3 +90,39 @@ class LandmarkPrediction(WithPixelSize):
         if self.spacing is not None and np.allclose(steps, self.spacing, rtol=_SAME_LENGTH, atol=0):
             return "mm"
         return "pixel" if np.allclose(steps, 1, rtol=_SAME_LENGTH, atol=0) else None
+
+
+def annotated(
+    names: tuple[str, ...],
+    points: np.ndarray,
+    image: Radiograph,
+    image_id: str,
+    expected_error: np.ndarray | None = None,
+) -> LandmarkPrediction:
+    """Landmarks that somebody placed, as what writers and measurements take: what only matching knows is NaN.
+
+    Args:
+        names: N landmark names.
+        points: (N, 2), ``(x, y)`` in pixels of the image; NaN where one is missing.
+        image: the image, or its geometry.
+        image_id: what it is called.
+        expected_error: (N,), in pixels, where it is known.
+    """
+    unknown = np.full(len(points), np.nan)
+    return LandmarkPrediction(
+        image_id=image_id,
+        path=image.path,
+        names=names,
+        points=points,
+        similarity=unknown,
+        back_match_error=unknown,
+        spread=unknown,
+        confidence=unknown,
+        expected_error=unknown if expected_error is None else expected_error,
+        width=image.width,
+        height=image.height,
+        spacing=image.spacing,
+        spacing_source=image.spacing_source,
+        pixel_to_lps=image.pixel_to_lps,
+        aspect=image.aspect,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, annotated
 from bundle.records.radiograph import Radiograph
 from bundle.writers.naming import printable
 
@@ -89,26 +89,7 @@ def annotation_document(found: LandmarkSet, image: Radiograph, image_id: str) ->
         image: the image that they belong to.
         image_id: what it is called.
     """
-    unknown = np.full(len(found), np.nan)
-    return markups_document(
-        LandmarkPrediction(
-            image_id=image_id,
-            path=image.path,
-            names=found.names,
-            points=found.points,
-            similarity=unknown,
-            back_match_error=unknown,
-            spread=unknown,
-            confidence=unknown,
-            expected_error=unknown,
-            width=image.width,
-            height=image.height,
-            spacing=image.spacing,
-            spacing_source=image.spacing_source,
-            pixel_to_lps=image.pixel_to_lps,
-            aspect=image.aspect,
-        )
-    )
+    return markups_document(annotated(found.names, found.points, image, image_id))
 
 
 def markups_json(prediction: LandmarkPrediction) -> str:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
 from bundle.records.validation import validate
@@ -31,6 +30,7 @@ from study.annotations import AnnotatedImage, all_placed, check_annotation, poin
 from study.features import ImageFeatures
 from tests.label_server.client import ROOT
 from tests.label_server.conftest import Study
+from tests.study.test_folder import refusal
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -47,14 +47,6 @@ main()
 def without_first_point(markups: dict[str, Any]) -> dict[str, Any]:
     markups["markups"][0]["controlPoints"][0]["positionStatus"] = "undefined"
     return markups
-
-
-def refusal(action: Callable[[], object]) -> str:
-    with pytest.raises(BundleError) as caught:
-        action()
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and "\n" not in sentence, sentence
-    return sentence
 
 
 def test_maps_are_computed_once(study: Study, tmp_path: Path) -> None:

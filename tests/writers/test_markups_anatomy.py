@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from bundle.io.radiographs import read_radiograph
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import annotated
 from bundle.writers.slicer_markups import markups_json
 
 itk = pytest.importorskip("itk")
@@ -93,23 +93,7 @@ CASES = {
 def test_points_fall_on_the_anatomy(tmp_path: Path, case: str) -> None:
     path = CASES[case](tmp_path)
     source = read_radiograph(path)
-    unknown = np.full(len(ANATOMY), np.nan)
-    found = LandmarkPrediction(
-        image_id="i",
-        path=path,
-        names=("a", "b", "c"),
-        points=np.array(ANATOMY, dtype=np.float64),
-        similarity=unknown,
-        back_match_error=unknown,
-        spread=unknown,
-        confidence=unknown,
-        expected_error=unknown,
-        width=source.width,
-        height=source.height,
-        spacing=source.spacing,
-        spacing_source=source.spacing_source,
-        pixel_to_lps=source.pixel_to_lps,
-    )
+    found = annotated(("a", "b", "c"), np.array(ANATOMY, dtype=np.float64), source, "i")
     markups = json.loads(markups_json(found))["markups"][0]
     assert markups["coordinateSystem"] == "LPS"
     to_lps = itk_pixel_to_lps(path)
