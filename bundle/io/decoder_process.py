@@ -52,8 +52,8 @@ def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory:
     """
     with _lock:
         process = _reader(os.getpid())
-        if process.poll() is not None:  # between two files, by whoever it was
-            _reader.cache_clear()
+        if process.poll() is not None or _memory(process) > MEMORY:  # ended by whoever it was, or kept too much
+            _end(process)
             process = _reader(os.getpid())
         answered, exceeded = threading.Event(), threading.Event()
         guard = threading.Thread(target=_guard, args=(process, memory, answered, exceeded), daemon=True)
@@ -63,9 +63,7 @@ def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory:
             process.stdin.flush()
             value, error = pickle.load(process.stdout)
         except BaseException as failure:  # also Ctrl-C: an answer that nobody took would be taken for the next one
-            _reader.cache_clear()
-            with contextlib.suppress(OSError), process:
-                process.kill()
+            _end(process)
             if not isinstance(failure, (OSError, EOFError, pickle.UnpicklingError)):
                 raise
             what = "takes more time or memory than any sound file" if exceeded.is_set() else "crashes its decoder"
@@ -85,7 +83,7 @@ def _guard(process: psutil.Popen, memory: int, answered: threading.Event, exceed
     with contextlib.suppress(psutil.Error):
         before = _seconds(process)
         while not answered.wait(_POLL):
-            if _seconds(process) - before > SECONDS or process.memory_info().rss > memory:
+            if _seconds(process) - before > SECONDS or _memory(process) > memory:
                 exceeded.set()
                 process.kill()
                 return
@@ -94,6 +92,19 @@ def _guard(process: psutil.Popen, memory: int, answered: threading.Event, exceed
 def _seconds(process: psutil.Popen) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def _memory(process: psutil.Popen) -> int:
+    with contextlib.suppress(psutil.Error):  # it ended meanwhile
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _end(process: psutil.Popen) -> None:
+    """End the reading process; the next file gets a new one."""
+    _reader.cache_clear()
+    with contextlib.suppress(OSError, psutil.Error), process:
+        process.kill()
 
 
 @functools.cache
@@ -117,18 +128,19 @@ def serve() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a decoder that prints must not speak in between
     with contextlib.suppress(EOFError):
         while True:
-            read, path, options, folder = pickle.load(sys.stdin.buffer)
-            value: Any = None
-            problem: Exception | None = None
-            try:
-                os.chdir(folder)
-                value = read(path, *options)
-            except (BundleError, MemoryError, OSError) as error:
-                problem = error
-            except Exception as error:  # a defect; not every exception can be pickled
-                problem = RuntimeError(f"{type(error).__name__} while reading {path}: {error}")
-            pickle.dump((value, problem), answers, protocol=pickle.HIGHEST_PROTOCOL)
+            pickle.dump(_answer(*pickle.load(sys.stdin.buffer)), answers, protocol=pickle.HIGHEST_PROTOCOL)
             answers.flush()
+
+
+def _answer(read: Callable[..., Any], path: Path, options: tuple[Any, ...], folder: Path) -> tuple[Any, Any]:
+    """What a reader returns and the error it raised; nothing of it is kept when the next file comes."""
+    try:
+        os.chdir(folder)
+        return read(path, *options), None
+    except (BundleError, MemoryError, OSError) as error:
+        return None, error
+    except Exception as error:  # a defect; not every exception can be pickled
+        return None, RuntimeError(f"{type(error).__name__} while reading {path}: {error}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,16 @@ def test_memory_is_limited() -> None:
     with pytest.raises(ImageError, match="takes more time or memory"):
         read_in_process(eval, "[bytes(10**7) for _ in range(10**6)]", memory=200 * 1024**2)
     assert read_in_process(abs, -3) == 3
+
+
+def test_what_one_file_took_does_not_count_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder_process, "MEMORY", 200 * 1024**2)
+    assert len(read_in_process(bytes, 300 * 1024**2, memory=1024**3)) == 300 * 1024**2
+    assert read_in_process(time.sleep, 0.2, memory=200 * 1024**2) is None
+    read_in_process(eval, "setattr(__import__('sys'), 'kept', bytearray(b'1') * 300 * 1024**2)", memory=1024**3)
+    first = reader()
+    assert read_in_process(time.sleep, 0.2, memory=200 * 1024**2) is None, "a new process"
+    assert first.poll() is not None and reader() is not first
 
 
 def test_a_relative_path_is_that_of_the_folder_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
