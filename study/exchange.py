@@ -1,8 +1,7 @@
-"""Out of a study by the bundle's writers, and into it from every landmark file that the bundle reads, and LabelMe's."""
+"""Out of a study by the bundle's writers, and into it from every landmark file that the bundle reads."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
@@ -125,7 +124,7 @@ def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:
             stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
         if stem not in images:
             raise LandmarkError(f"the study has no image {stem!r}, which {file.name} is named after: rename the file.")
-        found = {stem: _labelme(file) or read_landmarks(file, study.geometry(stem), stem)}
+        found = {stem: read_landmarks(file, study.geometry(stem), stem)}
     if not found:
         raise LandmarkError(f"{file.name} names no image of the study: check the column image.")
     for image_id, landmarks in found.items():
@@ -143,15 +142,3 @@ def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:
 def _size(study: Study, image_id: str) -> tuple[int, int]:
     geometry = study.geometry(image_id)
     return geometry.width, geometry.height
-
-
-def _labelme(file: Path) -> LandmarkSet | None:
-    """The points of a file of LabelMe, which counts from the corner of the first pixel; None of another file."""
-    if not file.name.lower().endswith(".json") or file.stat().st_size > 20_000_000:
-        return None
-    try:
-        shapes = json.loads(file.read_text(encoding="utf-8-sig"))["shapes"]
-        points = {str(one["label"]): one["points"][0] for one in shapes if one["shape_type"] == "point"}
-        return LandmarkSet(tuple(points), np.array(list(points.values()), dtype=np.float64) - 0.5) if points else None
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None

@@ -326,10 +326,10 @@ def test_wrong_keypoints(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c["shapes"][0].update(shape_type="rectangle"), "the type 'rectangle'"),
-        (lambda c: c["shapes"][0].update(label="sacrum"), "the label 'sacrum' twice"),
-        (lambda c: c["shapes"][0].update(points=[[1, 2], [3, 4]]), "expected one pair"),
-        (lambda c: c["shapes"].clear(), "has no point"),
+        (lambda c: c["shapes"][0].update(shape_type="rectangle"), "shapes[0].shape_type is 'rectangle'"),
+        (lambda c: c["shapes"][0].update(label="sacrum"), "'sacrum'"),
+        (lambda c: c["shapes"][0].update(points=[[1, 2], [3, 4]]), "shapes[0].points"),
+        (lambda c: c["shapes"].clear(), "no landmark"),
     ],
 )
 def test_wrong_shapes(

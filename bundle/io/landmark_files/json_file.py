@@ -1,4 +1,4 @@
-"""Landmarks in JSON: the product's own results, a list of landmarks, or names with pairs of numbers."""
+"""Landmarks in JSON: the product's own results, LabelMe's points, a list, or names with pairs of numbers."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ class _Result(_Listed):
     )
     width: int
     height: int
+
+
+class _Shape(Foreign):
+    label: str
+    shape_type: Literal["point"]
+    points: list[Pair[Coordinate]] = Field(min_length=1, max_length=1)
+
+
+class _LabelMe(Foreign):
+    shapes: list[_Shape] = Field(max_length=MAX_LANDMARKS)
 
 
 class _Pairs(RootModel[dict[str, Pair[Coordinate] | None]]):
@@ -75,6 +85,10 @@ def landmarks_from_document(path: Path, document: dict[str, Any], size: tuple[in
     Raises:
         LandmarkError: when the document has another shape, or is a result for an image of another size.
     """
+    if "shapes" in document:
+        shapes = validate(_LabelMe, document, str(path), LandmarkError).shapes
+        from_corner = [(x - 0.5, y - 0.5) for ((x, y),) in (shape.points for shape in shapes)]
+        return pixel_set(str(path), [shape.label for shape in shapes], from_corner, size)
     if not str(document.get("schema", "")).startswith(_OWN):
         if "landmarks" not in document:
             pairs = validate(_Pairs, document, str(path), LandmarkError).root
