@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bundle.errors import BundleError, ConfigError, ImageError
+from bundle.writers.atomic import atomic_file
 from bundle.writers.json_file import write_json
 from study.annotations import AnnotatedImage, all_placed
 from study.estimate import leave_one_out
@@ -19,6 +22,7 @@ from study.features import ImageFeatures
 from study.folder import Study, read_own
 from study.journal import note
 from study.proposals import Proposal, Proposals
+from study.training import Stopped, train_apart
 
 #: Of a larger study so many images are looked at for the one that helps most.
 MOST_COMPARED = 200
@@ -81,7 +85,7 @@ class Loop:
     # ---- the model
 
     @property
-    def model_path(self) -> Any:
+    def model_path(self) -> Path:
         """The trained model, which the MONAI Label server uses, too."""
         return self.study.folder / "monailabel" / "model" / "oneshot_landmarks" / "models" / "model.pt"
 
@@ -125,18 +129,28 @@ class Loop:
         """Whether the model on the disk was trained on these templates."""
         return read_own(self.study.own / "model.json").get("source") == source and self.model_path.is_file()
 
-    def open_finder(self, templates: Sequence[AnnotatedImage], fit: bool = True) -> Any:
+    def open_finder(self, templates: Sequence[AnnotatedImage], model: Path | None = None) -> Any:
         """A finder made of annotated images; of several, a trained one.
+
+        Args:
+            templates: the images.
+            model: where the model is kept; None for nowhere.
 
         Raises:
             BundleError: when one of them cannot be used.
+            Stopped: when the work was stopped meanwhile.
         """
         from bundle import LandmarkFinder
 
-        finder = LandmarkFinder.from_template(
-            [str(case.image) for case in templates], [str(case.label) for case in templates], **self.settings
-        )
-        return finder.fit() if fit and len(templates) > 1 else finder
+        if len(templates) == 1:
+            return LandmarkFinder.from_template(*_files(templates), **self.settings)
+        with tempfile.TemporaryDirectory() as folder:
+            trained = Path(folder) / "model.pt"
+            train_apart(trained, *_files(templates), self.settings, self._stop)
+            if model is not None:
+                with self.study.changing(), atomic_file(model, binary=True) as file:
+                    file.write(trained.read_bytes())
+            return LandmarkFinder.from_model(str(trained), **self.settings)
 
     def finder(self) -> tuple[str, Any]:
         """The best finder that is there at once, and what it was made of.
@@ -156,15 +170,14 @@ class Loop:
             elif self.is_trained(source):
                 self._finder = (source, LandmarkFinder.from_model(str(self.model_path), **self.settings))
             elif self._finder is None:
-                self._finder = (f"untrained {source}", self.open_finder(templates, fit=False))
+                untrained = LandmarkFinder.from_template(*_files(templates), **self.settings)
+                self._finder = (f"untrained {source}", untrained)
             return self._finder
 
     def learn(self, templates: Sequence[AnnotatedImage], source: str) -> None:
         """Train on several templates, keep the model, and use it from now on."""
-        finder = self.open_finder(templates)
+        finder = self.open_finder(templates, self.model_path)
         with self.study.changing():
-            self.model_path.parent.mkdir(parents=True, exist_ok=True)
-            finder.save_model(self.model_path)
             write_json(self.study.own / "model.json", {"source": source, "templates": [c.image_id for c in templates]})
             note(self.study.journal, "trained", templates=[case.image_id for case in templates])
         with self._opening:
@@ -239,7 +252,7 @@ class Loop:
         self._tell(paused=False)
 
     def cancel(self) -> None:
-        """End after the present image; what was found stays."""
+        """End a training now, else after the present image; what was found stays."""
         self._remember(False)
         self._stop.set()
         self._go.set()
@@ -279,6 +292,8 @@ class Loop:
                     self._pass()
                 if not self._stop.is_set():
                     self._remember(False)
+            except Stopped:
+                pass
             except BundleError as reason:
                 error = str(reason)
             except Exception as reason:  # the page must hear of it, whatever it is
@@ -312,16 +327,11 @@ class Loop:
             self._estimate(templates, source)
 
     def _estimate(self, templates: Sequence[AnnotatedImage], source: str) -> None:
-        if read_own(self.study.own / "estimated.json").get("source") == source:
-            return
-
         def go_on(done: int, total: int) -> bool:
             self._tell(phase="estimating", done=done, total=total)
             return self._may_go_on()
 
-        if leave_one_out(self.study, templates, self.open_finder, go_on) is not None:
-            with self.study.changing():
-                write_json(self.study.own / "estimated.json", {"source": source})
+        leave_one_out(self.study, templates, source, self.open_finder, go_on)
 
     def _unfound(self, source: str) -> list[str]:
         """The images that nobody accepted and that were not found with these templates."""
@@ -332,3 +342,7 @@ class Loop:
             if image_id not in accepted and (known is None or known.source != source):
                 todo.append(image_id)
         return todo
+
+
+def _files(templates: Sequence[AnnotatedImage]) -> tuple[list[str], list[str]]:
+    return [str(case.image) for case in templates], [str(case.label) for case in templates]

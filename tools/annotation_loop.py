@@ -22,6 +22,7 @@ from bundle.io.landmark_files import read_landmark_table
 from bundle.records.console import CommandParser, command
 from bundle.writers.json_file import write_json
 from study import FINAL, Mark, Study
+from study.folder import read_own
 from study.loop import Loop
 from study.proposals import Proposal
 from study.protocol import read_protocol, shipped_protocols
@@ -98,9 +99,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if rows and len(rows) == len(accepted) and "errors" not in rows[-1]:
             known = {name: loop.proposals.get(name) for name in truth if name not in accepted}
             rows[-1]["errors"] = {name: _error(one, truth).tolist() for name, one in known.items() if one is not None}
-            estimates = study.own / "estimates.json"
-            if estimates.is_file():
-                rows[-1]["estimate"] = json.loads(estimates.read_text()).get(str(len(accepted) - 1), {}).get("mre")
+            rows[-1]["expected"] = {
+                name: (one.expected_error * np.sqrt(np.prod(one.spacing or 1.0))).tolist()
+                for name, one in known.items()
+                if one is not None
+            }
+            rows[-1]["estimate"] = read_own(study.own / "estimates.json").get(str(len(accepted) - 1), {}).get("mre")
         report(path, rows, accepted)
         if len(rows) >= args.count:
             return

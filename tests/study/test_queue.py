@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from PIL import Image
 from study import FINAL, Landmark, Mark, Protocol, Study
 from study.estimate import curve, leave_one_out
 from study.exchange import bring_in, export
+from study.folder import read_own
 from study.proposals import Proposal
 from study.queue import rank
 from tests.study.test_folder import refusal
@@ -82,14 +84,26 @@ def test_each_accepted_image_is_found_with_the_others(study: Study) -> None:
 
     def open_finder(others: list[object]) -> SimpleNamespace:
         used.append({case.image_id for case in others})  # type: ignore[attr-defined]
-        found = SimpleNamespace(points=SHAPE[::-1] + np.array([3.0, 4.0]), names=NAMES[::-1], spacing=(0.5, 0.5))
+        found = SimpleNamespace(
+            points=SHAPE[::-1] + np.array([3.0, 4.0]),
+            names=NAMES[::-1],
+            spacing=(0.5, 0.5),
+            mm_per_pixel=0.5,
+            expected_error=np.arange(5.0),
+        )
         return SimpleNamespace(find=lambda image, spacing: found)
 
-    estimate = leave_one_out(study, cases, open_finder, lambda done, total: True)  # type: ignore[arg-type]
-    assert estimate is not None and estimate["mre"] == pytest.approx(2.5) and estimate["unit"] == "mm"
+    def measure(source: str, go_on: Callable[[int, int], bool] = lambda done, total: True) -> bool:
+        return leave_one_out(study, cases, source, open_finder, go_on)  # type: ignore[arg-type]
+
+    assert not measure("a", lambda done, total: done < 1) and len(used) == 1, "stopped"
+    assert measure("a")
     assert sorted(map(sorted, used)) == [["image0", "image1"], ["image0", "image2"], ["image1", "image2"]]
     assert curve(study) == [(2, pytest.approx(2.5), pytest.approx(0.0), "mm")]
-    assert leave_one_out(study, cases, open_finder, lambda done, total: False) is None  # type: ignore[arg-type]
+    (row,) = read_own(study.own / "estimates.json").values()
+    assert row["expected"]["image1"] == [2.0, 1.5, 1.0, 0.5, 0.0], "in mm, in the order of the truth"
+    assert measure("a") and len(used) == 3, "it is known"
+    assert measure("b") and len(used) == 6, "another annotation"
 
 
 def test_out_and_in_again(study: Study, tmp_path: Path) -> None:
