@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -12,18 +13,23 @@ import numpy as np
 
 from bundle.errors import BundleError, LandmarkError, NothingToWrite
 from bundle.io.landmark_files import RowIndex, read_landmark_table, read_landmarks
+from bundle.io.template import read_template
 from bundle.measurements import MeasurementPlan
+from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII
+from bundle.metrics.error_summary import summarise_run
+from bundle.metrics.radial_error import landmark_errors
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
+from bundle.report import PictureStore, ReportRun, draw_figures, write_page
 from bundle.writers.atomic import atomic_file
 from bundle.writers.coco_keypoints import write_coco
 from bundle.writers.image_files import COCO, image_files
 from bundle.writers.naming import ENDINGS, output_path
 from bundle.writers.run_tables import write_landmarks, write_measurements, write_notes
-from study.annotations import DRAFT, Mark
+from study.annotations import DRAFT, Mark, all_placed
 from study.folder import Study
 from study.journal import note
-from study.proposals import as_prediction
+from study.proposals import Proposals, as_prediction
 from study.protocol import Protocol
 
 
@@ -34,6 +40,7 @@ def export(
     writers: Collection[str],
     plan: MeasurementPlan | None = None,
     model: Path | None = None,
+    accepted: Mapping[str, np.ndarray] | None = None,
 ) -> list[Path]:
     """Write files of images into the folder ``export`` of the study's own, and all of them into ``export.zip``.
 
@@ -41,9 +48,10 @@ def export(
         study: the study.
         protocol: its landmarks.
         points: the landmarks of each image.
-        writers: any of ``csv``, ``markups``, ``json``, ``coco``, ``overlay``, ``sr`` and ``model``.
+        writers: any of ``csv``, ``markups``, ``json``, ``coco``, ``overlay``, ``sr``, ``report`` and ``model``.
         plan: what is measured.
         model: the trained model, for ``model``.
+        accepted: the points that people accepted by image, (N, 2) each, for ``report``.
 
     Returns:
         The files; what could not be written for an image stands in ``notes.csv``.
@@ -54,12 +62,16 @@ def export(
     folder = study.own / "export"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    proposals = Proposals(study)
     notes: list[tuple[str, str, str]] = []
     done: list[LandmarkPrediction] = []
     makers = image_files([name for name in ENDINGS if name in writers])
     for image_id, marks in points.items():
         try:
             found = as_prediction(marks, study.geometry(image_id), image_id)
+            known = proposals.get(image_id, protocol.names)
+            if known is not None and list(marks) == known.marks(protocol.names):
+                found = known  # with all that is known of it
             if plan is not None:
                 found = replace(found, measurements=plan.measure(found))
             for name, make in makers.items():
@@ -82,6 +94,11 @@ def export(
             write_measurements(folder, done)
     if "model" in writers and model is not None and model.is_file():
         shutil.copyfile(model, folder / "model.pt")
+    if "report" in writers:
+        try:
+            _write_report(folder / "report.html", proposals, protocol, points, accepted or {})
+        except BundleError as error:
+            notes.append(("", "report", str(error)))
     if notes:
         write_notes(folder, notes)
     files = sorted(path for path in folder.iterdir() if path.is_file())
@@ -90,6 +107,31 @@ def export(
             archive.write(path, path.name)
     note(study.journal, "exported", files=len(files))
     return files
+
+
+def _write_report(
+    path: Path,
+    proposals: Proposals,
+    protocol: Protocol,
+    points: Collection[str],
+    accepted: Mapping[str, np.ndarray],
+) -> None:
+    """The report of what was found: against what was accepted, where that was found before, else alone."""
+    found = [one for image_id in points if (one := proposals.get(image_id, protocol.names)) is not None]
+    study = proposals.study
+    templates = [case for case in study.annotated() if all_placed(case.label)]
+    if not found or not templates:
+        raise NothingToWrite("nothing was found in the images, which is what the report shows.")
+    template = read_template(str(templates[0].image), str(templates[0].label))
+    run = ReportRun("inference", found, template)
+    measured, truths = proposals.of_accepted(protocol.names, accepted)
+    if measured:
+        errors = landmark_errors(measured, truths, protocol.names)
+        metrics = summarise_run(errors, CEPHALOMETRIC_RADII)
+        run = ReportRun("evaluation", measured, template, (), truths, errors, metrics)
+    with tempfile.TemporaryDirectory() as pictures:
+        store = PictureStore(pictures, lambda image_id: study.radiograph(image_id).pixels)
+        write_page(path, run, draw_figures(run, CEPHALOMETRIC_RADII), store)
 
 
 def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:

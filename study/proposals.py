@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bundle.records.prediction import LandmarkPrediction, annotated
 from bundle.records.radiograph import Radiograph
 from bundle.writers.json_file import write_json
-from bundle.writers.result_json import result_document
+from bundle.writers.result_json import read_result, result_document
 from bundle.writers.slicer_markups import markups_document
 from study.annotations import Mark
 from study.folder import Study
 
 
-@dataclass(frozen=True)
-class Proposal:
+@dataclass(frozen=True, kw_only=True)
+class Proposal(LandmarkPrediction):
     """The landmarks that were found in one image.
 
     Attributes:
-        image_id: the image.
-        names: N names.
-        points: (N, 2), ``(x, y)`` in pixels; NaN where none was found.
-        expected_error: (N,), in pixels; NaN where not known.
-        confidence: (N,), 0 to 1.
         source: what it was found with, see :meth:`study.loop.Loop.source`.
-        spacing: millimetres per pixel ``(x, y)``, or None.
     """
 
-    image_id: str
-    names: tuple[str, ...]
-    points: np.ndarray
-    expected_error: np.ndarray
-    confidence: np.ndarray
     source: str
-    spacing: tuple[float, float] | None
 
     def marks(self, names: Sequence[str]) -> list[Mark]:
         """The landmarks of a protocol as proposed; those that were not found are open."""
@@ -70,34 +56,34 @@ class Proposals:
         self.study.save_prediction(image_id, json.dumps(markups_document(found), indent=2).encode())
         write_json(self.folder / f"{image_id}.json", {"source": source, "result": result_document(found)})
 
-    def get(self, image_id: str) -> Proposal | None:
-        """What was found in an image; None where nothing was, or its file is damaged: it is then found again."""
+    def get(self, image_id: str, names: Sequence[str] | None = None) -> Proposal | None:
+        """What was found in an image, where it has these landmarks in this order, or any.
+
+        None where nothing was found, or the file is damaged: it is then found again.
+        """
         path = self.folder / f"{image_id}.json"
         try:
             changed = path.stat().st_mtime_ns
             if image_id not in self._known or self._known[image_id][0] != changed:
-                self._known[image_id] = (changed, _read(path, image_id))
-            return self._known[image_id][1]
+                document = json.loads(path.read_text(encoding="utf-8"))
+                found = read_result(document["result"], self.study.images()[image_id])
+                self._known[image_id] = (changed, Proposal(**vars(found), source=document["source"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        known = self._known[image_id][1]
+        return known if names is None or known.names == tuple(names) else None
 
+    def of_accepted(
+        self, names: Sequence[str], accepted: Mapping[str, np.ndarray]
+    ) -> tuple[list[Proposal], np.ndarray]:
+        """What had been found in images before they were accepted, and what was accepted in each, (M, N, 2).
 
-def _read(path: Path, image_id: str) -> Proposal:
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    result = document["result"]
-
-    def column(*keys: str) -> np.ndarray:
-        return np.array([[row[key] for key in keys] for row in result["landmarks"]], dtype=np.float64)
-
-    return Proposal(
-        image_id=image_id,
-        names=tuple(row["name"] for row in result["landmarks"]),
-        points=column("x", "y"),
-        expected_error=column("expected_error_px")[:, 0],
-        confidence=column("confidence")[:, 0],
-        source=document["source"],
-        spacing=None if result["pixel_spacing_mm"] is None else tuple(result["pixel_spacing_mm"]),
-    )
+        Args:
+            names: N landmarks.
+            accepted: the points that people accepted by image, (N, 2) each.
+        """
+        found = [one for image_id in accepted if (one := self.get(image_id, names)) is not None]
+        return found, np.array([accepted[one.image_id] for one in found]).reshape(len(found), len(names), 2)
 
 
 def as_prediction(

@@ -97,8 +97,8 @@ class Bench:
         if protocol is None:
             return []
         done = {case.image_id for case in self.study.annotated(self.tag)}
-        known = [self.loop.proposals.get(image_id) for image_id in self.study.images() if image_id not in done]
-        return [one for one in known if one is not None and one.names == protocol.names]
+        known = (self.loop.proposals.get(name, protocol.names) for name in self.study.images() if name not in done)
+        return [one for one in known if one is not None]
 
     def queue(self) -> list[Row]:
         """The images: those with the greatest doubt first, then those without points, then the accepted ones."""

@@ -47,7 +47,7 @@ def write_files(bench: Bench, everything: bool, writers: list[str]) -> list[Path
     protocol, points = bench.study.protocol(), points_of(bench, everything)
     if protocol is None or not points:
         raise ConfigError(t.NOTHING_TO_EXPORT)
-    return export(bench.study, protocol, points, writers, bench.plan(), bench.loop.model_path)
+    return export(bench.study, protocol, points, writers, bench.plan(), bench.loop.model_path, bench.accepted())
 
 
 def files_page(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from nicegui import ui
 
 from bundle.errors import BundleError
 from bundle.metrics.error_summary import detection_rate
+from bundle.metrics.radial_error import landmark_errors
 from study import FINAL, ORIGINAL
 from study.estimate import curve
 from study.folder import UNKEPT
@@ -51,15 +52,11 @@ def distances(bench: Bench) -> tuple[list[str], np.ndarray, str]:
         The images, the distances (M, N) with NaN where there is none, and their unit.
     """
     protocol = bench.study.protocol()
-    images, rows, units = [], [], set()
-    for image_id, points in bench.accepted().items():
-        known = bench.loop.proposals.get(image_id)
-        if protocol is None or known is None or known.names != protocol.names:
-            continue
-        units.add("px" if known.spacing is None else "mm")
-        rows.append(np.linalg.norm((known.points - points) * (known.spacing or (1.0, 1.0)), axis=1))
-        images.append(image_id)
-    return images, np.array(rows), "mm" if units == {"mm"} else "px"
+    names = () if protocol is None else protocol.names
+    found, truths = bench.loop.proposals.of_accepted(names, bench.accepted())
+    errors = landmark_errors(found, truths, names)
+    unit = "px" if any(one.spacing is None for one in found) else "mm"
+    return list(errors.image_ids), errors.px if unit == "px" else errors.mm, unit
 
 
 def summary(name: str, errors: np.ndarray, radius: float) -> list[Any]:

@@ -144,6 +144,7 @@ WRITERS = {
     "coco": "COCO keypoints",
     "overlay": "Pictures",
     "sr": "DICOM SR",
+    "report": "Report (HTML)",
     "model": "Model for run inference",
 }
 WRITE = "Write files"

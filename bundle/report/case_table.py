@@ -59,7 +59,8 @@ def build_case_table(run: ReportRun, scores: np.ndarray) -> CaseTable:
         columns.append(("Least sure landmark", least))
     if np.isfinite(expected).any():
         columns.append((f"Expected error, {run.unit}", _means(expected)))
-    columns.append(("Seconds", np.array(run.seconds)))
+    if run.seconds:
+        columns.append(("Seconds", np.array(run.seconds)))
     poses = [case.pose.words() for case in run.cases]
     if any(poses):
         columns.append(("Pose", poses))

@@ -36,7 +36,7 @@ def tiles(run: ReportRun) -> list[Tile]:
                 further.append(Tile("Expected error", f"{mean(run.expected_errors):.2f}", run.unit, "mean"))
             low = int((confidence < 0.5).sum())
             further.append(Tile("Unsure points", str(low), "", f"of {confidence.size}, confidence below 0.5"))
-    if run.cases:
+    if run.seconds:
         seconds = mean(np.array(run.seconds))
         further.append(Tile("Time per image", f"{seconds:.2f}", "s", "without writing"))
     metrics = run.metrics

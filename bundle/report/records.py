@@ -21,7 +21,7 @@ class ReportRun:
         kind: ``"evaluation"`` or ``"inference"``.
         cases: what was found in the images.
         template: the annotated image.
-        seconds: (M,), the time to find the landmarks of each image.
+        seconds: (M,), the time to find the landmarks of each image; empty where nobody knows.
         truths: (M, N, 2), the true points in pixels, NaN where there is none; None for an inference.
         measured: their errors; None for an inference.
         metrics: what ``metrics.json`` holds; None for an inference.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.records.prediction import annotated
+from bundle.records.radiograph import Radiograph
 from study import FINAL, Landmark, Mark, Protocol, Study
 from study.estimate import curve, leave_one_out
 from study.exchange import bring_in, export
 from study.folder import read_own
-from study.proposals import Proposal
+from study.proposals import Proposal, Proposals
 from study.queue import rank
 from tests.study.test_folder import refusal
 
@@ -27,7 +30,9 @@ PROTOCOL = Protocol(landmarks=tuple(Landmark(name=name) for name in NAMES), pair
 def proposal(name: str, points: np.ndarray = SHAPE, error: float = 2.0, confidence: float = 0.9) -> Proposal:
     noise = np.random.default_rng(len(name) + ord(name[-1])).normal(0, 0.5, points.shape)
     errors = np.full(len(NAMES), error)
-    return Proposal(name, NAMES, points + noise, errors, np.full(len(NAMES), confidence), "", (0.5, 0.5))
+    image = Radiograph(np.zeros((100, 100), np.float32), Path(f"{name}.png"), spacing=(0.5, 0.5))
+    found = annotated(NAMES, points + noise, image, name, errors)
+    return Proposal(**vars(replace(found, confidence=np.full(len(NAMES), confidence))), source="")
 
 
 def test_the_worst_comes_first_with_its_reason() -> None:
@@ -104,6 +109,29 @@ def test_each_accepted_image_is_found_with_the_others(study: Study) -> None:
     assert row["expected"]["image1"] == [2.0, 1.5, 1.0, 0.5, 0.0], "in mm, in the order of the truth"
     assert measure("a") and len(used) == 3, "it is known"
     assert measure("b") and len(used) == 6, "another annotation"
+
+
+def test_what_was_found_goes_out_with_all_that_is_known_of_it(study: Study) -> None:
+    proposals = Proposals(study)
+    for name in ("image0", "image3"):
+        proposals.save(name, proposal(name), "elsewhere")
+    new, known = proposals.get("image3"), proposals.get("image0", NAMES)
+    assert new is not None and known is not None and proposals.get("image0", NAMES[::-1]) is None
+    accepted = {"image0": SHAPE, "image1": SHAPE}
+    measured, truths = proposals.of_accepted(NAMES, accepted)
+    assert measured == [known] and np.array_equal(truths, SHAPE[None])
+    points = {"image0": study.marks("image0") or [], "image3": new.marks(NAMES)}
+    export(study, PROTOCOL, points, ["json", "report"], accepted=accepted)
+    rows = json.loads((study.own / "export" / "image3.json").read_text(encoding="utf-8"))["landmarks"]
+    assert {(row["confidence"], row["expected_error_px"]) for row in rows} == {(0.9, 2.0)}
+    rows = json.loads((study.own / "export" / "image0.json").read_text(encoding="utf-8"))["landmarks"]
+    assert {row["confidence"] for row in rows} == {None}, "a person's"
+    page = (study.own / "export" / "report.html").read_text(encoding="utf-8")
+    assert "Evaluation of 1 image" in page and "image0" in page
+    export(study, PROTOCOL, {"image3": new.marks(NAMES)}, ["report"])
+    assert "Inference of 1 image" in (study.own / "export" / "report.html").read_text(encoding="utf-8")
+    export(study, PROTOCOL, {"image1": study.marks("image1") or []}, ["report"])
+    assert "nothing was found" in (study.own / "export" / "notes.csv").read_text(encoding="utf-8")
 
 
 def test_out_and_in_again(study: Study, tmp_path: Path) -> None:
