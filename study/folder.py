@@ -201,20 +201,23 @@ class Study:
             write_json(self.own / "protocol.json", protocol.model_dump(by_alias=True))
             note(self.journal, "protocol", landmarks=len(protocol.names))
 
-    def spacings(self) -> dict[str, float]:
-        """Millimetres per pixel that people gave to images, by id."""
+    def spacings(self) -> dict[str, list[float]]:
+        """Millimetres per pixel ``(x, y)`` that people gave to images, by id."""
         return read_own(self.own / "spacings.json")
 
     def save_spacing(self, image_id: str, millimetres: float) -> None:
-        """Say how large a pixel of an image is.
+        """Say how wide a pixel of an image is; how high it is then follows.
 
         Raises:
             ConfigError: when it is no possible size.
+            ImageError: when there is no such image, or it cannot be read.
             BundleError: when the study cannot be changed.
         """
         parse_spacing(millimetres)
+        wide, high = self.geometry(image_id).pixel_size
         with self.changing():
-            write_json(self.own / "spacings.json", {**self.spacings(), image_id: millimetres})
+            spacing = [millimetres, millimetres * high / wide]
+            write_json(self.own / "spacings.json", {**self.spacings(), image_id: spacing})
             note(self.journal, "spacing", image=image_id, millimetres=millimetres)
 
     def annotated(self, tag: str = FINAL) -> list[AnnotatedImage]:

@@ -181,10 +181,10 @@ class AnnotatePage:
             t.RADIOGRAPH.format(image=editing.image_id),
             editing.protocol,
             marks,
+            geometry=self.bench.study.geometry(editing.image_id),
             errors=editing.expected_error,
             selected=self.selected,
             seen=self.seen,
-            spacing=self.bench.study.geometry(editing.image_id).spacing,
         )
         for index, ((item, state), mark) in enumerate(zip(self.items, marks)):
             item.props(f"aria-current={'true' if index == self.selected else 'false'}")
@@ -223,6 +223,7 @@ class AnnotatePage:
                 t.TEMPLATE_VIEW.format(image=self.beside),
                 editing.protocol,
                 self.bench.editing(self.beside).marks,
+                geometry=self.bench.study.geometry(self.beside),
                 selected=self.selected,
                 seen=self.template_seen,
             )
@@ -248,7 +249,7 @@ class AnnotatePage:
         elif name == "command":
             await self._command(str(detail["name"]))
         elif name == "line":
-            self._ask_length(float(detail["pixels"]))
+            self._ask_length(float(detail["columns"]))
         elif name == "failed":
             say(t.FAILED.format(message=detail["message"]), "negative")
 
@@ -346,17 +347,17 @@ class AnnotatePage:
             ui.button(t.TAKE_THEIRS, on_click=theirs)
             ui.button(t.KEEP_MINE, on_click=mine)
 
-    def _ask_length(self, pixels: float) -> None:
+    def _ask_length(self, columns: float) -> None:
         with ui.dialog(value=True) as dialog, ui.card():
             dialog.props["aria-label"] = t.RULER
-            ui.label(t.LENGTH_IS.format(pixels=pixels))
+            ui.label(t.LENGTH_IS.format(columns=columns))
             length = ui.number(t.LENGTH, min=0.001, max=100_000).props("autofocus")
 
             async def use() -> None:
                 with saying_refusals():
                     assert self.editing is not None
-                    millimetres = float(length.value or 0) / max(pixels, 1e-6)
-                    await asyncio.to_thread(self.bench.study.save_spacing, self.editing.image_id, millimetres)
+                    image_id, millimetres = self.editing.image_id, float(length.value or 0) / max(columns, 1e-6)
+                    await asyncio.to_thread(self.bench.study.save_spacing, image_id, millimetres)
                     dialog.close()
                     self.view.call("setMode", "pan")
                     self._show()

@@ -3,7 +3,7 @@ import { LandmarkView } from "landmark-view";
 
 export default {
   template: `<div class="landmark-view"></div>`,
-  props: { src: String, points: Array, lines: Array, seen: Number, selected: Number, label: String, spacing: Array, texts: Object, readonly: Boolean },
+  props: { src: String, points: Array, lines: Array, seen: Number, selected: Number, label: String, spacing: Array, aspect: Number, texts: Object, readonly: Boolean },
   emits: ["change", "select", "command", "line", "ready", "failed"],
   mounted() {
     this.view = new LandmarkView(this.$el, {
@@ -21,6 +21,7 @@ export default {
   methods: {
     apply() {
       this.view.spacing = this.spacing;
+      this.view.aspect = this.aspect ?? 1;
       this.$el.setAttribute("aria-label", this.label ?? "");
       this.view.show(this.points ?? [], this.seen ?? 0, this.lines ?? [], this.selected ?? null);
     },

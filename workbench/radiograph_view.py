@@ -10,6 +10,7 @@ import numpy as np
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
+from bundle.records.radiograph import Radiograph
 from study import Mark, Protocol
 from workbench import texts as t
 
@@ -42,10 +43,10 @@ class RadiographView(Element, component="landmark_view.js", esm={"landmark-view"
         protocol: Protocol,
         marks: Sequence[Mark],
         *,
+        geometry: Radiograph,
         errors: np.ndarray | None = None,
         selected: int | None = None,
         seen: int = 0,
-        spacing: tuple[float, float] | None = None,
         only: int | None = None,
         origin: tuple[float, float] = (0.0, 0.0),
     ) -> None:
@@ -56,10 +57,10 @@ class RadiographView(Element, component="landmark_view.js", esm={"landmark-view"
             label: what the picture is called for those who cannot see it.
             protocol: the landmarks.
             marks: where they are, in its order.
+            geometry: the image's size and that of its pixels.
             errors: expected errors in pixels, NaN where not known.
             selected: the landmark that is worked on.
             seen: the newest change of the page that is in ``marks``.
-            spacing: millimetres per pixel ``(x, y)``.
             only: the only landmark that is shown; None for all.
             origin: the pixel of the image that is the first one of the source.
         """
@@ -89,7 +90,8 @@ class RadiographView(Element, component="landmark_view.js", esm={"landmark-view"
             "lines": lines,
             "selected": selected,
             "seen": seen,
-            "spacing": list(spacing) if spacing else None,
+            "spacing": list(geometry.spacing) if geometry.spacing else None,
+            "aspect": geometry.pixel_size[1] / geometry.pixel_size[0],
         }
         if any(self._props.get(name) != value for name, value in new.items()):
             for name, value in new.items():

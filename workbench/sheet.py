@@ -61,6 +61,7 @@ class Tile:
             f"{mark.name}, {editing.image_id}",
             editing.protocol,
             editing.marks,
+            geometry=editing.geometry,
             errors=editing.expected_error,
             selected=self.index,
             seen=self.seen,

@@ -41,7 +41,7 @@ def button(text: str, hint: str, action: Callable[..., Any], icon: str | None = 
 
 
 def file_button(text: str, taken: Callable[[Any], Any], accept: str, most_bytes: int, multiple: bool = False) -> None:
-    """A button that takes files from the user; Quasar's uploader, whose own button has no name, works behind it."""
+    """A place that takes files from the user; Quasar's uploader, whose own button has no name, works behind it."""
 
     def refused() -> None:
         say(t.NO_SUCH_FILE.format(accept=accept, megabytes=most_bytes // 1_000_000), "negative")
@@ -50,8 +50,12 @@ def file_button(text: str, taken: Callable[[Any], Any], accept: str, most_bytes:
         on_upload=taken, on_rejected=refused, auto_upload=True, multiple=multiple, max_file_size=most_bytes
     )
     uploader.props(f"accept={accept}").style("display: none")
-    pick = f"() => getElement({uploader.id}).$refs.qRef.pickFiles()"
-    ui.button(text).props("no-caps outline").on("click", js_handler=pick)
+    behind = f"getElement({uploader.id}).$refs.qRef"
+    with ui.element("div").classes("wb-drop") as zone:
+        ui.button(text).props("no-caps outline").on("click", js_handler=f"() => {behind}.pickFiles()")
+        ui.label(t.OR_DROP).classes("wb-faint")
+    zone.on("dragover", js_handler="(event) => event.preventDefault()")
+    zone.on("drop", js_handler=f"(event) => {{ event.preventDefault(); {behind}.addFiles(event.dataTransfer.files); }}")
 
 
 class Shell:

@@ -49,7 +49,7 @@ BESIDE = "Template"
 BESIDE_HINT = "Show an accepted image beside this one, with the same landmark marked"
 FAILED = "The image cannot be shown: {message}"
 LENGTH = "Length of the line in mm"
-LENGTH_IS = "The line is {pixels:.1f} pixels long."
+LENGTH_IS = "The line is {columns:.1f} pixels long."
 SET_SPACING = "Use it"
 
 # Landmarks
@@ -156,7 +156,7 @@ IMPORT_HINT = (
     "Annotations of one image (.mrk.json, .json, .csv, LabelMe), whose file has the name of the image, or a table of "
     "many (.csv). They are imported as drafts: look at them, and accept them."
 )
-CHOOSE_FILES = "Choose files"
+CHOOSE_FILES, OR_DROP = "Choose files", "or drag them here"
 NO_SUCH_FILE = "A file was not taken: choose files that end in {accept}, of at most {megabytes} MB."
 IMPORTED = "Images imported as drafts: {count}."
 NOT_IMPORTED = "{file}: {reason}"

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,13 @@ def folder(simulated: Path, tmp_path: Path) -> Path:
     for path in simulated.glob("*.dcm"):
         shutil.copy(path, found)
     return found
+
+
+def until(condition: Callable[[], Any], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 class Running:

@@ -14,7 +14,7 @@ import pytest
 from study import DRAFT, FINAL, Mark, Protocol, Study
 from study.proposals import Proposals, as_prediction
 from study.protocol import read_protocol, shipped_protocols
-from tests.workbench.conftest import NAMES, Running, Tab, running
+from tests.workbench.conftest import NAMES, Running, Tab, running, until
 
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
 
@@ -128,6 +128,14 @@ def test_files_come_in_by_a_button(prepared: Study, tmp_path: Path, browser: Any
                 tab.button("Choose files").press("Enter")
             chooser.value.set_files(tmp_path / name)
             tab.page.get_by_text(answer).wait_for()
+        content = (tmp_path / "phantom_001.mrk.json").read_text(encoding="utf-8")
+        dropped = tab.page.evaluate_handle(
+            "(text) => { const files = new DataTransfer(); files.items.add(new File([text], 'phantom_002.mrk.json'));"
+            " return files; }",
+            content,
+        )
+        tab.page.get_by_text("or drag them here").dispatch_event("drop", {"dataTransfer": dropped})
+        until(lambda: (prepared.marks("phantom_002", DRAFT) or [])[0].state == "placed")
         places = []
         for image_id, tag in (("phantom_000", FINAL), ("phantom_001", DRAFT)):
             marks = prepared.marks(image_id, tag) or []

@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from study import DRAFT, FINAL, Mark, Protocol, Study
-from tests.workbench.conftest import NAMES, Running, Tab, running
+from tests.workbench.conftest import NAMES, Running, Tab, running, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-
-def until(condition: Any, seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def annotate(folder: Path, truth: dict[str, np.ndarray], *image_ids: str) -> Study:
@@ -196,4 +190,24 @@ def test_an_image_that_is_removed_meanwhile(folder: Path, truth: dict[str, np.nd
         (folder / "phantom_001.dcm").unlink()
         tab.button("Find landmarks").click()
         tab.page.get_by_text("it was removed").first.wait_for()
+        tab.close()
+
+
+def test_pixels_that_are_not_square(folder: Path, truth: dict[str, np.ndarray], browser: Any) -> None:
+    annotate(folder, truth)
+    image = pydicom.dcmread(folder / "phantom_000.dcm")
+    image.PixelSpacing = image.ImagerPixelSpacing = [0.4, 0.2]
+    image.save_as(folder / "phantom_000.dcm")
+    with running(folder) as server:
+        tab = Tab(browser, server.url)
+        tab.wait_for_image("phantom_000")
+        corner, right, below = (np.array(tab.place(x, y)) for x, y in ((0, 0), (100, 0), (0, 100)))
+        assert np.allclose(below - corner, 2 * (right - corner)[::-1], atol=0.1)
+        box = tab.page.locator(".landmark-view").first.bounding_box()
+        end = tab.place(image.Columns - 1, image.Rows - 1)
+        assert box["x"] <= corner[0] and end[1] <= box["y"] + box["height"], "the whole image is seen"
+        tab.click_pixel(30, 200)
+        until(lambda: (server.study.marks("phantom_000", DRAFT) or [Mark("none")])[0].point)
+        (x, y) = (server.study.marks("phantom_000", DRAFT) or [])[0].point
+        assert np.allclose((x, y), (30, 200), atol=1.5)
         tab.close()

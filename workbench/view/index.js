@@ -30,7 +30,8 @@ export class LandmarkView {
     this.mode = "pan";
     this.window = { centre: 0.5, width: 1, inverted: false };
     this.image = null;
-    this.zoom = 1;
+    this.zoom = 1; // of the page's pixels per column
+    this.aspect = 1; // height of a pixel over its width
     this.offset = [0, 0];
     this.pointers = new Map();
     this.drag = null;
@@ -97,8 +98,9 @@ export class LandmarkView {
   fit() {
     const { clientWidth: width, clientHeight: height } = this.root;
     if (!this.image || !width || !height) return;
-    this.zoom = Math.min(width / this.image.width, height / this.image.height) * 0.98;
-    this.offset = [(width - this.image.width * this.zoom) / 2, (height - this.image.height * this.zoom) / 2];
+    const tall = this.image.height * this.aspect;
+    this.zoom = Math.min(width / this.image.width, height / tall) * 0.98;
+    this.offset = [(width - this.image.width * this.zoom) / 2, (height - tall * this.zoom) / 2];
     this.fitted = true;
     this.draw();
   }
@@ -114,7 +116,8 @@ export class LandmarkView {
 
   centre([x, y], zoom = this.zoom) {
     this.zoom = zoom;
-    this.offset = [this.root.clientWidth / 2 - (x + 0.5) * zoom, this.root.clientHeight / 2 - (y + 0.5) * zoom];
+    const tall = zoom * this.aspect;
+    this.offset = [this.root.clientWidth / 2 - (x + 0.5) * zoom, this.root.clientHeight / 2 - (y + 0.5) * tall];
     this.fitted = false;
     this.draw();
   }
@@ -146,11 +149,11 @@ export class LandmarkView {
   }
 
   toScreen([x, y]) {
-    return [(x + 0.5) * this.zoom + this.offset[0], (y + 0.5) * this.zoom + this.offset[1]];
+    return [(x + 0.5) * this.zoom + this.offset[0], (y + 0.5) * this.zoom * this.aspect + this.offset[1]];
   }
 
   toImage([x, y]) {
-    return [(x - this.offset[0]) / this.zoom - 0.5, (y - this.offset[1]) / this.zoom - 0.5];
+    return [(x - this.offset[0]) / this.zoom - 0.5, (y - this.offset[1]) / (this.zoom * this.aspect) - 0.5];
   }
 
   draw() {
@@ -158,7 +161,8 @@ export class LandmarkView {
       this.frame = null;
       const ratio = this.ratio ?? 1;
       const [x, y] = this.offset;
-      paint(this.canvas, this.image, this.window, this.zoom * ratio, x * ratio, y * ratio);
+      const scale = this.zoom * ratio;
+      paint(this.canvas, this.image, this.window, [scale, scale * this.aspect], [x * ratio, y * ratio]);
       this.layout();
       this.drawLens();
     });
@@ -169,8 +173,9 @@ export class LandmarkView {
     this.lens.hidden = !(this.image && at && (this.lensAlways || this.drag?.kind === "mark"));
     if (this.lens.hidden) return;
     const scale = Math.max(this.zoom * 4, 3) * this.ratio;
-    const half = this.lens.width / 2;
-    paint(this.lens, this.image, this.window, scale, half - (at[0] + 0.5) * scale, half - (at[1] + 0.5) * scale);
+    const [half, tall] = [this.lens.width / 2, scale * this.aspect];
+    const corner = [half - (at[0] + 0.5) * scale, half - (at[1] + 0.5) * tall];
+    paint(this.lens, this.image, this.window, [scale, tall], corner);
     const context = this.lens.getContext("2d");
     context.fillStyle = "#ffd54a";
     context.fillRect(half - 0.5, half - 14, 1, 28);
@@ -223,6 +228,7 @@ export class LandmarkView {
 
   layout() {
     const at = new Map();
+    const length = (this.zoom * Math.hypot(1, this.aspect)) / Math.SQRT2; // of a pixel in no direction
     for (const point of this.points) {
       const group = this.groups.get(point.id);
       const there = PLACED.includes(point.state) && this.image;
@@ -232,7 +238,7 @@ export class LandmarkView {
       const [x, y] = this.toScreen([point.x, point.y]);
       at.set(point.id, [x, y]);
       group.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)})`);
-      group.firstChild.setAttribute("r", point.error && point.state === "proposed" ? point.error * this.zoom : 0);
+      group.firstChild.setAttribute("r", point.error && point.state === "proposed" ? point.error * length : 0);
       const shape = point.state === "proposed" ? "M0-6L6 0L0 6L-6 0Z" : "M-7 0H-2M2 0H7M0-7V-2M0 2V7";
       group.querySelector("path").setAttribute("d", shape);
       const words = this.texts[point.state] ?? point.state;
@@ -361,7 +367,7 @@ export class LandmarkView {
       this.put(drag.id, point.x, point.y, "drag");
     } else if (drag.kind === "line" && drag.moved) {
       const [from, to] = [this.toImage(drag.from), this.toImage(at)];
-      this.emit("line", { pixels: Math.hypot(to[0] - from[0], to[1] - from[1]) });
+      this.emit("line", { columns: Math.hypot(to[0] - from[0], (to[1] - from[1]) * this.aspect) });
     } else if (drag.kind === "pan" && drag.button === 0 && !drag.moved && this.point()?.state === "open")
       this.put(this.selected, ...this.toImage(at), "click");
     this.draw();

@@ -62,20 +62,20 @@ function buffered(width, height) {
   return buffer;
 }
 
-// Paint an image: `scale` canvas pixels per pixel of it, whose upper left corner lies at (x, y) of the canvas.
-export function paint(canvas, image, window, scale, x, y) {
+// Paint an image: `across` and `down` canvas pixels per pixel of it, whose upper left corner lies at (x, y) of the canvas.
+export function paint(canvas, image, window, [across, down], [x, y]) {
   const context = canvas.getContext("2d", { alpha: false });
   context.fillStyle = "#0b0d10";
   context.fillRect(0, 0, canvas.width, canvas.height);
   if (!image) return;
   let level = 0;
-  while (level + 1 < image.levels.length && scale * 2 ** level < 0.71) level++;
+  while (level + 1 < image.levels.length && Math.max(across, down) * 2 ** level < 0.71) level++;
   const { width, height, values } = image.levels[level];
-  const size = scale * 2 ** level;
-  const left = Math.max(0, Math.floor(-x / size));
-  const top = Math.max(0, Math.floor(-y / size));
-  const columns = Math.min(width, Math.ceil((canvas.width - x) / size)) - left;
-  const rows = Math.min(height, Math.ceil((canvas.height - y) / size)) - top;
+  const [wide, tall] = [across * 2 ** level, down * 2 ** level];
+  const left = Math.max(0, Math.floor(-x / wide));
+  const top = Math.max(0, Math.floor(-y / tall));
+  const columns = Math.min(width, Math.ceil((canvas.width - x) / wide)) - left;
+  const rows = Math.min(height, Math.ceil((canvas.height - y) / tall)) - top;
   if (columns <= 0 || rows <= 0) return;
   const { canvas: source, context: into, image: data, pixels } = buffered(columns, rows);
   const colour = colours(window);
@@ -85,5 +85,5 @@ export function paint(canvas, image, window, scale, x, y) {
   }
   into.putImageData(data, 0, 0, 0, 0, columns, rows);
   context.imageSmoothingEnabled = true;
-  context.drawImage(source, 0, 0, columns, rows, x + left * size, y + top * size, columns * size, rows * size);
+  context.drawImage(source, 0, 0, columns, rows, x + left * wide, y + top * tall, columns * wide, rows * tall);
 }
