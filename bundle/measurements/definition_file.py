@@ -11,43 +11,23 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from bundle.errors import ConfigError
-from bundle.measurements.kinds import UNITS, AnyKind, Landmark, Text
+from bundle.measurements.kinds import UNITS, AnyKind, Known, Landmark, Text
 from bundle.measurements.plan import MeasurementPlan, dimension
 from bundle.records.validation import Items, Validated, parse_json, shown, validate
 
-#: The largest file of definitions that is read, in bytes.
-MAX_FILE_BYTES = 1024 * 1024
 
-
-class _Landmarks:
-    """The landmarks of the template by what the file calls them."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = list(names)
-        self.own: dict[str, int] = {}
-
-    def index(self, reference: object) -> int:
-        if isinstance(reference, int) and not isinstance(reference, bool) and 0 <= reference < len(self.names):
-            return reference
-        if isinstance(reference, str) and reference in self.own:
-            return self.own[reference]
-        if isinstance(reference, str) and reference in self.names:
-            return self.names.index(reference)
-        raise ValueError(f"a landmark of the template: its name, or a number from 0 to {len(self.names) - 1}")
-
-
-def _belongs(count: int, info: ValidationInfo[_Landmarks]) -> int:
-    if count != len(info.context.names):
-        raise ValueError(f"{len(info.context.names)}, the number of landmarks of the template")
+def _belongs(count: int, info: ValidationInfo[Known]) -> int:
+    expected = 1 + max(info.context.values())
+    if count != expected:
+        raise ValueError(f"{expected}, the number of landmarks of the template")
     return count
 
 
-def _short_names(own: dict[str, int], info: ValidationInfo[_Landmarks]) -> dict[str, int]:
+def _short_names(own: dict[str, int], info: ValidationInfo[Known]) -> dict[str, int]:
     """Let the definitions, which come later in the model, use the file's own names of landmarks."""
     for short, index in own.items():
-        if short in info.context.names and info.context.index(short) != index:
+        if info.context.setdefault(short, index) != index:
             raise ValueError(f"{shown(short)} to mean the template's landmark of this name")
-    info.context.own = own
     return own
 
 
@@ -114,33 +94,15 @@ def read_measurements(path: str | Path, names: Sequence[str]) -> MeasurementPlan
         ConfigError: when the file cannot be read or breaks a rule, or names a landmark that the template does not
             have; the message names the file and the measurement.
     """
-    path = Path(path)
-    data = _read_bytes(path)
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no UTF-8 text with JSON of measurements: see docs/formats.md.") from None
-    document = parse_json(text, str(path), ConfigError)
-    file = validate(MeasurementFile, document, str(path), context=_Landmarks(names))
-    return MeasurementPlan(
-        title=path.stem if file.title is None else file.title,
-        source=file.source,
-        definitions=file.measurements,
-        names=tuple(names),
-        digest=hashlib.sha256(data).hexdigest(),
-    )
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(
-                f"{path} is larger than the {MAX_FILE_BYTES // 1024} kB that a file of measurements may have: check "
-                "that it is one."
-            )
-        return path.read_bytes()
-    except OSError as error:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is no UTF-8 text" if isinstance(error, ValueError) else error.strerror or error
         raise ConfigError(
-            f"measurements is {str(path)!r}, which cannot be read ({error.strerror or error}): check the path and its "
-            "permissions."
+            f"measurements is {str(path)!r}, which cannot be read ({reason}): give a JSON file as docs/formats.md "
+            "describes it."
         ) from None
+    document = parse_json(text, str(path), ConfigError)
+    known: Known = {reference: index for index, name in enumerate(names) for reference in (name, index)}
+    file = validate(MeasurementFile, document, str(path), context=known)
+    return MeasurementPlan(file.measurements, tuple(names), hashlib.sha256(text.encode()).hexdigest())

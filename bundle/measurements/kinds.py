@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from typing_extensions import TypeAliasType
 
-from bundle.measurements.quantity import (
-    Quantity,
-    distance,
-    height,
-    magnitude,
-    projection,
-    ratio,
-    signed,
-    turn,
-    weighted_sum,
-)
+from bundle.measurements.lines import Points, Unmeasurable, signed
 from bundle.records.validation import Items, Pair, Validated
 
 #: What a value is, with its unit by UCUM.
 UNITS = {"length": "mm", "angle": "deg", "number": "1"}
 
+#: The context of validation: the landmarks, 0-based in the template's order, by what a file may call them.
+Known = dict[str | int, int]
 
-class KnownLandmarks(Protocol):
-    """The context of validation: the landmarks by what a file may call them."""
-
-    def index(self, reference: object) -> int:
-        """The landmark, 0-based in the template's order, that a name or a number means.
-
-        Raises:
-            ValueError: saying what was expected.
-        """
+#: The value of another measurement in all copies of the points, by its name.
+Part = Callable[[str], np.ndarray]
 
 
-def _index(reference: object, info: ValidationInfo[KnownLandmarks]) -> int:
-    return info.context.index(reference)
+def _index(reference: object, info: ValidationInfo[Known]) -> int:
+    if type(reference) not in (str, int) or reference not in info.context:
+        last = max(info.context.values())
+        raise ValueError(f"a landmark of the template: its name, or a number from 0 to {last}")
+    return info.context[reference]
 
 
 def _printable(text: str) -> str:
@@ -90,7 +79,7 @@ class Category(Validated):
 
     def holds(self, value: float) -> bool:
         """Whether a value belongs to it."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        return (-math.inf if self.low is None else self.low) <= value <= (math.inf if self.high is None else self.high)
 
 
 class Measurement(Validated):
@@ -116,11 +105,6 @@ class Measurement(Validated):
     hidden: bool = False
     dimension: ClassVar[str | None]
 
-    def landmarks(self) -> tuple[int, ...]:
-        """The landmarks that it looks at itself: the integers among the fields of its kind."""
-        own = [getattr(self, field) for field in type(self).model_fields if field not in Measurement.model_fields]
-        return tuple(_integers(own))
-
     def parts(self) -> tuple[str, ...]:
         """The measurements that it is computed from."""
         return ()
@@ -130,8 +114,8 @@ class Measurement(Validated):
         return ()
 
     @abstractmethod
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
-        """The value from points (N, 2), ``(x, y)`` in one unit along both axes, and the values of other measurements.
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
+        """The value in all copies of the points, (P,), from them and the values of other measurements.
 
         Raises:
             Unmeasurable: when the points do not allow it.
@@ -156,12 +140,10 @@ class Distance(Measurement):
         """From one landmark to the other."""
         return (self.points,)
 
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
         """The distance in the unit of the points."""
-        length = distance(points, *self.points)
-        if self.signed_along is None:
-            return length
-        return signed(length, _sign(projection(points, self.points, self.signed_along)))
+        length, along = points.length(self.points), self.signed_along
+        return signed(length, length if along is None else points.projection(self.points, along))
 
 
 class Angle(Measurement):
@@ -181,9 +163,10 @@ class Angle(Measurement):
         """The two arms."""
         return ((self.vertex, self.arms[0]), (self.vertex, self.arms[1]))
 
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
         """The angle in degrees."""
-        return magnitude(turn(points, *self.segments()))
+        angle = points.turn(*self.segments())
+        return signed(angle, angle)
 
 
 class LineAngle(Measurement):
@@ -204,12 +187,10 @@ class LineAngle(Measurement):
         """The two lines."""
         return self.lines
 
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
         """The angle in degrees."""
-        angle = turn(points, *self.lines)
-        if self.positive_towards is None:
-            return magnitude(angle)
-        return signed(angle, _sign(height(points, self.positive_towards, self.lines[0])))
+        angle, side = points.turn(*self.lines), self.positive_towards
+        return signed(angle, angle if side is None else points.height(side, self.lines[0]))
 
 
 class Perpendicular(Measurement):
@@ -232,12 +213,10 @@ class Perpendicular(Measurement):
         """The line."""
         return (self.line,)
 
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
         """The distance in the unit of the points."""
-        found = height(points, self.point, self.line)
-        if self.positive_towards is None:
-            return magnitude(found)
-        return signed(found, _sign(height(points, self.positive_towards, self.line)))
+        found, side = points.height(self.point, self.line), self.positive_towards
+        return signed(found, found if side is None else points.height(side, self.line))
 
 
 class Projection(Measurement):
@@ -257,9 +236,9 @@ class Projection(Measurement):
         """The line."""
         return (self.line,)
 
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
         """The distance in the unit of the points."""
-        return projection(points, self.points, self.line)
+        return points.projection(self.points, self.line)
 
 
 class Ratio(Measurement):
@@ -274,9 +253,12 @@ class Ratio(Measurement):
         """Numerator and denominator."""
         return (self.numerator, self.denominator)
 
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
         """The pure number."""
-        return ratio(part(self.numerator), part(self.denominator))
+        numerator, denominator = part(self.numerator), part(self.denominator)
+        if denominator[0] == 0:
+            raise Unmeasurable("the denominator is zero")
+        return numerator / denominator
 
 
 class Sum(Measurement):
@@ -296,23 +278,11 @@ class Sum(Measurement):
         """The terms."""
         return tuple(self.terms)
 
-    def evaluate(self, points: np.ndarray, part: Callable[[str], Quantity]) -> Quantity:
+    def evaluate(self, points: Points, part: Part) -> np.ndarray:
         """The sum in the unit of the terms."""
-        return weighted_sum([(factor, part(name)) for name, factor in self.terms.items()], self.constant)
+        return np.sum([factor * part(name) for name, factor in self.terms.items()], axis=0) + self.constant
 
 
 AnyKind = Annotated[
     Distance | Angle | LineAngle | Perpendicular | Projection | Ratio | Sum, Field(discriminator="kind")
 ]
-
-
-def _sign(quantity: Quantity) -> float:
-    return -1.0 if quantity.value < 0 else 1.0
-
-
-def _integers(values: Any) -> Iterator[int]:
-    for value in values:
-        if isinstance(value, tuple):
-            yield from _integers(value)
-        elif isinstance(value, int):
-            yield value
