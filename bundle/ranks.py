@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import sys
+import tempfile
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import ignite.distributed as idist
 import torch
-from torch.distributed import is_torchelastic_launched
+from torch.distributed import init_process_group, is_torchelastic_launched
 
-from bundle.errors import ConfigError
+from bundle.errors import BundleError, ConfigError
 
 Item = TypeVar("Item")
 
@@ -42,6 +46,70 @@ def start_ranks() -> None:
             "hide them all with CUDA_VISIBLE_DEVICES= to run on the CPU."
         )
     idist.initialize("nccl" if cuda else "gloo", timeout=PATIENCE)
+
+
+def fork_ranks(processes: int) -> None:
+    """Go on as several ranks on the CPU of this machine, which have in common what is imported.
+
+    It comes before any tensor operation, for no thread outlives a fork. The ranks have equal shares of the threads.
+
+    Args:
+        processes: how many ranks; 1 changes nothing.
+
+    Raises:
+        ConfigError: when that is no number of processes, or the system cannot fork.
+        BundleError: when a rank was killed.
+        SystemExit: in the process that has forked, when all ranks have ended, with their status.
+    """
+    if processes == 1:
+        return
+    if not isinstance(processes, int) or processes < 1:
+        raise ConfigError(f"processes is {processes!r}, expected a whole number from 1 on.")
+    if not hasattr(os, "fork"):
+        raise ConfigError("processes has to be 1 on this system, for it cannot fork: start torchrun instead.")
+    sys.stdout.flush()
+    folder, ranks = tempfile.mkdtemp(), set()
+    for rank in range(processes):
+        process = os.fork()
+        if not process:
+            _join(rank, processes, f"file://{folder}/ranks")
+            return
+        ranks.add(process)
+    try:
+        raise SystemExit(_first_failure(ranks))
+    finally:
+        shutil.rmtree(folder)
+
+
+def _join(rank: int, ranks: int, store: str) -> None:
+    """Become one of the ranks of this machine."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the process that has forked, too, and it ends all
+    torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
+    os.environ.pop("SLURM_JOB_ID", None)  # with it, ignite takes the ranks that Slurm has started, but it started one
+    idist.set_local_rank(rank)
+    init_process_group("gloo", timeout=PATIENCE, init_method=store, rank=rank, world_size=ranks)
+
+
+def _first_failure(ranks: set[int]) -> int:
+    """Wait for processes; the exit status of the first that fails, which ends the others, or else 0."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        while ranks:
+            process, ended = os.wait()
+            ranks.discard(process)
+            status = os.waitstatus_to_exitcode(ended)
+            if status < 0:
+                raise BundleError(
+                    f"one of the processes was ended by signal {-status}: start the same command again for the rest, "
+                    "with fewer processes if the memory was short."
+                )
+            if status:
+                return status
+        return 0
+    finally:
+        for process in ranks:
+            os.kill(process, signal.SIGTERM)
+            os.waitpid(process, 0)
 
 
 def refuse_uninvited_ranks() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 import torch
 
 from bundle import ranks
-from bundle.errors import ConfigError
-from bundle.ranks import batch_share, equal_share, from_first, is_first, of_all, start_ranks
+from bundle.errors import BundleError, ConfigError
+from bundle.ranks import batch_share, equal_share, fork_ranks, from_first, is_first, of_all, start_ranks
 
 
 def as_rank(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:
@@ -58,3 +63,57 @@ class TestStart:
         monkeypatch.setattr(ranks.torch.cuda, "device_count", lambda: 2)
         with pytest.raises(ConfigError, match="there are 2"):
             start_ranks()
+
+
+class TestForks:
+    """What becomes of the process that has forked; ranks at work are tested in tests/workflows/test_ranks.py."""
+
+    @pytest.fixture(autouse=True)
+    def handlers(self) -> Iterator[None]:
+        kept = signal.getsignal(signal.SIGTERM)
+        yield
+        signal.signal(signal.SIGTERM, kept)
+
+    def outcome(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[int], Any], count: int = 2) -> int:
+        def rank(number: int, _count: int, _store: str) -> None:
+            act(number)
+            os._exit(0)
+
+        monkeypatch.setattr(ranks, "_join", rank)
+        with pytest.raises(SystemExit) as end:
+            fork_ranks(count)
+        with pytest.raises(ChildProcessError):
+            os.wait()  # none is left
+        return int(str(end.value.code))
+
+    @pytest.mark.parametrize("processes", [0, -1, 1.5, "all", None])
+    def test_no_number_of_processes(self, processes: Any) -> None:
+        with pytest.raises(ConfigError, match="expected a whole number from 1 on"):
+            fork_ranks(processes)
+
+    def test_a_system_without_forks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "fork")
+        with pytest.raises(ConfigError, match="torchrun"):
+            fork_ranks(2)
+        fork_ranks(1)
+
+    def test_all_end_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.outcome(monkeypatch, lambda number: None, 3) == 0
+
+    def test_the_first_failure_ends_the_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.outcome(monkeypatch, lambda number: os._exit(2) if number else signal.pause()) == 2
+
+    def test_a_killed_rank(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def act(number: int) -> None:
+            os.kill(os.getpid(), signal.SIGKILL) if number else signal.pause()
+
+        with pytest.raises(BundleError, match="ended by signal 9: start the same command again"):
+            self.outcome(monkeypatch, act)
+
+    def test_ending_the_process_ends_its_ranks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def act(number: int) -> None:
+            if number:
+                os.kill(os.getppid(), signal.SIGTERM)
+            signal.pause()
+
+        assert self.outcome(monkeypatch, act) == 143

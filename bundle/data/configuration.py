@@ -26,7 +26,7 @@ WITHOUT_EFFECT = frozenset(
             "template_landmarks",
         ),
         *("calibration", "encoder_weights", "landmark_codes", "measurements"),
-        *("crop_memory_gb", "device"),
+        *("crop_memory_gb", "device", "processes"),
         *("dry_run", "experiment", "log_to", "mlflow_uri", "report"),
         *("failure_mm", "interval_resamples", "interval_seed", "keep_images", "sdr_radii"),
         *(ConfigParser.meta_key, "command_line", "finalize", "imports", "initialize"),

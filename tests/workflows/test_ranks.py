@@ -28,6 +28,7 @@ from tests.workflows.running import (
     environment,
     open_workflow,
     run,
+    run_command,
     run_until_killed,
     train_decoders,
 )
@@ -217,6 +218,16 @@ def test_two_ranks_measure_what_one_process_measures(two: TwoRanks, alone: Path)
         assert (folder / name).read_bytes() == (alone / name).read_bytes()
     tables = {"metrics.json", "metrics.csv", "errors.csv", "report.html", "checksums.sha256"}
     assert {path.name for path in folder.iterdir()} == tables
+
+
+def test_forked_processes_measure_what_one_measures(evaluation: dict[str, Any], alone: Path, tmp_path: Path) -> None:
+    done = run_command("evaluation", "evaluate", **evaluation, output_dir=tmp_path, processes=2)
+    assert done.returncode == SOME_FAILED, done.stderr
+    assert done.stderr.count("file(s) could not be used") == done.stderr.count("b_broken.png") == 1, done.stderr
+    assert report(tmp_path) == report(alone)
+    for name in ("metrics.csv", "errors.csv"):
+        assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
+    assert not (tmp_path / ".run").exists()
 
 
 def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) -> None:
