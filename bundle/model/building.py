@@ -214,7 +214,7 @@ def trained_model(
 
 def open_model(
     *,
-    model_path: str | Path | None,
+    model_path: str | Path | list[str] | None,
     template: Template | None,
     network: Mapping[str, Any] | None = None,
     matching: Mapping[str, Any] | None = None,
@@ -229,7 +229,13 @@ def open_model(
     Raises:
         CheckpointError: when there are both and the checkpoint was trained on another template; see also
             :func:`trained_model`.
+        ConfigError: when there are several checkpoints.
     """
+    if isinstance(model_path, list):
+        raise ConfigError(
+            f"model_path names several models, {', '.join(model_path)}: give one, or sort the images among them with "
+            "the overlay configs/several_models.json after configs/inference.json."
+        )
     settings = {
         "network": network,
         "matching": matching,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -114,23 +114,36 @@ class PosedInferer(Inferer):
         Returns:
             :class:`monai.data.MetaTensor` of shape (B, N, 7), columns ``PREDICTION_COLUMNS``; ``x`` and ``y`` in pixels
             of the input, 0-based, pixel centres at integers. Its ``meta`` says of each image under ``pose`` the fields
-            of :class:`bundle.records.pose.Pose`, under ``refused`` why it is not to be used, or nothing, and under
-            ``missing`` how probable it is that each landmark lies outside the image, (N,).
+            of :class:`bundle.records.pose.Pose`, under ``refused`` why it is not to be used, in which case its
+            columns are NaN, or nothing, and under ``missing`` how probable it is that each landmark lies outside the
+            image, (N,).
         """
-        images = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         found = []
-        for image, frame in zip(images, image_frames(inputs)):
-            field = exposed_field(image[0])
-            view, pose = self._look(image[None], frame, field)
-            points = view.back(self.inferer(view.see(image[None]), network, *args, **kwargs))[0]
+        for image, frame, field in self._images(inputs):
+            view, pose = self._look(image, frame, field)
+            refused = self._refused(pose, frame)
+            if refused:  # nobody will look at its points
+                points = image.new_full((len(self.template.landmarks.names), len(PREDICTION_COLUMNS)), torch.nan)
+            else:
+                points = view.back(self.inferer(view.see(image), network, *args, **kwargs))[0]
             missing = missing_probability(points, field) if self.looks else torch.zeros_like(points[:, 0])
             if pose.other_kind and self.other_kinds != "ignore":
                 points = points.clone()
                 points[:, _CONFIDENCE] = 0.0
                 points[:, _EXPECTED_ERROR] = torch.nan
-            meta = {"pose": asdict(pose), "refused": self._refused(pose, frame), "missing": missing}
-            found.append(MetaTensor(points, meta=meta))
+            found.append(MetaTensor(points, meta={"pose": asdict(pose), "refused": refused, "missing": missing}))
         return list_data_collate(found)
+
+    def poses(self, inputs: Tensor) -> list[Pose]:
+        """How images, (B, 1, H, W), lie beside the template, and whether they are of its kind; nothing is matched."""
+        return [self._look(*one)[1] for one in self._images(inputs)]
+
+    @staticmethod
+    def _images(inputs: Tensor) -> Iterator[tuple[Tensor, ImageFrame, Field]]:
+        """Each image, (1, 1, H, W), what is known of it before, and the part of it that shows something."""
+        images = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        for image, frame in zip(images, image_frames(inputs)):
+            yield image[None], frame, exposed_field(image[0])
 
     def _refused(self, pose: Pose, frame: ImageFrame) -> str:
         if pose.other_kind and self.other_kinds == "refuse":

@@ -1,0 +1,180 @@
+"""A mixed folder and several models: each image goes to the model whose kind it is, or to none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.data import Dataset
+
+from bundle import CONFIGS
+from bundle.data import Cases, Failures, ReadableImages, ResultFolder
+from bundle.errors import ConfigError, find_bundle_error, one_line
+from bundle.io.folders import image_ids
+from bundle.model import Model
+from bundle.ranks import is_first, of_all, refuse_uninvited_ranks
+from bundle.records.console import NOT_DONE, SOME_FAILED
+from bundle.records.progress import progress
+from bundle.writers.json_file import write_json
+from bundle.writers.run_tables import write_errors, write_table
+
+#: How sure it must be that an image is of a model's kind.
+_SURE = 0.5
+
+
+class SeveralModels:
+    """Sorts the images of a folder among models, and then runs the inference of each model on its own images.
+
+    ``kinds.csv`` says which model each image went to. Each model has a folder of results by the name of its file, and
+    beside it the list of its images, with which it can be run again. Several ranks share the sorting, too.
+
+    Args:
+        model_path: the checkpoints.
+        open_model: opens one of them, given ``model_path``.
+        cases: the images.
+        load: reads an item of the cases.
+        device: where it is looked at.
+        results: the folder of the table, the lists and the models' folders.
+        other_kinds: ``"report"`` has images that are of no model's kind in the table alone, ``"refuse"`` counts them as
+            files that cannot be used, ``"ignore"`` gives each to the model to whose template it is most alike.
+        dry_run: whether nothing is to be done.
+        settings: what each inference is started with, by the keys of ``configs/inference.json``.
+        of_one_model: settings that fit the landmarks of one model, by name; none may be given.
+
+    Raises:
+        ConfigError: when there are not several models, or something is given that only one of them could use.
+    """
+
+    def __init__(
+        self,
+        model_path: Any,
+        open_model: Callable[..., Model],
+        cases: Cases,
+        load: Callable[[Any], Any],
+        device: torch.device,
+        results: ResultFolder,
+        other_kinds: str,
+        dry_run: bool,
+        settings: Mapping[str, Any],
+        of_one_model: Mapping[str, Any],
+    ) -> None:
+        refuse_uninvited_ranks()
+        if not isinstance(model_path, list | tuple) or len(model_path) < 2:
+            raise ConfigError(
+                f"model_path is {model_path!r}, but this configuration is for several models: give them as in "
+                "--model_path \"['heads.pt','hands.pt']\"."
+            )
+        for name, value in of_one_model.items():
+            if value:
+                raise ConfigError(
+                    f"{name} is for the landmarks of one model: leave it out, and run that model again with it on the "
+                    f"list of its images that this run writes to {results.path}."
+                )
+        cases.require()
+        paths = [Path(str(path)) for path in model_path]
+        self.models = dict(zip(image_ids([path.with_suffix("") for path in paths], ""), paths))
+        self.open_model = open_model
+        self.cases = cases
+        self.load = load
+        self.device = device
+        self.results = results
+        self.other_kinds = other_kinds
+        self.dry_run = dry_run
+        self.settings = settings
+        self.failures = Failures()
+
+    def run(self) -> None:
+        """Sort, say where each image goes, and find the landmarks.
+
+        Raises:
+            SystemExit: with status 1 where some files could not be used, with 2 where no other was.
+        """
+        if self.dry_run:
+            among = ", ".join(self.models)
+            print(f"dry run of {len(self.cases.items)} image(s): they would be sorted among {among}")
+            return
+        sure = self._sort()
+        names = [*self.models]
+        homes = {
+            image: names[int(np.argmax(of_each))]
+            for image, of_each in sure.items()
+            if max(of_each) >= _SURE or self.other_kinds == "ignore"
+        }
+        if is_first():
+            self._write(sure, homes)
+        idist.barrier()
+        statuses = [self._infer(name) for name in names if name in homes.values()]
+        if len(self.failures) or any(statuses):
+            raise SystemExit(NOT_DONE if all(status == NOT_DONE for status in statuses) else SOME_FAILED)
+
+    def _sort(self) -> dict[str, list[float]]:
+        """By its path, how sure it is that an image is of the kind of each model; every rank has all of them."""
+        looks = [self.open_model(model_path=path).inferer(pose="auto") for path in self.models.values()]
+        for look in looks:
+            look.template.image  # noqa: B018 - says so where a model has none
+        own = self.cases.items[idist.get_rank() :: idist.get_world_size()]
+        sure = {}
+        images = ReadableImages(Dataset(own, self.load), self.failures)
+        with progress(total=len(own), desc="sorting", unit="image", disable=not is_first()) as bar:
+            for batch in images:
+                image = batch["image"].to(self.device)
+                path = image.meta["filename_or_obj"][0]
+                sure[path] = [look.poses(image)[0].kind_confidence for look in looks]
+                bar.update()
+        everywhere = {path: of_each for share in of_all(sure) for path, of_each in share.items()}
+        if self.other_kinds == "refuse":
+            for path, of_each in sure.items():
+                if max(of_each) < _SURE:
+                    self.failures.add(path, f"{path} is probably of no model's kind: take it out of the folder.")
+        self.failures.rows = [row for rows in of_all(self.failures.rows) for row in rows]
+        return {item["image"]: everywhere[item["image"]] for item in self.cases.items if item["image"] in everywhere}
+
+    def _write(self, sure: Mapping[str, list[float]], homes: Mapping[str, str]) -> None:
+        folder, items = self.results.path, {item["image"]: item for item in self.cases.items}
+        folder.mkdir(parents=True, exist_ok=True)
+        ordered = sorted(sure, key=lambda image: image in homes)  # those of no kind come first
+        rows = ((self.cases.name_of(image), homes.get(image, ""), *sure[image]) for image in ordered)
+        header = ("file", "model", *(f"{name}_kind_confidence" for name in self.models))
+        table = write_table(folder / "kinds.csv", header, rows)
+        for name in self.models:
+            of_model = [image for image in sure if homes.get(image) == name]
+            write_json(folder / f"{name}.json", [_entry(items[image], folder) for image in of_model])
+            print(one_line(f"{len(of_model)} image(s) to {name}"))
+        strangers = [self.cases.name_of(image) for image in sure if image not in homes]
+        if strangers:
+            more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
+            print(one_line(f"{len(strangers)} image(s) of no model's kind: {', '.join(strangers[:5])}{more}"))
+        print(one_line(f"which image went to which model: {table}"))
+        write_errors(folder, self.failures.rows)
+
+    def _infer(self, name: str) -> int:
+        """Run the inference of one model; its exit status."""
+        places = {"model_path": str(self.models[name]), "output_dir": str(self.results.path / name)}
+        images = str(self.results.path / f"{name}.json")
+        try:
+            run = ConfigWorkflow(
+                str(CONFIGS / "inference.json"), workflow_type="infer", dataset_dir=images, **places, **self.settings
+            )
+            run.initialize()
+            run.run()
+            run.finalize()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        except Exception as error:  # MONAI wraps what a component raises
+            ours = find_bundle_error(error)
+            if ours is None:
+                raise
+            self.failures.add(images, f"{name}: {ours}")
+            return NOT_DONE
+        return 0
+
+
+def _entry(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """An image of a run as an entry of a data list in a folder."""
+    own = {name: value for name, value in item.items() if name != "image_id"}
+    return {**own, "image": Cases([], source=folder).name_of(item["image"])}
