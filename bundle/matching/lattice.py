@@ -30,6 +30,11 @@ class Window(NamedTuple):
     rows: Tensor
     columns: Tensor
 
+    @property
+    def patch(self) -> int:
+        """Side of the kernels that fit."""
+        return self.cells.shape[-1] - self.columns.shape[-1] + 1
+
     def scores(self, kernels: Tensor) -> Tensor:
         """Correlate each window with its landmark's kernels, and read the result bicubically on the lattice.
 
@@ -44,11 +49,8 @@ class Window(NamedTuple):
         several = kernels.flatten(end_dim=-5) if kernels.ndim > 4 else kernels[None]
         values = F.conv2d(windows, several.transpose(0, 1).flatten(0, 1), groups=count)[0]
         values = values.unflatten(0, (count, -1)).transpose(0, 1)
-        return (self.rows @ values @ self.columns.transpose(-1, -2)).reshape(*kernels.shape[:-3], *self._places)
-
-    @property
-    def _places(self) -> tuple[int, int]:
-        return self.rows.shape[1], self.columns.shape[1]
+        found = self.rows @ values @ self.columns.transpose(-1, -2)
+        return found.reshape(*kernels.shape[:-3], *found.shape[-2:])
 
 
 @dataclass(frozen=True)

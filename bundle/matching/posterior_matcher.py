@@ -13,7 +13,14 @@ from bundle.matching.bidirectional import best_cells, match_back
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.expected_error import confidence_of, expected_error
 from bundle.matching.fusion import sample_scores
-from bundle.matching.geometric_prior import apply_affine, extent, local_correction, log_prior, robust_affine
+from bundle.matching.geometric_prior import (
+    apply_affine,
+    extent,
+    local_correction,
+    log_prior,
+    penalty,
+    robust_affine,
+)
 from bundle.matching.lattice import Lattice, lattice_pixels
 from bundle.matching.posterior import posterior_moments
 from bundle.matching.settings import MatchingSettings
@@ -250,8 +257,8 @@ class PosteriorMatcher:
     def coarse_prior(self, coarse: CoarseEvidence, query: DescriptorPyramid, lattice: Lattice) -> Tensor:
         """The prior of the coarse stage on the lattice: (N, S, S)."""
         sigma = self.settings.prior_sigma * max(query.size)
-        distance = (lattice.pixels - coarse.expected[:, None, None].to(lattice.pixels.dtype)).square().sum(dim=-1)
-        return -self.settings.prior_weight / sigma**2 * distance
+        away = (lattice.pixels - coarse.expected[:, None, None].to(lattice.pixels.dtype)) / sigma
+        return penalty(away.square().sum(dim=-1), self.settings.prior_weight)
 
     def _on_lattice(self, scores: Tensor, origins: Tensor, step: Tensor) -> Evidence:
         mean, spread = posterior_moments(scores, self.settings.temperature)
@@ -270,10 +277,8 @@ class PosteriorMatcher:
         """
         similarity, back = self.verify(known.kernels, templates, query, found.points)
         size = _layout_size(found.points, query.size)
-        expected = self.expect(known.layouts, query, found)
-        disagreement = (found.points - expected).norm(dim=1)
         wide = posterior_moments(found.scores, WIDENING * self.settings.temperature).spread * found.step
-        error = expected_error(wide, disagreement, similarity, size)
+        error = expected_error(wide, similarity, size)
         if self.settings.error_factors is not None:
             error = error * torch.tensor(self.settings.error_factors, dtype=error.dtype, device=error.device)
         return Judgement(similarity, back, error, confidence_of(error, size), size)

@@ -10,7 +10,7 @@ from bundle.training.mixing import HeldOut
 
 #: An annotation is doubtful where a model of the other templates finds its landmark further away than this fraction of
 #: the layout's extent, this many times the median of all errors, and this many times what it expects of that point.
-FAR, TIMES_MEDIAN, TIMES_EXPECTED = 0.04, 5.0, 2.5
+FAR, TIMES_MEDIAN, TIMES_EXPECTED = 0.06, 5.0, 2.5
 
 
 class Doubt(NamedTuple):

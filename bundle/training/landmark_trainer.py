@@ -127,17 +127,13 @@ def _fit(loss: str, examples: LandmarkExamples, chosen: list[int]) -> list[Tenso
     """
     windows = [_chosen(window, chosen) for window in examples.windows]
     if len(chosen) < 2:
-        return [torch.zeros_like(window.cells[0, :, : _patch(window), : _patch(window)]) for window in windows]
+        return [torch.zeros_like(window.cells[0, :, : window.patch, : window.patch]) for window in windows]
     prior, distance = examples.prior[chosen], examples.distance[chosen]
     among = examples.scores[chosen][:, chosen]
     own = among.diagonal(dim1=0, dim2=1).movedim(-1, 0)
     base = (among.sum(dim=1) - own) / (len(chosen) - 1)
     objective = cross_entropy(base + prior, distance) if loss == LOSSES[0] else distance_aware(base, distance)
     return fit_filter(windows, objective)
-
-
-def _patch(window: Window) -> int:
-    return window.cells.shape[-1] - window.columns.shape[-1] + 1
 
 
 def _chosen(window: Window, images: list[int]) -> Window:

@@ -137,13 +137,14 @@ def test_log_prior_against_numpy(grid: tuple[int, int]) -> None:
     found = log_prior(torch.from_numpy(expected_places), sigma=2.5, weight=0.3, grid=grid)
     ys, xs = np.mgrid[: grid[0], : grid[1]]
     for index, (x, y) in enumerate(expected_places):
-        penalty = -0.3 * ((xs - x) ** 2 + (ys - y) ** 2) / 2.5**2
-        np.testing.assert_allclose(found[index].numpy(), penalty, rtol=1e-5, atol=1e-6)
+        squared = ((xs - x) ** 2 + (ys - y) ** 2) / 2.5**2
+        np.testing.assert_allclose(found[index].numpy(), -0.3 * squared / (1 + squared / 4), rtol=1e-5, atol=1e-6)
 
 
-def test_log_prior_is_the_weight_at_the_distance_sigma() -> None:
-    found = log_prior(torch.tensor([[5.0, 5.0]]), sigma=3.0, weight=0.1, grid=(11, 11))
-    assert found[0, 5, 5] == 0
-    assert found[0, 5, 8].item() == pytest.approx(-0.1)
-    assert found[0, 2, 5].item() == pytest.approx(-0.1)
+def test_log_prior_is_quadratic_nearby_and_bounded_far_away() -> None:
+    found = log_prior(torch.tensor([[5.0, 5.0]]), sigma=30.0, weight=0.1, grid=(11, 1001))
+    assert found[0, 5, 5].item() == pytest.approx(0, abs=1e-7)
+    assert found[0, 5, 8].item() == pytest.approx(-0.1 * 0.1**2, rel=1e-2)
+    assert found[0, 5, 65].item() == pytest.approx(-0.1 * 2**2 / 2, rel=1e-5)
+    assert -0.4 < found[0, 5, 1000].item() < -0.39
     assert log_prior(torch.tensor([[5.0, 5.0]]), sigma=3.0, weight=0.0, grid=(4, 4)).abs().max() == 0
