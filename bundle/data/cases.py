@@ -13,9 +13,9 @@ from pydantic import AfterValidator, RootModel
 from bundle.data.result_folder import ResultFolder
 from bundle.errors import ConfigError, ImageError, LandmarkError, one_line
 from bundle.io.folders import image_ids, search_folder
-from bundle.io.formats import sniff_kind
 from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.io.overwriting import file_digest
+from bundle.io.radiographs import image_kind
 from bundle.ranks import is_first
 from bundle.records.template import Template
 from bundle.records.validation import Foreign, parse_json, validate
@@ -99,8 +99,8 @@ def collect_cases(source: str | Path | None, results: ResultFolder | None = None
     else:
         content = search_folder(cases.source, None if results is None else results.path)
         entries, cases.left_out = [{"image": path} for path in content.images], content.left_out
-    if entries == [{"image": cases.source}] and sniff_kind(cases.source) is None:
-        raise ImageError(f"{source} is no image: give --dataset_dir a folder, an image, a DICOMDIR or a data list.")
+    if entries == [{"image": cases.source}]:
+        image_kind(cases.source)
     ids = image_ids([entry["image"] for entry in entries], cases.root)
     cases.items = [{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)]
     if results is not None:

@@ -11,8 +11,8 @@ import ignite.distributed as idist
 
 from bundle.data.journal import Journal
 from bundle.data.result_folder import CHECKSUMS, ResultFolder
-from bundle.errors import ConfigError, one_line
-from bundle.io.formats import sniff_kind
+from bundle.errors import ConfigError, ImageError, one_line
+from bundle.io.radiographs import image_kind
 from bundle.ranks import is_first
 
 #: What is said of an image whose results an earlier run has written and noted.
@@ -77,22 +77,9 @@ class DryRun:
     def _action(self, item: dict[str, Any]) -> str:
         if self.journal.is_done(item["image_id"]):
             return _DONE
-        problem = _problem(Path(item["image"]))
-        if problem is not None:
-            return f"could not be used: {problem}"
+        try:
+            image_kind(Path(item["image"]))
+        except ImageError as error:
+            return f"could not be used: {error}"
         present = any(file.exists() for file in self.results.files_of(item["image_id"]))
         return "would be done anew, replacing its files" if present else "would be done"
-
-
-def _problem(path: Path) -> str | None:
-    """Why a file cannot be read, as far as its beginning tells."""
-    try:
-        if not path.exists():
-            return "it does not exist"
-        if path.is_dir():
-            next(path.iterdir(), None)  # a folder that may not be opened says so
-        if not path.is_file():
-            return "it is no file"
-        return None if sniff_kind(path) else "it holds no image that can be read"
-    except OSError as error:
-        return error.strerror or "it cannot be opened"

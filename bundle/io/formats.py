@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import re
 import struct
-import zlib
 from pathlib import Path
 
 from bundle import PRODUCT
@@ -17,7 +14,7 @@ RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".t
 IMAGE_SUFFIXES = DICOM_SUFFIXES + NIFTI_SUFFIXES + ITK_SUFFIXES + RASTER_SUFFIXES
 READABLE_KINDS = "DICOM, PNG, JPEG, TIFF, BMP, NIfTI, MetaImage (.mha, .mhd) or NRRD"
 
-_HEAD_BYTES = 352  # up to the end of the NIfTI-1 header and its magic number at byte 344
+_HEAD_BYTES = 132  # up to the end of DICOM's preamble and magic number
 _RESULT_BYTES = 4096  # text of a PNG file and the header of a report stand at the beginning
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MAGIC = {
@@ -28,7 +25,8 @@ _MAGIC = {
 }
 _COMPREHENSIVE_SR = b"1.2.840.10008.5.1.4.1.1.88.33\0"
 _BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
-_META_IMAGE = re.compile(rb"\s*(ObjectType|NDims|Comment|DimSize)\s*=")
+#: Formats that begin like any other file.
+_BY_ENDING = {**dict.fromkeys(NIFTI_SUFFIXES, "NIfTI"), **dict.fromkeys((".mha", ".mhd"), "MetaImage")}
 
 
 def image_suffix(name: str) -> str:
@@ -46,17 +44,15 @@ def image_suffix(name: str) -> str:
 def announces_image(path: Path) -> bool:
     """Whether a file with no image ending is an image all the same; False where it cannot be opened.
 
-    MetaImage, which begins like any text, and NIfTI have to have their ending; DICOM without preamble counts where the
-    name has no ending or a number for one (``IM0001``, ``1.2.840.10008``).
+    DICOM without preamble counts where the name has no ending or a number for one (``IM0001``, ``1.2.840.10008``).
     """
     try:
         head = _head(path)
     except OSError:
         return False
     kind = _kind(head, path)
-    if kind == "DICOM":
-        return head[128:132] == b"DICM" or not path.suffix or path.suffix[1:].isdigit()
-    return kind not in (None, "MetaImage", "NIfTI")
+    numbered = not path.suffix or path.suffix[1:].isdigit()
+    return kind is not None and (kind != "DICOM" or numbered or head[128:132] == b"DICM")
 
 
 def is_own_result(path: Path) -> bool:
@@ -73,14 +69,11 @@ def is_own_result(path: Path) -> bool:
 
 
 def sniff_kind(path: Path) -> str | None:
-    """The kind of image that a file's first bytes announce.
-
-    Args:
-        path: an existing file.
+    """The kind of image that a file's first bytes announce, or its ending in the case of NIfTI and MetaImage.
 
     Returns:
         ``"DICOM"``, ``"PNG"``, ``"JPEG"``, ``"BMP"``, ``"TIFF"``, ``"NIfTI"``, ``"NRRD"``, ``"MetaImage"``, or None
-        where the content is none of these.
+        where it is none of these.
 
     Raises:
         OSError: when the file cannot be opened.
@@ -96,28 +89,11 @@ def _head(path: Path) -> bytes:
 def _kind(head: bytes, path: Path) -> str | None:
     if head[128:132] == b"DICM":
         return "DICOM"
-    if head.startswith(b"\x1f\x8b"):
-        return "NIfTI" if _is_nifti(_gunzipped_head(path)) else None
     if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
         return "BMP"
-    if _is_nifti(head):
-        return "NIfTI"
-    if _META_IMAGE.match(head):
-        return "MetaImage"
-    kinds = (kind for magic, kind in _MAGIC.items() if head.startswith(magic))
-    return next(kinds, "DICOM" if _starts_like_a_dicom_data_set(head) else None)
-
-
-def _gunzipped_head(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            return file.read(_HEAD_BYTES)
-    except (OSError, EOFError, zlib.error):
-        return b""
-
-
-def _is_nifti(head: bytes) -> bool:
-    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+    kinds = [kind for magic, kind in _MAGIC.items() if head.startswith(magic)]
+    kinds += [kind for ending, kind in _BY_ENDING.items() if path.name.lower().endswith(ending)]
+    return next(iter(kinds), "DICOM" if _starts_like_a_dicom_data_set(head) else None)
 
 
 def _starts_like_a_dicom_data_set(head: bytes) -> bool:

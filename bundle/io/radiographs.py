@@ -14,7 +14,7 @@ from bundle.io.decoded import DecodedImage
 from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
 from bundle.io.intensity import scale_to_unit
-from bundle.io.size import DEFAULT_MAX_PIXELS, check_file_size, check_max_pixels
+from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.spacing import parse_spacing
 from bundle.records.radiograph import Radiograph
 
@@ -33,8 +33,8 @@ def read_radiograph(
 ) -> Radiograph:
     """Read one radiograph, from a file or from memory.
 
-    The format is found from the content, so a file may have any name: DICOM, PNG, JPEG, TIFF, BMP, MetaImage, NRRD;
-    NIfTI has to be named ``.nii`` or ``.nii.gz``.
+    The format is found from the content, so a file may have any name: DICOM, PNG, JPEG, TIFF, BMP, NRRD; NIfTI has to
+    be named ``.nii`` or ``.nii.gz``, MetaImage ``.mha`` or ``.mhd``.
 
     Args:
         image: the file, or its grey values as an array of shape (H, W), integers or reals.
@@ -91,9 +91,12 @@ def _as_decoded(values: np.ndarray) -> DecodedImage:
     return DecodedImage(values)
 
 
-def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool = False) -> DecodedImage:
-    """The grey values of a file as they are, with what it says of them; see :func:`read_radiograph` for the rest."""
-    check_max_pixels(max_pixels)
+def image_kind(path: Path) -> str:
+    """The kind of image that a file is, as far as its beginning tells; see :func:`bundle.io.formats.sniff_kind`.
+
+    Raises:
+        ImageError: when it does not exist, cannot be opened, or holds no image.
+    """
     try:
         if not path.exists():
             raise ImageError(f"{path} does not exist: check the path of the image.")
@@ -101,21 +104,29 @@ def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool
             next(path.iterdir(), None)  # a folder that may not be opened says so
         if not path.is_file():
             raise ImageError(f"{path} is not a file: give the path of one image.")
-        if path.stat().st_size == 0:
-            raise ImageError(f"{path} is an empty file: copy it again or remove it.")
-        check_file_size(path, max_pixels)
-        memory = _DECODER_BYTES + _BYTES_PER_PIXEL * max_pixels
-        decoded = read_in_process(decode, path, max_pixels, voi_lut, memory=memory)
-        if sniff_kind(path) == "DICOM":
-            with contextlib.suppress(ImageError):  # GDCM ends its process over an image that 3D Slicer cannot open
-                decoded = replace(decoded, pixel_to_lps=read_in_process(_slicer_place, path))
-        return decoded
+        kind = sniff_kind(path)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be opened ({error.strerror}): check its path and permissions.") from error
+    if kind is None:
+        named = f"is named {suffix} but " if (suffix := image_suffix(path.name)) else ""
+        raise ImageError(f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file.")
+    return kind
+
+
+def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool = False) -> DecodedImage:
+    """The grey values of a file as they are, with what it says of them; see :func:`read_radiograph` for the rest."""
+    memory = _DECODER_BYTES + _BYTES_PER_PIXEL * check_max_pixels(max_pixels)
+    kind = image_kind(path)
+    try:
+        decoded = read_in_process(decode, path, kind, max_pixels, voi_lut, memory=memory)
     except MemoryError as error:
         raise ImageError(
             f"{path} needs more memory than there is: make the image smaller, or lower max_pixels."
         ) from error
-    except OSError as error:
-        raise ImageError(f"{path} cannot be opened ({error.strerror}): check its path and permissions.") from error
+    if kind == "DICOM":
+        with contextlib.suppress(ImageError):  # GDCM ends its process over an image that 3D Slicer cannot open
+            decoded = replace(decoded, pixel_to_lps=read_in_process(_slicer_place, path))
+    return decoded
 
 
 def _slicer_place(path: Path) -> np.ndarray:
@@ -124,13 +135,12 @@ def _slicer_place(path: Path) -> np.ndarray:
     return slicer_pixel_to_lps(path)
 
 
-def decode(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedImage:
+def decode(path: Path, kind: str, max_pixels: int, voi_lut: bool = False) -> DecodedImage:
     """What :func:`decode_image` does in the process of the decoders, which loads those that a file needs.
 
     Raises:
         ImageError: when the file holds no image, or is damaged.
     """
-    kind = sniff_kind(path)
     try:
         if kind == "DICOM":
             from bundle.io.dicom import read_dicom
@@ -144,19 +154,13 @@ def decode(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedImage:
             from bundle.io.volumes import read_itk
 
             return read_itk(path, kind, max_pixels)
-        if kind is not None:
-            from bundle.io.raster import read_raster
+        from bundle.io.raster import read_raster
 
-            return read_raster(path, kind, max_pixels)
+        return read_raster(path, kind, max_pixels)
     except (BundleError, MemoryError):
         raise
-    except Exception as error:  # decoders raise many types for a damaged file, OSError without a number among them
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+    except Exception as error:  # decoders raise many types for a damaged file
         raise ImageError(
             f"{path} is a {kind} file that is damaged, cut short, without its data or of an unusual sort: copy it "
             "again or save it anew."
         ) from error
-    suffix = image_suffix(path.name)
-    named = f"is named {suffix} but " if suffix else ""
-    raise ImageError(f"{path} {named}holds no image that can be read, or is damaged: give a {READABLE_KINDS} file.")

@@ -1,4 +1,4 @@
-"""How large and how small an image may be: checked from file and header, before any pixel is decoded."""
+"""How large and how small an image may be: checked from its header, before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from bundle.errors import ConfigError, ImageError
 #: 1.6 GB for a moment.
 DEFAULT_MAX_PIXELS = 100_000_000
 MIN_SIDE = 32
-
-#: The most bytes per pixel of a file: three channels of double precision, and room for a long header.
-_FILE_BYTES_A_PIXEL = 24
-_HEADER_BYTES = 64 * 1024 * 1024
 
 
 def check_max_pixels(max_pixels: int) -> int:
@@ -55,25 +51,6 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
         raise ImageError(
             f"{path} is {width} x {height} = {width * height} pixels, more than max_pixels = {max_pixels}: "
             "make the image smaller or raise max_pixels."
-        )
-
-
-def check_file_size(path: Path, max_pixels: int) -> None:
-    """Refuse a file that is larger than the largest image could be, before it is read into memory.
-
-    Args:
-        path: the file.
-        max_pixels: the largest number of pixels (width times height) that is read.
-
-    Raises:
-        ImageError: when it is larger.
-        OSError: when the system cannot say.
-    """
-    size, most = path.stat().st_size, _FILE_BYTES_A_PIXEL * max_pixels + _HEADER_BYTES
-    if size > most:
-        raise ImageError(
-            f"{path} has {size} bytes, more than {most}, which an image of max_pixels = {max_pixels} could have: check "
-            "that it is one image, or raise max_pixels."
         )
 
 

@@ -107,7 +107,7 @@ class LandmarkSet:
         for place in np.flatnonzero(~sound):
             raise LandmarkError(
                 f"landmark {names[place]} has the coordinates {points[place].tolist()}: two finite numbers up to "
-                f"{MAX_COORDINATE:g} expected."
+                f"{MAX_COORDINATE:g}, or none, expected."
             )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "points", points)

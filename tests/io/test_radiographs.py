@@ -105,7 +105,7 @@ def test_paths_that_are_no_image(tmp_path):
     for name, message in {
         "absent.png": "does not exist",
         ".": "is not a file",
-        "empty.png": "is an empty file",
+        "empty.png": r"is named \.png but holds no image",
         "text.dcm": r"is named \.dcm but holds no image",
         "notes.txt": "notes.txt holds no image",
     }.items():

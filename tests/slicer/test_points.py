@@ -12,7 +12,7 @@ from OneShotLandmarksLib.coordinates import image_plane, lps_to_ras, ras_to_lps
 from OneShotLandmarksLib.errors import PointsError
 from OneShotLandmarksLib.points import Point, check_label, dump, markups_document, read_markups, read_result
 
-from bundle.io.landmark_files.reader import read_landmarks
+from bundle.io.landmark_files import read_landmarks
 from bundle.records.radiograph import Radiograph
 from tests.slicer.real_results import prediction
 

@@ -25,7 +25,7 @@ from tests.workflows.running import content, refusal, run
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text.png": (lambda path: path.write_text("no image\n"), "text.png is named .png but holds no image"),
-    "empty.png": (lambda path: path.write_bytes(b""), "empty.png is an empty file"),
+    "empty.png": (lambda path: path.write_bytes(b""), "empty.png is named .png but holds no image"),
     "frames.dcm": (
         lambda path: write_dicom(path, np.concatenate([picture(), picture()]), Rows=40, NumberOfFrames=2),
         "frames.dcm",

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator
 
 from bundle.errors import LandmarkError
-from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet, names_problem
+from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.validation import shown
 
 #: The largest landmark file that is read, in bytes.
@@ -31,7 +31,6 @@ MAX_LANDMARKS = 10_000
 _SIDE_OF_PERCENT = 1000
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 
 
 def _within_limits(value: float) -> float:
@@ -117,18 +116,12 @@ def parse_pair(cells: Sequence[str], where: str, name: str) -> list[float]:
         text = cell.strip()
         value = float(text) if _NUMBER.fullmatch(text) else math.nan
         if text and text.lower() != "nan" and not abs(value) <= MAX_COORDINATE:
-            raise LandmarkError(f"{where}, landmark {shown(name)}, {axis}: found {_wrong_number(text, value)}.")
+            raise LandmarkError(
+                f"{where}, landmark {shown(name)}, {axis}: found {shown(text)} where a finite number of pixels was "
+                "expected; write the decimals after a point, or leave the cell empty."
+            )
         pair.append(value)
     return pair
-
-
-def _wrong_number(text: str, value: float) -> str:
-    if math.isinf(value) or _INFINITE.fullmatch(text):
-        return f"the infinite number {shown(text)}, but a finite number of pixels was expected; correct it"
-    if math.isfinite(value):
-        return f"{value:g}, but at most {MAX_COORDINATE:g} was expected; correct it"
-    hint = "write the decimals after a point, not a comma" if "," in text else "correct it, or leave the cell empty"
-    return f"{shown(text)} where a number of pixels was expected; {hint}"
 
 
 def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]] | np.ndarray) -> LandmarkSet:
@@ -143,19 +136,17 @@ def make_set(where: str, names: Sequence[str], points: Sequence[Sequence[float]]
         The landmarks.
 
     Raises:
-        LandmarkError: when there is none, there are more than :data:`MAX_LANDMARKS`, a name cannot be used, or only
-            one coordinate of a pair is given.
+        LandmarkError: when there are more than :data:`MAX_LANDMARKS`, or they are no :class:`LandmarkSet`.
     """
-    check_names(where, names)
-    array = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    given = ~np.isnan(array)
-    for place in map(int, np.flatnonzero(given[:, 0] != given[:, 1])):
-        here, lacking = ("x", "y") if given[place, 0] else ("y", "x")
+    if len(names) > MAX_LANDMARKS:
         raise LandmarkError(
-            f"{where}: landmark {shown(names[place])} has {here} but no {lacking}; give both, or neither where it is "
-            "missing."
+            f"{where} holds {len(names)} landmarks, more than the {MAX_LANDMARKS} that are read: check that it is a "
+            "landmark file."
         )
-    return LandmarkSet(tuple(names), array)
+    try:
+        return LandmarkSet(tuple(name.strip() for name in names), np.asarray(points, np.float64).reshape(-1, 2))
+    except LandmarkError as error:
+        raise LandmarkError(f"{where}: {error}") from None
 
 
 def pixel_set(
@@ -177,7 +168,7 @@ def pixel_set(
     """
     array = np.array(points, dtype=np.float64).reshape(-1, 2)
     array[(array == -1).all(axis=1)] = np.nan
-    found = make_set(where, [name.strip() for name in names], array)
+    found = make_set(where, names, array)
     refuse_shares(where, found.points, size)
     return found
 
@@ -207,23 +198,3 @@ def refuse_shares(where: str, points: np.ndarray, size: tuple[int, int] | None) 
             f"{'shares' if shares else 'percentages'} of the sides do, but pixels were expected; multiply x by the "
             "width and y by the height of the image."
         )
-
-
-def check_names(where: str, names: Sequence[str]) -> None:
-    """Refuse names that no set of landmarks can have.
-
-    Args:
-        where: the file, and the line where there is one, for the message.
-        names: the names.
-
-    Raises:
-        LandmarkError: when there are more than :data:`MAX_LANDMARKS`, or see
-            :func:`bundle.records.landmarks.names_problem`.
-    """
-    if len(names) > MAX_LANDMARKS:
-        raise LandmarkError(
-            f"{where} holds {len(names)} landmarks, more than the {MAX_LANDMARKS} that are read: check that it is a "
-            "landmark file."
-        )
-    if problem := names_problem(tuple(names)):
-        raise LandmarkError(f"{where}: {problem}.")

@@ -67,13 +67,6 @@ class RowIndex:
         fitting = [row for row in ends if len(name_parts(row)) == longest] or same_stem
         return _only(fitting, "/".join(parts[-longest:]), image_name) if fitting else None
 
-    def lacking(self, image_path: Path | str, where: str) -> LandmarkError:
-        """The error that an image has no row; it names a few of the rows there are."""
-        return LandmarkError(
-            f"{where} has no row for the image {Path(image_path).name}; its rows are {_some(self.rows)}: add one, "
-            "named by the image's file name, or choose another table."
-        )
-
 
 def _same_path(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return [folded(part) for part in one] == [folded(part) for part in other]
@@ -84,13 +77,13 @@ def _only(rows: list[str], wanted: str, image_name: str) -> str:
     exact = [row for row in rows if "/".join(name_parts(row)) == composed(wanted)] if len(rows) > 1 else rows
     if len(exact) != 1:
         raise LandmarkError(
-            f"the image {image_name} could belong to the rows {_some(rows)}: write the image's file name with its "
+            f"the image {image_name} could belong to the rows {a_few(rows)}: write the image's file name with its "
             "ending into the right row, and leave only one such row."
         )
     return exact[0]
 
 
-def _some(rows: list[str], limit: int = 4) -> str:
+def a_few(rows: list[str], limit: int = 4) -> str:
     """The first few of the rows, for a message."""
     first = ", ".join(shown(row) for row in rows[:limit])
     return f"{first} and {len(rows) - limit} more" if len(rows) > limit else first
