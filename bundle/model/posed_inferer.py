@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -77,7 +78,7 @@ class PosedInferer(Inferer):
         pose: ``"auto"`` looks for the pose; ``"as_is"`` takes images as they lie, and stretches or mirrors only where
             their files or ``flip`` say so.
         other_kinds: what becomes of images of another kind than the template: ``"report"`` gives their points no
-            confidence and no expected error, ``"refuse"`` gives none, ``"ignore"`` takes them as any other.
+            confidence and no expected error, ``"refuse"`` gives none, ``"ignore"`` says nothing of the kind.
 
     Raises:
         ConfigError: when a setting is unknown.
@@ -121,13 +122,15 @@ class PosedInferer(Inferer):
         found = []
         for image, frame, field in self._images(inputs):
             view, pose = self._look(image, frame, field)
+            if self.other_kinds == "ignore":
+                pose = replace(pose, kind_confidence=math.nan)
             refused = self._refused(pose, frame)
             if refused:  # nobody will look at its points
                 points = image.new_full((len(self.template.landmarks.names), len(PREDICTION_COLUMNS)), torch.nan)
             else:
                 points = view.back(self.inferer(view.see(image), network, *args, **kwargs))[0]
             missing = missing_probability(points, field) if self.looks else torch.zeros_like(points[:, 0])
-            if pose.other_kind and self.other_kinds != "ignore":
+            if pose.other_kind:
                 points = points.clone()
                 points[:, _CONFIDENCE] = 0.0
                 points[:, _EXPECTED_ERROR] = torch.nan

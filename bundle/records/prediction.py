@@ -70,6 +70,11 @@ class LandmarkPrediction(WithPixelSize):
     pose: Pose = field(default_factory=Pose)
 
     @property
+    def tabled_points(self) -> np.ndarray:
+        """(N, 2), the points for tables that others learn from: all NaN where the image is of another kind."""
+        return np.full_like(self.points, np.nan) if self.pose.other_kind else self.points
+
+    @property
     def points_mm(self) -> np.ndarray | None:
         """(N, 2) positions in mm from the centre of the first pixel, ``(x, y)``; None where the spacing is unknown."""
         return None if self.spacing is None else self.points * np.asarray(self.spacing, dtype=np.float64)

@@ -30,14 +30,16 @@ def viewer_data(
         expected: (N,) expected errors in the same unit.
 
     Returns:
-        ``id``, ``size`` and lists of one entry a landmark: ``p`` and ``t`` (place found and true place, in the
-        coordinates of :func:`shown_size`, whose 0 is the edge of the image), ``c`` confidence, ``k`` its colour,
-        ``e`` error, ``x`` expected error; null where unknown, and -1 for the error of a landmark that was not found.
+        ``id``, ``pose`` (what there is to say of it), ``size`` and lists of one entry a landmark: ``p`` and ``t``
+        (place found and true place, in the coordinates of :func:`shown_size`, whose 0 is the edge of the image), ``c``
+        confidence, ``k`` its colour, ``e`` error, ``x`` expected error; null where unknown, and -1 for the error of a
+        landmark that was not found.
         ``m`` has for each measurement its name, its value in words, its class or what else is said of it, and whether
         it lies outside its normal range.
     """
     return {
         "id": case.image_id,
+        "pose": case.pose.words(),
         "size": [round(side, 2) for side in shown_size(case)],
         "p": _places(case, case.points),
         "t": None if truth is None else _places(case, truth),

@@ -35,7 +35,10 @@ def tiles(run: ReportRun) -> list[Tile]:
             if np.isfinite(run.expected_errors).any():
                 further.append(Tile("Expected error", f"{mean(run.expected_errors):.2f}", run.unit, "mean"))
             low = int((confidence < 0.5).sum())
-            further.append(Tile("Unsure points", str(low), "", f"of {confidence.size}, confidence below 0.5"))
+            counted = int(np.isfinite(confidence).sum())
+            further.append(Tile("Unsure points", str(low), "", f"of {counted}, confidence below 0.5"))
+    if run.other_kinds:
+        further.append(Tile("Of another kind", str(len(run.other_kinds)), "", f"of {len(run.cases)} images, probably"))
     if run.seconds:
         seconds = mean(np.array(run.seconds))
         further.append(Tile("Time per image", f"{seconds:.2f}", "s", "without writing"))
@@ -63,15 +66,17 @@ def tiles(run: ReportRun) -> list[Tile]:
 
 def landmark_table(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of landmarks, all together first, as in ``metrics.json``."""
-    header = ["Landmark", "Points", "MRE, mm", "Std, mm", "Median, mm", "MRE, px"]
-    header += [f"< {float(radius):g} mm, %" for radius in metrics["sdr"]]
+    keys = ("mre_mm", "std_mm", "median_mm") if metrics["points_mm"] else ()
+    radii = metrics["sdr"] if metrics["points_mm"] else ()
+    header = ["Landmark", "Points", *("MRE, mm", "Std, mm", "Median, mm")[: len(keys)], "MRE, px"]
+    header += [f"< {float(radius):g} mm, %" for radius in radii]
     rows = [
         [
             row["name"],
             str(row["points"]),
-            *(_cell(row[key]) for key in ("mre_mm", "std_mm", "median_mm")),
+            *(_cell(row[key]) for key in keys),
             _cell(row["mre_px"], 1),
-            *(_cell(rate, 1) for rate in row["sdr"].values()),
+            *(_cell(row["sdr"][radius], 1) for radius in radii),
         ]
         for row in [{"name": "All landmarks", **metrics}, *metrics["per_landmark"]]
     ]

@@ -42,7 +42,8 @@ def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigu
     """
     errors, confidence, expected = run.errors, run.confidences, run.expected_errors
     with mpl.rc_context(STYLE):
-        shape = shape_plot(run.cases, run.truths, run.template)
+        alike = [case for case in run.cases if run.has_truth or not case.pose.other_kind]
+        shape = shape_plot(alike, run.truths, run.template)
         if not run.has_truth:
             figures = [
                 box_plot(expected, run.names, "expected error", run.unit)
@@ -82,7 +83,7 @@ def write_page(
         BundleError: when the file cannot be written.
     """
     scores = case_scores(run)
-    groups = choose_cases(scores)
+    groups = choose_cases(scores, run.other_kinds)
     gallery = [index for members in groups.values() for index in members]
     worst_first = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable").tolist()
     order = list(dict.fromkeys([*gallery, *worst_first]))
@@ -113,7 +114,7 @@ def write_page(
         "figures": _columns(figures),
         "groups": [(_group_title(name, run.has_truth), members) for name, members in groups.items()],
         "widest": max(map(len, groups.values()), default=0),
-        "judged": {index: _judged(run, scores[index]) for index in gallery},
+        "judged": {index: _judged(run, index, scores[index]) for index in gallery},
         "picture": partial(_picture, run, pictures),
         "card_marks": lambda index: card_marks(run.cases[index], _truth(run, index)),
         "shown_size": shown_size,
@@ -159,16 +160,18 @@ def _truth(run: ReportRun, index: int) -> np.ndarray | None:
     return None if run.truths is None else run.truths[index]
 
 
-def _judged(run: ReportRun, score: float) -> str:
-    if not run.has_truth:
-        return f"mean confidence {1 - score:.2f}"
-    return f"mean error {score:.2f} {run.unit}" if np.isfinite(score) else "a landmark was not found"
+def _judged(run: ReportRun, index: int, score: float) -> str:
+    if run.has_truth:
+        judged = f"mean error {score:.2f} {run.unit}" if np.isfinite(score) else "a landmark was not found"
+    else:
+        judged = f"mean confidence {1 - score:.2f}" if np.isfinite(score) else ""
+    return ", ".join(filter(None, [judged, run.cases[index].pose.words()]))
 
 
 def _group_title(name: str, by_error: bool) -> str:
-    if by_error:
-        return {"worst": "Largest errors", "median": "Around the median", "best": "Smallest errors"}[name]
-    return {"worst": "Least sure", "median": "Around the median", "best": "Surest"}[name]
+    same = {"other": "Probably another kind of image", "median": "Around the median"}
+    errors = {"worst": "Largest errors", "best": "Smallest errors"}
+    return {**same, **(errors if by_error else {"worst": "Least sure", "best": "Surest"})}[name]
 
 
 def _summary(run: ReportRun) -> str:
@@ -176,6 +179,8 @@ def _summary(run: ReportRun) -> str:
     landmarks = _count(len(run.names), "landmark")
     if not run.cases:
         return "No image was measured." if run.has_truth else "No image was read."
+    if not run.has_truth and len(run.other_kinds) == len(run.cases):
+        return "Every image is probably of another kind than the template."
     if not run.has_truth:
         means = np.array([mean(column) for column in run.confidences.T])
         least = int(np.argmin(np.nan_to_num(means, nan=1.0)))

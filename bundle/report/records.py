@@ -70,9 +70,16 @@ class ReportRun:
         return self.measured.mm if self.unit == "mm" else self.measured.px
 
     @property
+    def other_kinds(self) -> list[int]:
+        """Numbers of the images that are probably of another kind; only errors against a truth count these."""
+        return [index for index, case in enumerate(self.cases) if case.pose.other_kind]
+
+    @property
     def confidences(self) -> np.ndarray:
-        """(M, N) confidences."""
-        return self._stack([case.confidence for case in self.cases])
+        """(M, N) confidences; NaN where the image is of another kind."""
+        confidences = self._stack([case.confidence for case in self.cases])
+        confidences[self.other_kinds] = np.nan
+        return confidences
 
     @property
     def expected_errors(self) -> np.ndarray:

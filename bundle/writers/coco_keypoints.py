@@ -106,7 +106,7 @@ def write_coco(folder: Path, names: Sequence[str], images: Iterable[tuple[Landma
 
 
 def _keypoints(found: LandmarkPrediction) -> dict[str, Any]:
-    points = found.points.round(3) + 0.0
+    points = found.tabled_points.round(3) + 0.0
     present = np.asarray(np.isfinite(points).all(axis=1))
     keypoints: list[int | float] = []
     for point, there in zip(points.tolist(), present):

@@ -57,13 +57,14 @@ def format_summary(report: dict[str, Any]) -> str:
     if report["seconds_per_image"] is not None:
         count += f", {report['seconds_per_image']:.3g} s per image"
     table, radii_left_out = _table(report)
-    remarks = ["<r mm: successful detection rate, the percentage of points nearer to their truth than r."]
+    rate = "<r mm: successful detection rate, the percentage of points nearer to their truth than r."
+    remarks = [rate] if report["points_mm"] else []
     if radii_left_out:
         remarks.append(f"In metrics.json only: the rate within {', '.join(radii_left_out)} mm.")
     if not report["points"]:
         remarks.append("There was nothing to measure: no image has a true landmark.")
     elif not report["points_mm"]:
-        remarks.append("No pixel spacing is known: the errors are in pixels only.")
+        remarks.append("No pixel spacing is known, so the errors are in pixels only: --pixel_spacing gives one.")
     else:
         if report["points_mm"] < report["points"]:
             remarks.append(f"The values in mm are those of the {report['points_mm']} points of known pixel spacing.")
@@ -89,16 +90,16 @@ def format_summary(report: dict[str, Any]) -> str:
 
 
 def _table(report: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The lines of the table, its header first, and the radii that have no room in it."""
-    radii = list(report["sdr"])
+    """The lines of the table, its header first, in mm where anything is, and the radii that have no room in it."""
+    radii = list(report["sdr"]) if report["points_mm"] else []
     rows = [("all landmarks", report), *((_line(row["name"]), row) for row in report["per_landmark"])]
     name_width = min(max(len(name) for name, _ in rows), 24)
     # the header of each column, its width with the gap before it, and its cells
+    in_mm = [("MRE mm", 8, "mre_mm"), ("std mm", 8, "std_mm"), ("median mm", 10, "median_mm")]
+    in_mm = in_mm if report["points_mm"] else []
     columns = [
         ("points", 8, [str(row["points"]) for _, row in rows]),
-        ("MRE mm", 8, [_cell(row["mre_mm"], 2) for _, row in rows]),
-        ("std mm", 8, [_cell(row["std_mm"], 2) for _, row in rows]),
-        ("median mm", 10, [_cell(row["median_mm"], 2) for _, row in rows]),
+        *((title, width, [_cell(row[key], 2) for _, row in rows]) for title, width, key in in_mm),
         ("MRE px", 8, [_cell(row["mre_px"], 1) for _, row in rows]),
         *((f"<{radius} mm", len(radius) + 5, [_cell(row["sdr"][radius], 1) for _, row in rows]) for radius in radii),
     ]

@@ -60,11 +60,13 @@ def write_landmarks(folder: Path, names: Sequence[str], found: Iterable[Landmark
     Args:
         folder: the folder of the results.
         names: N names.
-        found: the landmarks of each image; a point that is not finite becomes two empty cells.
+        found: the landmarks of each image; a point that is not finite, and any of an image of another kind, becomes
+            two empty cells.
     """
     numbered = are_numbers(names) or any(spreadsheet_safe(name) != name for name in names)
     columns = [(f"x{i}", f"y{i}") if numbered else (f"{name}_x", f"{name}_y") for i, name in enumerate(names, start=1)]
-    rows = ((one.image_id, *np.where(np.isfinite(one.points), one.points, np.nan).ravel().tolist()) for one in found)
+    tabled = ((one.image_id, one.tabled_points) for one in found)
+    rows = ((name, *np.where(np.isfinite(points), points, np.nan).ravel().tolist()) for name, points in tabled)
     return write_table(folder / "landmarks.csv", ["image", *chain.from_iterable(columns)], rows, ".3f")
 
 

@@ -9,6 +9,12 @@ from tests.report.made_up_runs import make_run
 NAN, INF = float("nan"), float("inf")
 
 
+def test_images_of_another_kind_are_a_group_of_their_own() -> None:
+    groups = choose_cases(np.arange(9.0), others=[8, 3])
+    assert groups["other"] == [8, 3]
+    assert sorted(index for members in groups.values() for index in members) == list(range(9))
+
+
 def test_worst_median_and_best() -> None:
     groups = choose_cases(np.arange(30.0))
     assert groups == {"worst": [29, 28, 27, 26], "median": [16, 15, 14, 13], "best": [3, 2, 1, 0]}

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from bundle.errors import BundleError
+from bundle.records.pose import Pose
 from bundle.report import PictureStore, ReportRun, draw_figures, write_page
 from tests.report.made_up_runs import HOSTILE, RADII, make_pictures, make_run, no_pixels, pixels, with_truths
 
@@ -128,6 +129,21 @@ def test_landmarks_without_place_truth_or_calibration(tmp_path: Path) -> None:
     text = write(tmp_path, with_truths(replace(run, cases=[changed, *run.cases[1:]]), run.truths))
     content = text.split("<script>")[0]  # all but the code
     assert "not found" in content and "NaN" not in content and "Infinity" not in content
+
+
+def test_images_of_another_kind_are_shown_first_and_counted_nowhere(tmp_path: Path) -> None:
+    run = make_run(9, 3, kind="inference")
+    strange, turned = Pose(kind_confidence=0.1), Pose(turn=90.0, changed=True, kind_confidence=0.9)
+    cases = [
+        replace(run.cases[0], pose=strange, confidence=np.zeros(3)),
+        *(replace(case, pose=turned, confidence=np.full(3, 0.75)) for case in run.cases[1:]),
+    ]
+    text = write(tmp_path, replace(run, cases=cases))
+    assert text.index("Probably another kind of image") < text.index("Least sure")
+    content = text.split("<script>")[0]
+    assert "mean confidence 0.75, turned by 90 degrees" in content
+    overview = content[content.index('id="overview"') : content.index('id="figures"')]
+    assert "0.75" in overview and "of 24, confidence below 0.5" in overview and "of 9 images, probably" in overview
 
 
 def test_pictures_end_at_the_budget(tmp_path: Path) -> None:

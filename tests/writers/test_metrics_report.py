@@ -44,7 +44,8 @@ def test_without_spacing_everything_in_mm_is_null(tmp_path: Path) -> None:
     assert (report["points"], report["points_mm"]) == (2, 0)
     _, table = write_report(tmp_path, errors, report)
     assert table.read_text() == "image,landmark,error_px,error_mm\na,L,3.0000,\nb,L,5.0000,\n"
-    assert "in pixels only" in format_summary(report)
+    summary = format_summary(report)
+    assert "in pixels only: --pixel_spacing" in summary and " mm" not in summary and "-  " not in summary
 
 
 def test_nothing_to_measure() -> None:

@@ -207,7 +207,7 @@
   const open = (index) => {
     const own = data.cases[index];
     view.index = index;
-    byId("viewer-title").textContent = own.id;
+    byId("viewer-title").textContent = own.pose ? `${own.id}: ${own.pose}` : own.id;
     stage.replaceChildren();
     const href = address(index);
     view.picture = svg(href ? "image" : "rect", { width: own.size[0], height: own.size[1] });
