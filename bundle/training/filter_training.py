@@ -13,10 +13,9 @@ from bundle.metrics.calibration import cross_validated, interval_factor
 from bundle.metrics.error_factors import error_factors
 from bundle.model.building import Model, fit_whitening
 from bundle.training.adaptation import adapted_landmarks
-from bundle.training.doubtful import Doubt, doubtful_annotations
 from bundle.training.landmark_trainer import LandmarkTrainer
 from bundle.training.leave_one_out import TemplateExamples
-from bundle.training.mixing import learn
+from bundle.training.mixing import Doubt, doubtful_annotations, learn
 from bundle.training.run_folder import forget_run
 from bundle.training.save_model import save_model
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 from bundle.matching.lattice import Window
 from bundle.records.progress import progress
 from bundle.training.filter_fit import cross_entropy, distance_aware, fit_filter, shared_scores
-from bundle.training.kept import kept
 from bundle.training.leave_one_out import LandmarkExamples
+from bundle.training.run_folder import kept
 
 #: Templates are held out in this many parts at most, to see how filters do on images that they have not seen.
 PARTS = 5

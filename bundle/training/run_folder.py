@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import ignite.distributed as idist
+import torch
+from torch import Tensor
 
 from bundle import __version__
 from bundle.data import run_fingerprint
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template
+from bundle.writers.atomic import atomic_file
 
 
 def run_folder(root: str | Path, template: Template, network: OneShotNetwork) -> str:
@@ -43,6 +47,24 @@ def run_folder(root: str | Path, template: Template, network: OneShotNetwork) ->
         version=__version__,
     )
     return str(Path(root) / name[:12])
+
+
+def kept(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What an earlier run left in a file or, where there is none or a damaged one, what is computed and left there.
+
+    Args:
+        path: the file, in a folder whose name is the fingerprint of all that the result depends on.
+        compute: makes the result: named tensors.
+    """
+    if path.is_file():
+        try:
+            return torch.load(path, weights_only=True, mmap=True)
+        except Exception:  # a damaged file can make the unpickler raise anything
+            path.unlink(missing_ok=True)
+    result = compute()
+    with atomic_file(path, binary=True) as file:
+        torch.save({name: value.detach().cpu() for name, value in result.items()}, file)
+    return result
 
 
 def forget_run(folder: str | Path) -> None:

@@ -18,7 +18,7 @@ from bundle.data.warps import WarpedTemplate
 from bundle.errors import ConfigError
 from bundle.ranks import is_first
 from bundle.records.progress import progress
-from bundle.training.kept import kept
+from bundle.training.run_folder import kept
 from bundle.training.stages import Stage
 
 

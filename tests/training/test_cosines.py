@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.training.losses.cosines import cosines
+from bundle.training.cosines import cosines
 
 
 def make(dtype: torch.dtype = torch.float64, last: bool = False) -> tuple[Tensor, Tensor]:

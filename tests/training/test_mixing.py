@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bundle.training.doubtful import doubtful_annotations
-from bundle.training.mixing import HeldOut
+from bundle.training.mixing import HeldOut, doubtful_annotations
 
 
 def held_out(**changed: tuple[int, int, float, float]) -> HeldOut:
