@@ -34,16 +34,15 @@ from bundle.errors import one_line
 from bundle.io.spacing import parse_spacing
 from bundle.records.console import DONE, SOME_FAILED, CommandParser, command
 
-#: The readers, each with the source and the folder of the output.
-READERS: dict[str, Callable[[Source, Path], DataSet]] = {
-    "isbi2015": lambda source, _output: read_isbi2015(source),
-    "hand": lambda source, _output: read_hand(source),
+READERS: dict[str, Callable[[Source], DataSet]] = {
+    "isbi2015": read_isbi2015,
+    "hand": read_hand,
     "cl_detection2023": read_cl_detection2023,
-    "aariz": lambda source, _output: read_aariz(source),
-    "folder": lambda source, _output: read_folder(source),
-    "coco": lambda source, _output: read_coco(source),
-    "labelme": lambda source, _output: read_labelme(source),
-    "cvat": lambda source, _output: read_cvat(source),
+    "aariz": read_aariz,
+    "folder": read_folder,
+    "coco": read_coco,
+    "labelme": read_labelme,
+    "cvat": read_cvat,
 }
 
 
@@ -107,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.source.is_dir():
         parser.error(f"--source is {args.source}: expected a folder, unpack the download first")
     source = Source(args.source, args.output)
-    data, looks = look_at(choose(READERS[args.what](source, args.output), args))
+    data, looks = look_at(choose(READERS[args.what](source), args))
     remarks = check(data, looks)
     duplicates = find_duplicates(data, looks)
     dropped = drop_duplicates(data, duplicates) if args.drop_duplicates else []

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     choice = Choice(data.overlay, args.encoder, weights, args.seeds, args.budget)
     plan = PLANS[args.what](choice)
     runner = Runner(data, write_images(data, output / f"images-{data.split}.json"), output)
-    found = [(cell, runner.run(cell)) for cell in plan.cells]
+    found = {cell.name: runner.run(cell) for row in plan.rows for cell in row.cells}
     written = write_table(output / args.what, plan, found, data, describe(args.budget), runner.spent)
     print(written[0].read_text(encoding="utf-8"))
     print(f"written to {', '.join(str(path) for path in written)}")

@@ -14,6 +14,7 @@ from bundle.data.result_folder import ResultFolder
 from bundle.errors import ConfigError, ImageError, LandmarkError, one_line
 from bundle.io.folders import image_ids, search_folder
 from bundle.io.landmark_files import RowIndex, read_landmark_table
+from bundle.io.landmark_files.checks import read_text
 from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import image_kind
 from bundle.ranks import is_first
@@ -203,22 +204,11 @@ _DataList = RootModel[list[_Entry]]
 
 def _read_data_list(file: Path) -> list[dict[str, Any]]:
     """The entries of a data list: ``image``, a path, and ``pixel_spacing`` and ``flip`` where they are given."""
-    try:
-        if file.stat().st_size > _MAX_LIST_BYTES:
-            raise ConfigError(
-                f"the data list {file} has more than {_MAX_LIST_BYTES // 1024**2} MB: check the file, or split it."
-            )
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ImageError(f"dataset_dir is {file}: {error.strerror}; give a folder, an image or a data list.") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the data list {file} is not UTF-8 text: expected a list of image paths.") from None
-    content = parse_json(text, f"the data list {file}", ConfigError)
+    name = f"the data list {file}"
+    content = parse_json(read_text(file, _MAX_LIST_BYTES, ConfigError), name, ConfigError)
     listed = content.get("testing", content.get("images")) if isinstance(content, dict) else content
     if not isinstance(listed, list) or not listed:
-        raise ConfigError(
-            f"the data list {file} holds no list of images: expected ['a.png', ...] or [{{'image': ...}}]."
-        )
+        raise ConfigError(f"{name} holds no list of images: expected ['a.png', ...] or [{{'image': ...}}].")
     listed = [{"image": entry} if isinstance(entry, str) else entry for entry in listed]
-    entries = validate(_DataList, listed, f"the data list {file}", ConfigError).root
+    entries = validate(_DataList, listed, name, ConfigError).root
     return [{**entry.model_dump(exclude_none=True), "image": file.parent / entry.image} for entry in entries]

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bundle.errors import ConfigError
 from bundle.records.radiograph import Radiograph
 
-#: What :class:`bundle.model.PosedInferer` understands.
-NO, YES, AUTO, REFUSE = "no", "yes", "auto", "refuse"
+#: What the setting ``flip`` says of every image, and how :class:`bundle.model.PosedInferer` is told.
+_OF_ALL = {"horizontal": "yes", "auto": "auto", "refuse": "refuse"}
 
-_HEADER_VALUES = {"laterality": frozenset("LR"), "rows_towards": frozenset("APLRHF")}
-
-
-@dataclass(frozen=True)
-class Flip:
-    """The setting ``flip``, checked.
-
-    Attributes:
-        always: the answer for every image, or None where the file decides; where it says nothing, it is looked for.
-        attribute: the attribute of :class:`bundle.records.radiograph.Radiograph` that decides, ``laterality`` or
-            ``rows_towards``.
-        value: its value in the images to mirror.
-    """
-
-    always: str | None = AUTO
-    attribute: str = ""
-    value: str = ""
-
-    def mirror(self, radiograph: Radiograph) -> str:
-        """Whether an image is mirrored: ``"yes"``, ``"no"``, ``"auto"`` to look for both, or ``"refuse"`` if it is."""
-        if self.always is not None:
-            return self.always
-        stated = getattr(radiograph, self.attribute)
-        if not stated:
-            return AUTO
-        return YES if stated[0] == self.value else NO
+#: Attributes of :class:`bundle.records.radiograph.Radiograph` that may decide, and their values.
+_OF_THE_HEADER = {"laterality": "LR", "rows_towards": "APLRHF"}
 
 
-def parse_flip(setting: Any) -> Flip:
+def check_flip(setting: Any) -> Any:
     """Validate the setting ``flip``.
 
     Args:
@@ -48,20 +23,25 @@ def parse_flip(setting: Any) -> Flip:
             the pose is found so; ``"refuse"`` to use none of these; ``{"laterality": "L"}`` for images whose file names
             that side; ``{"rows_towards": "P"}`` for images whose columns are counted in that direction of the patient.
 
+    Returns:
+        The same.
+
     Raises:
         ConfigError: when it is something else.
     """
-    if setting is None or setting is False:
-        return Flip(NO)
-    if setting is True or setting == "horizontal":
-        return Flip(YES)
-    if setting in (AUTO, REFUSE):
-        return Flip(setting)
-    if isinstance(setting, Mapping) and len(setting) == 1:
+    by_header = [{name: letter} for name, letters in _OF_THE_HEADER.items() for letter in letters]
+    if setting is not None and not isinstance(setting, bool) and setting not in [*_OF_ALL, *by_header]:
+        raise ConfigError(
+            f"flip is {setting!r}, expected null, 'horizontal', 'auto', 'refuse', {{'laterality': 'L' or 'R'}} or "
+            "{'rows_towards': 'A', 'P', 'L', 'R', 'H' or 'F'}: choose one."
+        )
+    return setting
+
+
+def mirror(setting: Any, radiograph: Radiograph) -> str:
+    """Whether an image is mirrored: ``"yes"``, ``"no"``, ``"auto"`` to look for both, or ``"refuse"`` if it is."""
+    if isinstance(setting, Mapping):
         ((attribute, value),) = setting.items()
-        if isinstance(value, str) and value in _HEADER_VALUES.get(attribute, ()):
-            return Flip(None, str(attribute), value)
-    raise ConfigError(
-        f"flip is {setting!r}, expected null, 'horizontal', 'auto', 'refuse', {{'laterality': 'L' or 'R'}} or "
-        "{'rows_towards': 'A', 'P', 'L', 'R', 'H' or 'F'}: choose one."
-    )
+        stated = getattr(radiograph, attribute)
+        return "auto" if not stated else "yes" if stated[0] == value else "no"
+    return _OF_ALL.get(setting, "yes" if setting else "no")

@@ -13,13 +13,12 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-from bundle.data.flip import Flip, parse_flip
+from bundle.data.flip import check_flip, mirror
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import read_radiograph
 from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.spacing import parse_spacing
 from bundle.records.landmarks import LandmarkSet, truth_inside
-from bundle.records.radiograph import Radiograph
 
 
 def array_index_to_ras(pixel_to_lps: np.ndarray) -> np.ndarray:
@@ -62,7 +61,7 @@ class LoadRadiograph(Transform):
         spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
         invert: True makes low values bright, False high values; None follows the file.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
-        flip: which images may show the other side, see :func:`bundle.data.flip.parse_flip`.
+        flip: which images may show the other side, see :func:`bundle.data.flip.check_flip`.
         max_pixels: the largest number of pixels that is decoded.
         grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
 
@@ -82,7 +81,7 @@ class LoadRadiograph(Transform):
         self.spacing = parse_spacing(spacing)
         self.invert = invert
         self.voi_lut = voi_lut
-        self.flip = parse_flip(flip)
+        self.flip = check_flip(flip)
         self.max_pixels = check_max_pixels(max_pixels)
         self.grey_values = grey_values
 
@@ -103,20 +102,15 @@ class LoadRadiograph(Transform):
             ImageError: when the file cannot be read as one radiograph.
             ConfigError: when ``spacing`` is not one or two positive numbers, or ``flip`` is unknown.
         """
-        own = parse_spacing(spacing)
-        own_flip = self.flip if flip is None else parse_flip(flip)
+        flip = self.flip if flip is None else check_flip(flip)
         radiograph = read_radiograph(
             image,
-            own or self.spacing,
+            parse_spacing(spacing) or self.spacing,
             invert=self.invert,
             voi_lut=self.voi_lut,
             max_pixels=self.max_pixels,
             grey_values=self.grey_values,
         )
-        return self._as_tensor(radiograph, own_flip)
-
-    @staticmethod
-    def _as_tensor(radiograph: Radiograph, flip: Flip) -> MetaTensor:
         affine = array_index_to_ras(radiograph.pixel_to_lps)
         meta = {
             MetaKeys.SPATIAL_SHAPE: np.array(radiograph.pixels.shape),
@@ -129,7 +123,7 @@ class LoadRadiograph(Transform):
             "pixel_to_lps": radiograph.pixel_to_lps,
             "laterality": radiograph.laterality or "",
             "rows_towards": radiograph.rows_towards or "",
-            "mirror": flip.mirror(radiograph),
+            "mirror": mirror(flip, radiograph),
         }
         return MetaTensor(torch.from_numpy(radiograph.pixels)[None], affine=torch.from_numpy(affine), meta=meta)
 
@@ -137,43 +131,21 @@ class LoadRadiograph(Transform):
 class LoadRadiographd(MapTransform):
     """Dictionary version of :class:`LoadRadiograph`: replaces the paths under ``keys`` by images.
 
+    An item may hold the ``pixel_spacing`` and the ``flip`` of its own images, and points ``(x, y)`` of them in pixels
+    as ``label``.
+
     Args:
         keys: the keys that hold image paths.
-        spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
-        spacing_key: the key of a data item that may hold the spacing of its own images, in the same form; it goes
-            before ``spacing``, and an item without it, or with None there, is as usual.
-        invert: True makes low values bright, False high values; None follows the file.
-        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
-        flip: which images may show the other side, see :func:`bundle.data.flip.parse_flip`.
-        flip_key: the key of a data item that may say so for its own images, in the same form; as ``spacing_key``.
-        points_key: the key of a data item that may hold points ``(x, y)`` of its images in pixels; NaN where missing.
-        max_pixels: the largest number of pixels that is decoded.
-        grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
         allow_missing_keys: whether an item without one of ``keys`` is passed through.
+        settings: those of :class:`LoadRadiograph`.
 
     Raises:
         ConfigError: when ``spacing``, ``flip`` or ``max_pixels`` is out of range.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        spacing: float | Sequence[float] | None = None,
-        spacing_key: str = "pixel_spacing",
-        invert: bool | None = None,
-        voi_lut: bool = False,
-        flip: Any = "auto",
-        flip_key: str = "flip",
-        points_key: str = "label",
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        grey_values: str = "stretch",
-        allow_missing_keys: bool = False,
-    ) -> None:
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, **settings: Any) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.spacing_key = spacing_key
-        self.flip_key = flip_key
-        self.points_key = points_key
-        self.load = LoadRadiograph(spacing, invert, voi_lut, flip, max_pixels, grey_values)
+        self.load = LoadRadiograph(**settings)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read the images of one data item.
@@ -192,10 +164,10 @@ class LoadRadiographd(MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
-            item[key] = self.load(item[key], spacing=data.get(self.spacing_key), flip=data.get(self.flip_key))
-            if self.points_key in item:
+            item[key] = self.load(item[key], spacing=data.get("pixel_spacing"), flip=data.get("flip"))
+            if "label" in item:
                 height, width = item[key].shape[-2:]
-                item[self.points_key] = _inside(np.asarray(item[self.points_key]), width, height, data[key])
+                item["label"] = _inside(np.asarray(item["label"]), width, height, data[key])
         return item
 
 

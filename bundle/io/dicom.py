@@ -103,21 +103,22 @@ def _check_header(dataset: Dataset, path: Path, max_pixels: int) -> None:
         uid = element(dataset, "SOPClassUID") or element(dataset.file_meta, "MediaStorageSOPClassUID")
         raise ImageError(f"{path} is a DICOM file without an image ({_name(uid)}), or cut short: give a radiograph.")
     frames, samples = (int(element(dataset, key) or 1) for key in ("NumberOfFrames", "SamplesPerPixel"))
-    if frames > 1:
-        raise ImageError(
-            f"{path} has {frames} frames (NumberOfFrames), but one 2D radiograph is needed: export one frame as a file."
-        )
-    if samples not in (1, 3):
-        raise ImageError(f"{path} has {samples} samples per pixel, but a grey image is needed: export it in grey.")
-    if element(dataset, "BitsAllocated") == 1:
-        raise ImageError(
-            f"{path} has one bit per pixel, a mask and not a radiograph: give the grey image that it belongs to."
-        )
+    no_pixels = not any(keyword in dataset for keyword in _PIXEL_KEYWORDS)
+    for wrong, sentence in (
+        (
+            frames > 1,
+            f"has {frames} frames (NumberOfFrames), but one 2D radiograph is needed: export one frame as a file",
+        ),
+        (samples not in (1, 3), f"has {samples} samples per pixel, but a grey image is needed: export it in grey"),
+        (
+            element(dataset, "BitsAllocated") == 1,
+            "has one bit per pixel, a mask and not a radiograph: give the grey image that it belongs to",
+        ),
+        (no_pixels, "has a DICOM header but no complete pixel data: it may be cut short, copy or export it again"),
+    ):
+        if wrong:
+            raise ImageError(f"{path} {sentence}.")
     check_size(path, columns, rows, max_pixels)
-    if not any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
-        raise ImageError(
-            f"{path} has a DICOM header but no complete pixel data: it may be cut short, copy or export it again."
-        )
 
 
 def _name(uid: object) -> str:

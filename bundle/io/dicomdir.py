@@ -62,7 +62,7 @@ def _is_image(record: Dataset) -> bool:
 
 def _file_id(record: Dataset, path: Path) -> list[str]:
     value = element(record, "ReferencedFileID")
-    parts = [str(part) for part in value] if isinstance(value, MultiValue | list) else [str(value or "")]
+    parts = list(map(str, value)) if isinstance(value, MultiValue | list) else [str(value or "")]
     if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
         raise ImageError(
             f"{path} names the file {'/'.join(parts)!r}, which is not below its own folder: give the folder of the "

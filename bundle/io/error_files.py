@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,25 +61,20 @@ def read_errors(path: str | Path) -> ErrorFile:
     reader = csv.DictReader(read_text(path).splitlines())
     if tuple(reader.fieldnames or ())[:4] != _COLUMNS:
         raise BundleError(f"{path} does not have the columns {', '.join(_COLUMNS)}: give metrics.csv of an evaluation.")
-    cells: dict[tuple[str, str], tuple[float, float]] = {}
-    for row in reader:
-        key, texts = (row["image"], row["landmark"]), (row["error_px"], row["error_mm"])
-        try:
-            px, mm = (float(text) if text != "" else math.nan for text in texts)
-        except (TypeError, ValueError):
-            px = mm = -1.0
-        if key in cells or px < 0 or mm < 0:
-            raise BundleError(
-                f"{path}, line {reader.line_num}: {', '.join(key)} is there twice, or its errors {texts} are no "
-                "numbers of at least 0: run the evaluation again."
-            )
-        cells[key] = px, mm
+    cells: dict[tuple[str, str], list[float]] = {}
+    try:
+        for row in reader:
+            cells[row["image"], row["landmark"]] = [
+                float("nan" if row[column] == "" else row[column]) for column in _COLUMNS[2:]
+            ]
+    except (TypeError, ValueError):
+        cells.clear()
     images = tuple(dict.fromkeys(image for image, _ in cells))
     landmarks = tuple(dict.fromkeys(landmark for _, landmark in cells))
-    if not cells or len(cells) != len(images) * len(landmarks):
+    if not cells or {len(cells), reader.line_num - 1} != {len(images) * len(landmarks)}:
         raise BundleError(
-            f"{path} has {len(cells)} rows for {len(images)} images of {len(landmarks)} landmarks: it is not complete, "
-            "run the evaluation again."
+            f"{path}, line {reader.line_num}: the table is not complete, has a row twice, or an error that is no "
+            "number: run the evaluation again."
         )
     both = np.array([[cells[image, landmark] for landmark in landmarks] for image in images], dtype=np.float64)
     return ErrorFile(path, images, landmarks, both[..., 0], both[..., 1])

@@ -123,21 +123,15 @@ def image_ids(paths: Sequence[str | Path], root: str | Path) -> list[str]:
         ImageError: when a path occurs twice.
     """
     candidates = [_candidate_ids(Path(path), Path(root)) for path in paths]
-    level = [0] * len(candidates)
-    while True:
-        ids = [names[rank] for names, rank in zip(candidates, level)]
-        count = Counter(folded(name) for name in ids)
-        clashing = [index for index, name in enumerate(ids) if count[folded(name)] > 1]
-        if not clashing:
-            return ids
-        raised = [index for index in clashing if level[index] < len(candidates[index]) - 1]
-        if not raised:
-            same = " and ".join(str(paths[index]) for index in clashing if ids[index] == ids[clashing[0]])
-            raise ImageError(
-                f"{same} would have the same name {ids[clashing[0]]} in the results: name each image once."
-            )
-        for index in raised:
-            level[index] += 1
+    ids = [names[0] for names in candidates]
+    for level in range(1, 4):
+        count = Counter(map(folded, ids))
+        ids = [names[level] if count[folded(name)] > 1 else name for name, names in zip(ids, candidates)]
+    count = Counter(map(folded, ids))
+    same = [str(path) for path, name in zip(paths, ids) if count[folded(name)] > 1]
+    if same:
+        raise ImageError(f"{' and '.join(same[:2])} would have the same name in the results: name each image once.")
+    return ids
 
 
 def _candidate_ids(path: Path, root: Path) -> tuple[str, str, str, str]:

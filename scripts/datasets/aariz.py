@@ -8,24 +8,32 @@ annotation has ``landmarks``: a list of ``{"symbol": "A", "value": {"x": 1412, "
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from pydantic import Field
 
-from datasets.files import (
-    DataSetError,
-    Source,
-    arrange,
-    csv_rows,
-    name_order,
-    point,
-    positive,
-    read_json,
-)
+from bundle.io.landmark_files.checks import Coordinate, pixel_set
+from bundle.io.spacing import positive_pair
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.validation import Foreign
+from datasets.files import DataSetError, Source, arrange, csv_rows, name_order, read_json
 from datasets.records import DataSet, LabelledImage
 
 PARTS = {"train": "training", "valid": "validation", "test": "testing"}
 READERS = {"senior": "Senior Orthodontists", "junior": "Junior Orthodontists"}
+
+
+class _Place(Foreign):
+    x: Coordinate
+    y: Coordinate
+
+
+class _Landmark(Foreign):
+    symbol: str
+    value: _Place
+
+
+class _Annotation(Foreign):
+    landmarks: list[_Landmark] = Field(min_length=1)
 
 
 def read_aariz(source: Source) -> DataSet:
@@ -37,7 +45,7 @@ def read_aariz(source: Source) -> DataSet:
     mapping = source.file("cephalogram_machine_mappings.csv")
     root = source.folder if mapping is None else mapping.parent
     spacings = {} if mapping is None else _spacings(mapping)
-    named: list[tuple[str, str, Path, dict[str, dict[str, tuple[float, float]]]]] = []
+    named: list[tuple[str, str, Path, dict[str, LandmarkSet]]] = []
     without_landmarks: list[str] = []
     without_image: list[str] = []
     parts = [part for part in PARTS if (root / part / "Cephalograms").is_dir()]
@@ -65,9 +73,15 @@ def read_aariz(source: Source) -> DataSet:
                 named.append((name, PARTS[part], images[name], points))
             else:
                 without_landmarks.append(name)
-    names = name_order(symbols for _, _, _, readers in named for symbols in readers.values())
+    names = name_order(found.names for _, _, _, readers in named for found in readers.values())
     images = [
-        LabelledImage(name, path, split, _points(readers, names, name), spacings.get(name))
+        LabelledImage(
+            name,
+            path,
+            split,
+            {reader: arrange(found, names, f"image {name}, reader {reader}") for reader, found in readers.items()},
+            spacings.get(name),
+        )
         for name, split, path, readers in named
     ]
     return DataSet(
@@ -83,33 +97,18 @@ def read_aariz(source: Source) -> DataSet:
     )
 
 
-def _points(
-    readers: dict[str, dict[str, tuple[float, float]]], names: tuple[str, ...], image: str
-) -> dict[str, np.ndarray]:
-    return {reader: arrange(symbols, names, f"image {image}, reader {reader}") for reader, symbols in readers.items()}
+def _landmarks(file: Path) -> LandmarkSet:
+    listed = read_json(file, _Annotation).landmarks
+    return pixel_set(str(file), [one.symbol for one in listed], [(one.value.x, one.value.y) for one in listed])
 
 
-def _landmarks(file: Path) -> dict[str, tuple[float, float]]:
-    content: Any = read_json(file)
-    listed = content.get("landmarks") if isinstance(content, dict) else None
-    if not isinstance(listed, list) or not listed:
-        raise DataSetError(f"{file} has no list 'landmarks': it is no annotation of Aariz.")
-    found: dict[str, tuple[float, float]] = {}
-    for entry in listed:
-        symbol = entry.get("symbol") if isinstance(entry, dict) else None
-        value = entry.get("value") if isinstance(entry, dict) else None
-        if not isinstance(symbol, str) or not isinstance(value, dict):
-            raise DataSetError(f"{file} has the landmark {entry!r:.80}, expected a symbol and a value: mend the file.")
-        if symbol in found:
-            raise DataSetError(f"{file} has the landmark {symbol!r} twice: keep one.")
-        found[symbol] = point((value.get("x"), value.get("y")), f"{file}, landmark {symbol}")
-    return found
-
-
-def _spacings(file: Path) -> dict[str, tuple[float, float]]:
+def _spacings(file: Path) -> dict[str, tuple[float, float] | None]:
     header, *rows = csv_rows(file)
     lower = [cell.lower() for cell in header]
     if "cephalogram_id" not in lower or "pixel_size" not in lower:
         raise DataSetError(f"{file} has the columns {', '.join(header)}, expected cephalogram_id and pixel_size.")
     at_id, at_size = lower.index("cephalogram_id"), lower.index("pixel_size")
-    return {row[at_id]: (positive(row[at_size], f"{file}, image {row[at_id]}"),) * 2 for row in rows}
+    found = {row[at_id]: positive_pair([row[at_size]] * 2) for row in rows}
+    if wrong := [name for name, spacing in found.items() if spacing is None]:
+        raise DataSetError(f"{file}, image {wrong[0]}: pixel_size is no positive number of millimetres: mend the file.")
+    return found

@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
+from pydantic import Field, Strict
 
-from datasets.files import DataSetError, Source, arrange, point, positive, read_json
+from bundle.io.landmark_files.checks import Coordinate, pixel_set
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.validation import Foreign
+from datasets.files import DataSetError, Source, arrange, read_json
 from datasets.metaimage_stack import stacked_images
 from datasets.records import DataSet, LabelledImage
 
 LANDMARKS = tuple(str(number) for number in range(1, 39))
 
 
-def read_cl_detection2023(source: Source, output: Path) -> DataSet:
-    """Read the challenge's training set and write its images to ``output/images``.
+class _Point(Foreign):
+    name: Annotated[str, Field(coerce_numbers_to_str=True, strict=False)]
+    point: Annotated[tuple[Coordinate, Coordinate, int], Strict(False)]
+    scale: Annotated[float, Field(gt=0, strict=False)]
+
+
+class _Truth(Foreign):
+    points: list[_Point] = Field(min_length=1)
+
+
+def read_cl_detection2023(source: Source) -> DataSet:
+    """Read the challenge's training set and write its images to ``images`` of the output.
 
     Raises:
         DataSetError: when a file is missing or damaged.
@@ -32,7 +46,7 @@ def read_cl_detection2023(source: Source, output: Path) -> DataSet:
             f"{source.folder} has not both train-gt.json and train_stack.mha: unpack the challenge's files there."
         )
     points, scales = _points(truth)
-    folder = output / "images"
+    folder = source.output / "images"
     folder.mkdir(parents=True, exist_ok=True)
     images, without = [], []
     number = 0
@@ -57,23 +71,18 @@ def read_cl_detection2023(source: Source, output: Path) -> DataSet:
     )
 
 
-def _points(file: Path) -> tuple[dict[int, dict[str, tuple[float, float]]], dict[int, float]]:
-    content = read_json(file)
-    listed: Any = content.get("points") if isinstance(content, dict) else None
-    if not isinstance(listed, list) or not listed:
-        raise DataSetError(f"{file} has no list 'points': it is not the challenge's train-gt.json.")
-    points: dict[int, dict[str, tuple[float, float]]] = defaultdict(dict)
+def _points(file: Path) -> tuple[dict[int, LandmarkSet], dict[int, float]]:
+    named: dict[int, dict[str, tuple[float, float]]] = defaultdict(dict)
     scales: dict[int, float] = {}
-    for index, entry in enumerate(listed):
-        where = f"{file}, point {index + 1}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("point"), list) or len(entry["point"]) != 3:
-            raise DataSetError(f"{where} is {entry!r:.80}, expected a name, [x, y, image] and a scale: mend the file.")
-        number = int(entry["point"][2])
-        points[number][str(entry.get("name"))] = point(entry["point"], where)
-        scale = positive(entry.get("scale"), f"{where}: scale")
-        if scales.setdefault(number, scale) != scale:
-            raise DataSetError(f"{where}: image {number} has the scales {scales[number]} and {scale}: mend the file.")
-    return dict(points), scales
+    for entry in read_json(file, _Truth).points:
+        x, y, number = entry.point
+        named[number][entry.name] = x, y
+        if scales.setdefault(number, entry.scale) != entry.scale:
+            raise DataSetError(
+                f"{file}: image {number} has the scales {scales[number]} and {entry.scale}: mend the file."
+            )
+    where = f"{file}, image"
+    return {n: pixel_set(f"{where} {n}", list(found), list(found.values())) for n, found in named.items()}, scales
 
 
 def without_padding(pixels: np.ndarray) -> np.ndarray:

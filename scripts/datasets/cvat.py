@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bundle.io.landmark_files.checks import read_text
-from datasets.files import DataSetError, Source, point, size_of
+import numpy as np
+
+from bundle.io.landmark_files.checks import parse_pair, pixel_set, read_text
+from bundle.records.landmarks import LandmarkSet
+from datasets.files import DataSetError, Source, size_of
 from datasets.named_points import Annotation, named_points_data_set
 from datasets.records import DataSet
 
@@ -31,8 +34,8 @@ def read_cvat(source: Source) -> DataSet:
     found: dict[str, Annotation] = {}
     for image in _parse(file).iter("image"):
         name = str(image.get("name", ""))
-        points = _points(file, image, name)
-        if not points:
+        points = _points(image, f"{file}, image {name}")
+        if points is None:
             continue
         if name in found:
             raise DataSetError(f"{file} has the image {name} twice: give the images names that differ.")
@@ -53,15 +56,12 @@ def _parse(file: Path) -> ElementTree.Element:
     return root
 
 
-def _points(file: Path, image: ElementTree.Element, name: str) -> dict[str, tuple[float, float]]:
-    found: dict[str, tuple[float, float]] = {}
+def _points(image: ElementTree.Element, where: str) -> LandmarkSet | None:
+    names, points = [], []
     for label, number, value in _named(image):
-        where = f"{file}, image {name}, {label}"
-        key = label if number is None else str(number)
-        if key in found:
-            raise DataSetError(f"{where}: this landmark is there twice; keep one.")
-        found[key] = point(value.split(","), where, corner=0.5)
-    return found
+        names.append(label if number is None else str(number))
+        points.append([parse_pair(value.split(","), where, label)])
+    return pixel_set(where, names, np.array(points) - 0.5) if names else None
 
 
 def _named(image: ElementTree.Element) -> Iterator[tuple[str, int | None, str]]:

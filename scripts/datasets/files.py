@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from bundle.io.folders import image_ids, search_folder
 from bundle.io.landmark_files import RowIndex
 from bundle.io.landmark_files.checks import parse_pair, read_text
 from bundle.io.overwriting import identity
+from bundle.records.landmarks import LandmarkSet
 from bundle.records.names import folded
+from bundle.records.validation import Model, parse_json, validate
 
 #: The file by which the folder of an earlier preparation is known.
 PREPARED = "dataset.json"
@@ -59,6 +60,7 @@ class Source:
         if identity(folder) == identity(output) or (inside and not (output / PREPARED).is_file()):
             raise ConfigError(f"--output {output} holds files of the source: give a folder of its own for the results.")
         self.folder = folder
+        self.output = output
         content = search_folder(folder, output, may_lack_images=True)
         self.left_out = content.left_out
         self.files = sorted([*content.images, *(folder / name for name in content.left_out.get("no image", ()))])
@@ -102,16 +104,13 @@ class Source:
         )
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, model: type[Model]) -> Model:
     """The content of a JSON file.
 
     Raises:
-        DataSetError: when it is none.
+        DataSetError: when it is none, or not as the model says.
     """
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataSetError(f"{path} is no valid JSON (line {error.lineno}): download or export it again.") from None
+    return validate(model, parse_json(read_text(path), str(path), DataSetError), str(path), DataSetError)
 
 
 def csv_rows(path: Path) -> list[list[str]]:
@@ -151,26 +150,25 @@ def pairs(cells: Sequence[str], count: int, where: str) -> np.ndarray:
     return points
 
 
-def point(value: Any, where: str, corner: float = 0.0) -> tuple[float, float]:
-    """Two finite JSON numbers.
+def table(path: Path, rows: Iterable[Sequence[str]], count: int, scale: float = 1.0) -> dict[str, np.ndarray]:
+    """The points of a table by the names of its images: rows ``image, x1, y1, x2, y2, ...``.
 
     Args:
-        value: the numbers.
-        where: file and landmark, for the message.
-        corner: how far left of and above the centre of the first pixel the program counts from: 0.5 for its corner.
+        path: the file, for the message.
+        rows: its rows, without a header.
+        count: how many points each row has.
+        scale: pixels of one of its units.
 
     Raises:
-        DataSetError: when it is anything else.
+        DataSetError: when a row has another number of coordinates, or an image two rows.
     """
-    try:
-        x, y = (float(number) for number in value[:2])
-    except (TypeError, ValueError, IndexError, KeyError):
-        raise DataSetError(
-            f"{where} is {value!r}, expected two numbers x and y: mend or leave out the point."
-        ) from None
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise DataSetError(f"{where} is {value!r}, expected two finite numbers: mend or leave out the point.")
-    return (math.nan, math.nan) if x == y == -1 else (x - corner, y - corner)
+    found: dict[str, np.ndarray] = {}
+    for line, (name, *cells) in enumerate(rows, start=1):
+        where = f"{path}, row {line} (image {name})"
+        if name in found:
+            raise DataSetError(f"{where}: this image has a row already; keep one.")
+        found[name] = pairs(cells, count, where) * scale
+    return found
 
 
 def size_of(width: Any, height: Any) -> tuple[int, int] | None:
@@ -182,33 +180,19 @@ def size_of(width: Any, height: Any) -> tuple[int, int] | None:
     return size if min(size) > 0 else None
 
 
-def positive(value: Any, where: str) -> float:
-    """A positive finite number, such as a spacing.
-
-    Raises:
-        DataSetError: when it is anything else.
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise DataSetError(f"{where} is {value!r}, expected a positive number of millimetres: mend the file.")
-    return number
-
-
-def arrange(named: dict[str, tuple[float, float]], names: Sequence[str], where: str) -> np.ndarray:
+def arrange(found: LandmarkSet, names: Sequence[str], where: str) -> np.ndarray:
     """Named points in a given order, NaN where one is missing: (N, 2).
 
     Raises:
         DataSetError: when a name is unknown.
     """
-    unknown = sorted(set(named) - set(names))
+    unknown = sorted(set(found.names) - set(names))
     if unknown:
         raise DataSetError(
             f"{where} has the landmark {unknown[0]!r}, which the rest of the data set does not have: known are "
             f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}; rename it or leave it out."
         )
+    named = dict(zip(found.names, found.points.tolist()))
     return np.array([named.get(name, (math.nan, math.nan)) for name in names], dtype=np.float64)
 
 

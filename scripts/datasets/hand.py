@@ -6,9 +6,7 @@ first 609 of 909 images and measures on the others; there is no true spacing (se
 
 from __future__ import annotations
 
-import numpy as np
-
-from datasets.files import DataSetError, Source, csv_rows, pairs
+from datasets.files import DataSetError, Source, csv_rows, table
 from datasets.records import DataSet, LabelledImage
 
 COUNT = 37
@@ -23,22 +21,18 @@ def read_hand(source: Source) -> DataSet:
     Raises:
         DataSetError: when the folder has no ``all.csv`` of that kind, or no image of it.
     """
-    table = source.file("all.csv", "landmarks.csv")
-    if table is None:
+    file = source.file("all.csv", "landmarks.csv")
+    if file is None:
         raise DataSetError(
             f"{source.folder} has no all.csv: put Payer's table of the 37 landmarks there, beside the images."
         )
-    rows = csv_rows(table)
+    rows = csv_rows(file)
     rows = rows[1:] if rows[0][0].lower() == "image" else rows
-    points: dict[str, np.ndarray] = {}
-    for index, (name, *cells) in enumerate(rows, start=1):
-        if name in points:
-            raise DataSetError(f"{table}, row {index}: image {name} has a row already; keep one.")
-        points[name] = pairs(cells, COUNT, f"{table}, row {index}")
+    points = table(file, rows, COUNT)
     match = source.match(points)
     if not match.names:
         raise DataSetError(
-            f"{source.folder} has no image named in {table.name}, such as {rows[0][0]}.jpg: put the images there."
+            f"{source.folder} has no image named in {file.name}, such as {rows[0][0]}.jpg: put the images there."
         )
     row = {name: number for number, name in enumerate(points)}
     images = [

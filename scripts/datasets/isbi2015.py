@@ -1,18 +1,18 @@
 """The cephalograms of the ISBI 2014 and 2015 challenges: 400 images of 1935 x 2400 pixels, 19 landmarks, two readers.
 
 Images 1 to 150 are for training, 151 to 300 are test set 1, 301 to 400 test set 2; a pixel is 0.1 mm. Four layouts are
-about, one module function each.
+about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bundle.io.names import file_stem
-from datasets.files import DataSetError, Source, csv_rows, pairs
+from datasets.files import DataSetError, Source, csv_rows, pairs, table
 from datasets.records import DataSet, LabelledImage
 
 LANDMARKS = (
@@ -24,6 +24,14 @@ READERS = ("senior", "junior")
 SPACING = (0.1, 0.1)
 SIZE = (1935, 2400)
 
+#: Layouts of tables: their names with the reader in place of the braces, how the first column is called where there is
+#: a header, and the pixels of one of their units (Payer's are in mm).
+TABLES = {
+    "kaggle": (("train_{}.csv", "test1_{}.csv", "test2_{}.csv"), "image_path", 1.0),
+    "payer": (("{}.csv",), None, 1 / SPACING[0]),
+    "tables": (("landmarks_{}.csv",), "image", 1.0),
+}
+
 #: Points of one reader by the number of the image.
 Reading = dict[int, np.ndarray]
 
@@ -34,8 +42,8 @@ def read_isbi2015(source: Source) -> DataSet:
     Raises:
         DataSetError: when the folder has none of the layouts, or breaks the one that it has.
     """
-    for layout, read in LAYOUTS.items():
-        readings = read(source)
+    for layout, tables in {"challenge": None, **TABLES}.items():
+        readings = _challenge(source) if tables is None else _tables(source, *tables)
         if readings:
             return _collect(source, layout, readings)
     raise DataSetError(
@@ -46,79 +54,28 @@ def read_isbi2015(source: Source) -> DataSet:
 
 def _challenge(source: Source) -> dict[str, Reading]:
     """``AnnotationsByMD/400_senior/001.txt``: a line ``x,y`` for each of 19 landmarks, then eight lines of classes."""
-    readings = {}
-    for reader in READERS:
-        files = source.with_ending(".txt", f"400_{reader}")
-        readings[reader] = {_number(path.stem, str(path)): _text_file(path) for path in files}
-    return {reader: reading for reader, reading in readings.items() if reading}
-
-
-def _text_file(path: Path) -> np.ndarray:
-    rows = csv_rows(path)[: len(LANDMARKS)]
-    if len(rows) < len(LANDMARKS) or any(len(row) != 2 for row in rows):
-        raise DataSetError(
-            f"{path} holds {sum(len(row) == 2 for row in rows)} lines x,y, expected {len(LANDMARKS)}: it is damaged or "
-            "not of the challenge."
-        )
-    return pairs([cell for row in rows for cell in row], len(LANDMARKS), str(path))
-
-
-def _kaggle(source: Source) -> dict[str, Reading]:
-    """``train_senior.csv``, ``test1_senior.csv``, ``test2_senior.csv``: image_path, then x and y of each landmark."""
     readings: dict[str, Reading] = {}
     for reader in READERS:
-        for part in ("train", "test1", "test2"):
-            path = source.file(f"{part}_{reader}.csv")
-            if path is not None:
-                header, *rows = csv_rows(path)
-                if header[0].lower() != "image_path":
-                    raise DataSetError(
-                        f"{path} starts with the column {header[0]!r}, expected image_path: download it again."
-                    )
-                readings.setdefault(reader, {}).update(_table(path, rows, 1.0))
+        for path in source.with_ending(".txt", f"400_{reader}"):
+            cells = [cell for row in csv_rows(path)[: len(LANDMARKS)] for cell in row]
+            readings.setdefault(reader, {})[_number(path.stem, str(path))] = pairs(cells, len(LANDMARKS), str(path))
     return readings
 
 
-def _payer(source: Source) -> dict[str, Reading]:
-    """``setup/senior.csv`` and ``setup/junior.csv``: no header; the image, then x and y of each landmark in mm."""
-    readings = {}
+def _tables(source: Source, names: Sequence[str], first: str | None, scale: float) -> dict[str, Reading]:
+    """A reading of each reader out of tables ``image, x1, y1, ...``; see :data:`TABLES`."""
+    readings: dict[str, Reading] = {}
     for reader in READERS:
-        path = source.file(f"{reader}.csv")
-        if path is not None:
-            readings[reader] = _table(path, csv_rows(path), 1 / SPACING[0])
+        for path in filter(None, (source.file(name.format(reader)) for name in names)):
+            rows = csv_rows(path)
+            if first is not None and rows[0][0].lower() != first:
+                raise DataSetError(
+                    f"{path} starts with the column {rows[0][0]!r}, expected {first}: download it again."
+                )
+            found = table(path, rows if first is None else rows[1:], len(LANDMARKS), scale)
+            numbered = {_number(file_stem(name), str(path)): points for name, points in found.items()}
+            readings.setdefault(reader, {}).update(numbered)
     return readings
-
-
-def _tables(source: Source) -> dict[str, Reading]:
-    """``landmarks_senior.csv`` and ``landmarks_junior.csv``: image, then x and y of each landmark in pixels."""
-    readings = {}
-    for reader in READERS:
-        path = source.file(f"landmarks_{reader}.csv")
-        if path is not None:
-            header, *rows = csv_rows(path)
-            if header[0].lower() != "image":
-                raise DataSetError(f"{path} starts with the column {header[0]!r}, expected image: write it so.")
-            readings[reader] = _table(path, rows, 1.0)
-    return readings
-
-
-LAYOUTS: dict[str, Callable[[Source], dict[str, Reading]]] = {
-    "challenge": _challenge,
-    "kaggle": _kaggle,
-    "payer": _payer,
-    "tables": _tables,
-}
-
-
-def _table(path: Path, rows: list[list[str]], scale: float) -> Reading:
-    reading: Reading = {}
-    for line, (name, *cells) in enumerate(rows, start=1):
-        where = f"{path}, row {line}"
-        number = _number(file_stem(name), where)
-        if number in reading:
-            raise DataSetError(f"{where}: image {name} has a row already; keep one.")
-        reading[number] = pairs(cells, len(LANDMARKS), where) * scale
-    return reading
 
 
 def _number(name: str, where: str) -> int:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from bundle.errors import BundleError
-from bundle.io.landmark_files.json_file import landmarks_from_document
+from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
 from bundle.io.names import name_parts
-from datasets.files import DataSetError, Source, read_json, size_of
+from datasets.files import DataSetError, Source, size_of
 from datasets.named_points import Annotation, named_points_data_set
 from datasets.records import DataSet
 
@@ -23,24 +20,20 @@ def read_labelme(source: Source) -> DataSet:
     failures: list[tuple[str, str]] = []
     for path in source.with_ending(".json"):
         try:
-            content = _content(path)
+            content = load_document(path)
+            if "shapes" not in content:
+                raise DataSetError(
+                    f"{path} has no list 'shapes': it is no file of LabelMe; leave it out of the folder."
+                )
             # The image is beside the file, whatever path it had where it was annotated.
             image = (name_parts(str(content.get("imagePath") or "")) or (path.name,))[-1]
             name = (path.parent / image).relative_to(source.folder).as_posix()
             if name in annotations:
                 raise DataSetError(f"{path} is the second file for the image {name}: keep one.")
             size = size_of(content.get("imageWidth"), content.get("imageHeight"))
-            found = landmarks_from_document(path, content)
-            annotations[name] = Annotation({n: (x, y) for n, (x, y) in zip(found.names, found.points.tolist())}, size)
+            annotations[name] = Annotation(landmarks_from_document(path, content), size)
         except BundleError as error:
             failures.append((str(path), str(error)))
     if not annotations and not failures:
         raise DataSetError(f"{source.folder} has no JSON file of LabelMe with an image beside it: export both there.")
     return named_points_data_set(source, "LabelMe", annotations, failures)
-
-
-def _content(path: Path) -> dict[str, Any]:
-    content: Any = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        raise DataSetError(f"{path} has no list 'shapes': it is no file of LabelMe; leave it out of the folder.")
-    return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bundle.records.landmarks import LandmarkSet
 from datasets.files import DataSetError, Source, arrange, name_order
 from datasets.records import DataSet, LabelledImage
 
@@ -14,11 +15,11 @@ class Annotation:
     """What a program says of one image.
 
     Attributes:
-        points: by landmark, ``(x, y)`` in pixels.
+        points: its landmarks.
         size: width and height that it has noted of the image; None where it has not.
     """
 
-    points: dict[str, tuple[float, float]]
+    points: LandmarkSet
     size: tuple[int, int] | None
 
 
@@ -52,7 +53,7 @@ def named_points_data_set(
             if failures
             else f"{source.folder} has no image that {program} has annotated: put the images beside the annotations."
         )
-    names = name_order(one.points for one in annotations.values()) if names is None else tuple(names)
+    names = name_order(one.points.names for one in annotations.values()) if names is None else tuple(names)
     return DataSet(
         name=source.folder.resolve().name,
         title=title or f"{program} points of {source.folder.resolve().name}",

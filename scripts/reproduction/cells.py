@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bundle.encoders.catalogue import CATALOGUE
@@ -39,7 +39,6 @@ class Cell:
 
     Attributes:
         name: folder of the cell.
-        row: row of the table; cells of one row differ in their seed only.
         seed: the seed, None where nothing is random.
         training: what is trained before; None for an evaluation without training.
         keep_local: whether the local decoder of the training is used.
@@ -47,7 +46,6 @@ class Cell:
     """
 
     name: str
-    row: str
     seed: int | None
     training: Training | None
     keep_local: bool
@@ -59,25 +57,24 @@ class Row:
     """One row of a table.
 
     Attributes:
-        key: its name in the cells.
         title: what the table says.
+        cells: what is behind it, which differs in the seed only.
         paper: the paper's figures, and on which data set; None where it has none.
         not_run: why it is not run; empty where it is.
     """
 
-    key: str
     title: str
+    cells: Sequence[Cell]
     paper: tuple[PaperFigure, str] | None = None
     not_run: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A table: its rows and the cells behind them."""
+    """A table: its title and its rows."""
 
     title: str
     rows: Sequence[Row]
-    cells: Sequence[Cell] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True)
@@ -98,19 +95,31 @@ class Choice:
     seeds: Sequence[int]
     budget: str
 
-    def at_hand(self, encoder: str) -> bool:
-        """Whether an encoder can be run."""
-        return encoder == "xfeat" or encoder in self.weights
+
+def _row(
+    choice: Choice,
+    title: str,
+    cells: Sequence[Cell],
+    paper: tuple[PaperFigure, str] | None = None,
+    encoder: str | None = None,
+) -> Row:
+    """A row that is run where the weights of its encoder are at hand."""
+    encoder = encoder or choice.encoder
+    if encoder == "xfeat" or encoder in choice.weights:
+        return Row(title, cells, paper)
+    return Row(title, (), paper, f"not run: no weights at hand (--encoder_weights {encoder}=FILE)")
+
+
+def _weights(choice: Choice, encoder: str) -> dict[str, Any]:
+    return {} if encoder == "xfeat" else {"encoder_weights": choice.weights.get(encoder)}
 
 
 def _encoder(choice: Choice, encoder: str, **settings: Any) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"network#encoder": {"name": encoder, **settings}, **ENCODER_NETWORKS.get(encoder, {})}
-    if encoder != "xfeat":
-        chosen["encoder_weights"] = choice.weights[encoder]
-    return chosen
+    chosen = {"network#encoder": {"name": encoder, **settings}, **ENCODER_NETWORKS.get(encoder, {})}
+    return {**chosen, **_weights(choice, encoder)}
 
 
-def _training(choice: Choice, seed: int, *, loss: str = "distance_aware", local: bool = True) -> Training:
+def _training(choice: Choice, seed: int, loss: str, local: bool) -> Training:
     settings = {**_encoder(choice, choice.encoder), **BUDGETS[choice.budget], "seed": seed}
     name = f"{choice.encoder}-{choice.budget}"
     if LOSS_TARGETS[loss] is not None:
@@ -123,85 +132,57 @@ def _training(choice: Choice, seed: int, *, loss: str = "distance_aware", local:
     return Training(f"{name}-seed{seed}", settings)
 
 
-def _zero_shot(choice: Choice, row: str, encoder: str, *, bdm: bool = True, **settings: Any) -> Cell:
+def _zero_shot(choice: Choice, name: str, encoder: str, *, bdm: bool = True, **settings: Any) -> list[Cell]:
     """An evaluation of the frozen features; nothing in it is random."""
     matching = {"matching#k": "@candidates" if bdm else 1}
-    return Cell(f"{encoder}-{row}", row, None, None, False, {**_encoder(choice, encoder, **settings), **matching})
+    return [Cell(f"{encoder}-{name}", None, None, False, {**_encoder(choice, encoder, **settings), **matching})]
 
 
-def _trained(choice: Choice, row: str, training: Training, seed: int, keep_local: bool) -> Cell:
-    settings = {} if choice.encoder == "xfeat" else {"encoder_weights": choice.weights[choice.encoder]}
-    return Cell(f"{choice.encoder}-{choice.budget}-{row}-seed{seed}", row, seed, training, keep_local, settings)
-
-
-def _missing(encoder: str) -> str:
-    return f"not run: no weights at hand (--encoder_weights {encoder}=FILE)"
-
-
-def _needs_choice(choice: Choice) -> str:
-    return "" if choice.at_hand(choice.encoder) else _missing(choice.encoder)
+def _trained(choice: Choice, name: str, loss: str = "distance_aware", local: bool = True) -> list[Cell]:
+    """An evaluation of a training with each seed; that of the row ``local`` keeps the local decoder."""
+    begin = f"{choice.encoder}-{choice.budget}-{name}"
+    settings = _weights(choice, choice.encoder)
+    return [
+        Cell(f"{begin}-seed{seed}", seed, _training(choice, seed, loss, local), name == "local", settings)
+        for seed in choice.seeds
+    ]
 
 
 def table1(choice: Choice) -> Plan:
     """Table 1, the row of FM-OSD."""
-    row = Row("local", f"FM-OSD, encoder {choice.encoder}", (TABLE_1[choice.overlay], choice.overlay))
-    reason = _needs_choice(choice)
-    if reason:
-        return Plan("Table 1", [Row(row.key, row.title, row.paper, reason)])
-    return Plan("Table 1", [row], [_trained(choice, "local", _training(choice, s), s, True) for s in choice.seeds])
+    paper = TABLE_1[choice.overlay], choice.overlay
+    return Plan("Table 1", [_row(choice, f"FM-OSD, encoder {choice.encoder}", _trained(choice, "local"), paper)])
 
 
 def table2(choice: Choice) -> Plan:
     """Table 2: plain matching, bidirectional matching (BDM), global decoder, local decoder."""
-    reason = _needs_choice(choice)
-    titles = {"plain": "plain matching", "bdm": "+ BDM", "global": "+ global decoder", "local": "+ local decoder"}
-    rows = [Row(key, title, (TABLE_2[key], "hand"), reason) for key, title in titles.items()]
-    if reason:
-        return Plan("Table 2", rows)
-    cells = [
-        _zero_shot(choice, "plain", choice.encoder, bdm=False),
-        _zero_shot(choice, "bdm", choice.encoder),
-        *(_trained(choice, "global", _training(choice, seed), seed, False) for seed in choice.seeds),
-        *(_trained(choice, "local", _training(choice, seed), seed, True) for seed in choice.seeds),
-    ]
-    return Plan("Table 2", rows, cells)
+    steps = {
+        "plain": ("plain matching", _zero_shot(choice, "plain", choice.encoder, bdm=False)),
+        "bdm": ("+ BDM", _zero_shot(choice, "bdm", choice.encoder)),
+        "global": ("+ global decoder", _trained(choice, "global")),
+        "local": ("+ local decoder", _trained(choice, "local")),
+    }
+    return Plan("Table 2", [_row(choice, *step, (TABLE_2[key], "hand")) for key, step in steps.items()])
 
 
 def losses(choice: Choice) -> Plan:
     """Figure 3: other losses for the global decoder. The paper's own is the row of Table 2, and shares its training."""
-    reason = _needs_choice(choice)
-    titles = {"contrastive": "contrastive", "one_hot": "MSE to a 0/1 map", "distance_aware": "distance-aware (paper)"}
-    rows = [
-        Row("global" if key == "distance_aware" else key, title, (LOSSES[key], "hand"), reason)
-        for key, title in titles.items()
-    ]
-    if reason:
-        return Plan("Losses of the global decoder (figure 3)", rows)
-    cells = [
-        _trained(choice, loss, _training(choice, seed, loss=loss, local=False), seed, False)
-        for loss in ("contrastive", "one_hot")
-        for seed in choice.seeds
-    ]
-    cells += [_trained(choice, "global", _training(choice, seed), seed, False) for seed in choice.seeds]
-    return Plan("Losses of the global decoder (figure 3)", rows, cells)
+    rows = {
+        "contrastive": ("contrastive", _trained(choice, "contrastive", "contrastive", local=False)),
+        "one_hot": ("MSE to a 0/1 map", _trained(choice, "one_hot", "one_hot", local=False)),
+        "distance_aware": ("distance-aware (paper)", _trained(choice, "global")),
+    }
+    found = [_row(choice, *row, (LOSSES[key], "hand")) for key, row in rows.items()]
+    return Plan("Losses of the global decoder (figure 3)", found)
 
 
 def encoders(choice: Choice) -> Plan:
     """Figure 4a: the frozen features of each encoder, with BDM and without training."""
-    names = ["xfeat", *CATALOGUE]
-    rows = [
-        Row("bdm" if name == "xfeat" else f"bdm-{name}", name, None, _encoder_reason(choice, name)) for name in names
+    rows = [_row(choice, "xfeat", _zero_shot(choice, "bdm", "xfeat"), encoder="xfeat")]
+    rows += [
+        _row(choice, name, _zero_shot(choice, f"bdm-{name}", name, facet="key"), encoder=name) for name in CATALOGUE
     ]
-    cells = [
-        _zero_shot(choice, row.key, name, **({} if name == "xfeat" else {"facet": "key"}))
-        for row, name in zip(rows, names)
-        if choice.at_hand(name)
-    ]
-    return Plan("Encoders without training (figure 4a)", rows, cells)
-
-
-def _encoder_reason(choice: Choice, name: str) -> str:
-    return "" if choice.at_hand(name) else _missing(name)
+    return Plan("Encoders without training (figure 4a)", rows)
 
 
 def facets(choice: Choice) -> Plan:
@@ -215,14 +196,14 @@ def layers(choice: Choice) -> Plan:
 
 
 def _vit_plan(choice: Choice, title: str, settings: Mapping[str, Mapping[str, Any]]) -> Plan:
-    reason = _needs_choice(choice)
+    rows = [
+        _row(choice, f"{choice.encoder}, {name}", _zero_shot(choice, name.replace(" ", "_"), choice.encoder, **own))
+        for name, own in settings.items()
+    ]
     if choice.encoder == "xfeat":
         reason = "not run: XFeat is no transformer and has neither facets nor blocks (--encoder dino_vits8)"
-    keys = {name: name.replace(" ", "_") for name in settings}
-    rows = [Row(keys[name], f"{choice.encoder}, {name}", None, reason) for name in settings]
-    if reason:
-        return Plan(title, rows)
-    return Plan(title, rows, [_zero_shot(choice, keys[name], choice.encoder, **own) for name, own in settings.items()])
+        rows = [Row(row.title, (), not_run=reason) for row in rows]
+    return Plan(title, rows)
 
 
 PLANS: dict[str, Callable[[Choice], Plan]] = {

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from bundle.writers.atomic import atomic_file
-from reproduction.cells import Cell, Plan, Row
+from reproduction.cells import Plan, Row
 from reproduction.dataset import ReproductionData
 from reproduction.paper_figures import TABLE_1_OTHERS, PaperFigure
 
@@ -20,7 +20,7 @@ NONE = "-"
 def write_table(
     stem: Path,
     plan: Plan,
-    found: Sequence[tuple[Cell, Mapping[str, Any]]],
+    found: Mapping[str, Mapping[str, Any]],
     data: ReproductionData,
     training: str,
     spent: Mapping[str, Mapping[str, float]],
@@ -30,7 +30,7 @@ def write_table(
     Args:
         stem: the files without their ending.
         plan: the rows.
-        found: each cell with its ``metrics.json``.
+        found: the ``metrics.json`` of each cell by its name.
         data: what was measured on.
         training: the length of the training, in words.
         spent: seconds of each step, as :class:`reproduction.running.Runner` has them.
@@ -41,11 +41,11 @@ def write_table(
     Raises:
         BundleError: when a file cannot be written.
     """
-    radii = list(found[0][1]["sdr"]) if found else ["2.0", "4.0"]
+    radii = list(next(iter(found.values()))["sdr"]) if found else ["2.0", "4.0"]
     header = ["row", "data", "seeds", "MRE mm", *(f"SDR {float(radius):g} mm %" for radius in radii)]
     lines = [header]
     for row in plan.rows:
-        lines.append([row.title, data.name, *_ours(row, [f for f in found if f[0].row == row.key], radii)])
+        lines.append([row.title, data.name, *_ours(row, [found[cell.name] for cell in row.cells], radii)])
         if row.paper is not None:
             figure, where = row.paper
             lines.append([f"{row.title} (paper)", where, NONE, *_figures(figure, radii)])
@@ -65,11 +65,10 @@ def write_table(
     return paths
 
 
-def _ours(row: Row, found: Sequence[tuple[Cell, Mapping[str, Any]]], radii: Sequence[str]) -> list[str]:
+def _ours(row: Row, metrics: Sequence[Mapping[str, Any]], radii: Sequence[str]) -> list[str]:
     if row.not_run:
         return [row.not_run, NONE, *(NONE for _ in radii)]
-    seeds = ", ".join(str(cell.seed) for cell, _ in found if cell.seed is not None) or "nothing random"
-    metrics = [metrics for _, metrics in found]
+    seeds = ", ".join(str(cell.seed) for cell in row.cells if cell.seed is not None) or "nothing random"
     values = [[metric["mre_mm"] for metric in metrics], *([m["sdr"][radius] for m in metrics] for radius in radii)]
     return [seeds, *(_mean_and_deviation(column, 2 if index == 0 else 1) for index, column in enumerate(values))]
 
@@ -90,20 +89,19 @@ def _figures(figure: PaperFigure, radii: Sequence[str]) -> list[str]:
 
 def _notes(
     plan: Plan,
-    found: Sequence[tuple[Cell, Mapping[str, Any]]],
+    found: Mapping[str, Mapping[str, Any]],
     data: ReproductionData,
     training: str,
     spent: Mapping[str, Mapping[str, float]],
 ) -> list[str]:
-    counted = [metrics for _, metrics in found]
-    images = counted[0]["images"] if counted else len(data.entries)
+    images = next(iter(found.values()))["images"] if found else len(data.entries)
     notes = [
         f"Measured on the split {data.split} of {data.name}: {images} images beside the template {data.template.stem}.",
         "Nothing was selected by this run: the decoders are those of the last step.",
     ]
-    if any(name.startswith("xfeat-") for name in (cell.name for cell, _ in found)):
+    if any(name.startswith("xfeat-") for name in found):
         notes.append("XFeat's working size was chosen before, on 40 images of the split training of isbi2015.")
-    if any(cell.training is not None for cell, _ in found):
+    if any(cell.training is not None for row in plan.rows for cell in row.cells):
         notes.append(f"Training: {training}. Mean ± deviation over the seeds.")
     if any(row.paper is not None and row.paper[1] != data.overlay for row in plan.rows):
         notes.append("The paper's figures are of another data set (hand): compare the steps, not the numbers.")
@@ -117,30 +115,15 @@ def _notes(
 
 
 def _markdown(plan: Plan, lines: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
-    header, *rows = (["| " + " | ".join(line) + " |"] for line in lines)
-    rule = ["| " + " | ".join("---" for _ in lines[0]) + " |"]
-    table = [text for (text,) in [header, rule, *rows]]
-    return "\n".join([f"## {plan.title}", "", *table, "", *notes]) + "\n"
+    header, *rows = ("| " + " | ".join(line) + " |" for line in lines)
+    rule = "|" + " --- |" * len(lines[0])
+    return "\n".join([f"## {plan.title}", "", header, rule, *rows, "", *notes]) + "\n"
 
 
 def _latex(lines: Sequence[Sequence[str]]) -> str:
     """A ``tabular`` for the package booktabs."""
-    escaped = [[_escape(cell) for cell in line] for line in lines]
-    header, *rows = (" & ".join(line) + r" \\" for line in escaped)
-    columns = "lll" + "r" * (len(lines[0]) - 3)
-    body = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        header,
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
+    escape = str.maketrans({**{character: f"\\{character}" for character in "&%_#"}, "±": r"$\pm$"})
+    header, *rows = (" & ".join(cell.translate(escape) for cell in line) + r" \\" for line in lines)
+    begin = rf"\begin{{tabular}}{{{'lll' + 'r' * (len(lines[0]) - 3)}}}"
+    body = [begin, r"\toprule", header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
     return "\n".join(body) + "\n"
-
-
-def _escape(text: str) -> str:
-    for character in "&%_#":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("±", r"$\pm$")

@@ -82,7 +82,7 @@ class TestDataList:
             collect_cases(tmp_path / "list.json")
 
     def test_that_is_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(ImageError, match=r"none\.json"):
+        with pytest.raises(ConfigError, match=r"none\.json"):
             collect_cases(tmp_path / "none.json")
 
     def test_the_same_image_twice(self, folder: Path) -> None:

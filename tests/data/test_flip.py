@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.data.flip import parse_flip
+from bundle.data.flip import check_flip, mirror
 from bundle.errors import ConfigError
 from bundle.records.radiograph import Radiograph
 
@@ -16,16 +16,16 @@ def radiograph(laterality: str | None = None, rows_towards: str | None = None) -
 
 
 @pytest.mark.parametrize(
-    ("setting", "mirror"),
+    ("setting", "said"),
     [(None, "no"), (False, "no"), (True, "yes"), ("horizontal", "yes"), ("auto", "auto"), ("refuse", "refuse")],
 )
-def test_the_same_for_all_images(setting: Any, mirror: str) -> None:
-    flip = parse_flip(setting)
-    assert flip.mirror(radiograph()) == flip.mirror(radiograph("L", "P")) == mirror
+def test_the_same_for_all_images(setting: Any, said: str) -> None:
+    flip = check_flip(setting)
+    assert mirror(flip, radiograph()) == mirror(flip, radiograph("L", "P")) == said
 
 
 @pytest.mark.parametrize(
-    ("setting", "laterality", "rows_towards", "mirror"),
+    ("setting", "laterality", "rows_towards", "said"),
     [
         ({"laterality": "L"}, "L", None, "yes"),
         ({"laterality": "L"}, "R", "L", "no"),
@@ -38,8 +38,8 @@ def test_the_same_for_all_images(setting: Any, mirror: str) -> None:
         ({"rows_towards": "L"}, "L", None, "auto"),
     ],
 )
-def test_by_the_header(setting: Any, laterality: str | None, rows_towards: str | None, mirror: str) -> None:
-    assert parse_flip(setting).mirror(radiograph(laterality, rows_towards)) == mirror
+def test_by_the_header(setting: Any, laterality: str | None, rows_towards: str | None, said: str) -> None:
+    assert mirror(check_flip(setting), radiograph(laterality, rows_towards)) == said
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_by_the_header(setting: Any, laterality: str | None, rows_towards: str |
 )
 def test_anything_else_is_refused(setting: Any) -> None:
     with pytest.raises(ConfigError, match=r"^flip is .*: choose one\.$"):
-        parse_flip(setting)
+        check_flip(setting)

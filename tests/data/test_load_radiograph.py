@@ -104,8 +104,6 @@ def test_dictionary(png, dicom):
     loaded = load({**item, "pixel_spacing": [0.1, 0.2]})
     assert loaded["image"].meta["pixel_spacing"] == (0.1, 0.2)
     assert load({**item, "pixel_spacing": None})["image"].meta["pixel_spacing"] == (0.5, 0.5)
-    other = LoadRadiographd(keys="image", spacing_key="mm")({"image": png, "mm": 0.3})
-    assert other["image"].meta["pixel_spacing"] == (0.3, 0.3)
 
 
 def test_side_and_flip(png, dicom):

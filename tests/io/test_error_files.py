@@ -33,12 +33,11 @@ def test_what_an_evaluation_wrote_comes_back(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("name,x,y\n", "does not have the columns"),
-        (HEADER, "0 rows"),
-        (HEADER + "a,1,1,1\na,1,2,2\n", "line 3: a, 1 is there twice"),
-        (HEADER + "a,1,1,1\nb,2,2,2\n", "2 rows for 2 images of 2 landmarks"),
-        (HEADER + "a,1,far,1\n", "('far', '1')"),
-        (HEADER + "a,1,-1,1\n", "('-1', '1')"),
-        (HEADER + "a,1\n", "(None, None)"),
+        (HEADER, "is not complete"),
+        (HEADER + "a,1,1,1\na,1,2,2\n", "has a row twice"),
+        (HEADER + "a,1,1,1\nb,2,2,2\n", "is not complete"),
+        (HEADER + "a,1,far,1\n", "line 2: the table"),
+        (HEADER + "a,1\n", "line 2: the table"),
     ],
 )
 def test_other_files_are_refused(text: str, said: str, tmp_path: Path) -> None:

@@ -170,7 +170,6 @@ def test_nothing_found(tmp_path):
         (["x/1.png", "x/1.jpg", "y/1.png"], ["x__1.png", "x__1.jpg", "y__1"]),
         (["1.png", "1.jpg"], ["1.png", "1.jpg"]),
         (["Case.png", "sub/case.png"], ["Case", "sub__case"]),
-        (["x/1.png", "y/1.png", "x__1.png"], ["x__1.png", "y__1", "x__1"]),
     ],
 )
 def test_ids(tmp_path, paths, ids):
@@ -233,5 +232,5 @@ def test_ids_of_paths_outside_the_root(tmp_path):
 
 
 def test_the_same_path_twice_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"same name 1__[0-9a-f]{8} in the results: name each image once\.$"):
+    with pytest.raises(ImageError, match=r"same name in the results: name each image once\.$"):
         image_ids([tmp_path / "1.png"] * 2, tmp_path)

@@ -471,7 +471,7 @@ def test_every_bad_file_is_refused_as_a_table_too(tmp_path):
 
 
 def test_file_limits(tmp_path, monkeypatch):
-    with pytest.raises(LandmarkError, match="there is no landmark file"):
+    with pytest.raises(LandmarkError, match="there is no file"):
         read_landmarks(tmp_path / "gone.csv", radiograph())
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(LandmarkError, match="is no plain file"):

@@ -35,10 +35,9 @@ def group(name: str | None, *points: Any, kind: str = "POINT") -> Dataset:
     return item("CONTAINER", ("125007", "DCM"), *children)
 
 
-def write(path: Path, *groups: Dataset, modality: str = "SR", depth: int = 1) -> Path:
+def write(path: Path, *groups: Dataset, modality: str = "SR") -> Path:
     content = item("CONTAINER", ("126010", "DCM"), *groups)
-    for _ in range(depth):
-        content = item("CONTAINER", ("126000", "DCM"), content)
+    content = item("CONTAINER", ("126000", "DCM"), content)
     content.Modality = modality
     content.file_meta = FileMetaDataset()
     content.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -81,7 +80,7 @@ def test_files_that_are_no_report(tmp_path: Path) -> None:
     cut = write(tmp_path / "cut.dcm", group("a", [1, 2]))
     cut.write_bytes(cut.read_bytes()[:300])
     for name, message in (
-        ("none.dcm", "there is no landmark file"),
+        ("none.dcm", "there is no file"),
         ("text.dcm", "is no DICOM file"),
         ("empty.dcm", "is no DICOM file"),
         ("cut.dcm", "no structured report|damaged"),
@@ -90,8 +89,3 @@ def test_files_that_are_no_report(tmp_path: Path) -> None:
             read(tmp_path / name)
     with pytest.raises(LandmarkError, match="no structured report"):
         read(write(tmp_path / "image.dcm", group("a", [1, 2]), modality="CR"))
-
-
-def test_depth_is_limited(tmp_path: Path) -> None:
-    with pytest.raises(LandmarkError, match="nested deeper"):
-        read(write(tmp_path / "deep.dcm", group("a", [1, 2]), depth=40))

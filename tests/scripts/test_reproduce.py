@@ -147,11 +147,13 @@ def test_it_goes_on_where_it_stopped(
     plan = cells.table2(cells.Choice("head", "xfeat", {}, [0], "small"))
     data = reproduce.read_data(dataset, None, None)
     runner = running.Runner(data, tmp_path / "out" / "images-training.json", tmp_path / "out")
-    for cell in plan.cells[:2]:
-        runner.run(cell)
+    for row in plan.rows[:2]:
+        runner.run(*row.cells)
     assert in_this_process == ["xfeat-bdm"]
     shutil.copy(data.truth, dataset.parent / "other.csv")
-    running.Runner(replace(data, truth=dataset.parent / "other.csv"), runner.images, runner.output).run(plan.cells[0])
+    running.Runner(replace(data, truth=dataset.parent / "other.csv"), runner.images, runner.output).run(
+        *plan.rows[0].cells
+    )
     assert in_this_process == ["xfeat-bdm", "xfeat-plain"], "a cell of other settings is done again"
 
 
@@ -166,16 +168,17 @@ def test_what_needs_a_transformer_is_listed_as_not_run(what: str, dataset: Path,
 
 def test_plans_of_a_transformer() -> None:
     choice = cells.Choice("hand", "dino_vits8", {"dino_vits8": "dino.pth"}, [0, 1], "paper")
-    facets, layers = cells.facets(choice), cells.layers(choice)
-    encoders = [cell.settings["network#encoder"] for cell in facets.cells]
+    facets, layers = (
+        [cell for row in plan(choice).rows for cell in row.cells] for plan in (cells.facets, cells.layers)
+    )
+    encoders = [cell.settings["network#encoder"] for cell in facets]
     assert [encoder["facet"] for encoder in encoders] == ["key", "query", "value", "token"]
-    assert [cell.settings["network#encoder"]["block"] for cell in layers.cells] == list(range(12))
-    assert {cell.settings["encoder_weights"] for cell in [*facets.cells, *layers.cells]} == {"dino.pth"}
-    every = cells.encoders(choice)
-    assert {cell.row for cell in every.cells} == {"bdm", "bdm-dino_vits8"}
-    assert [row.not_run for row in every.rows].count("") == 2
-    assert all(cell.seed is None and cell.training is None for cell in every.cells)
-    assert len(cells.table2(choice).cells) == 6 and not cells.BUDGETS["paper"]
+    assert [cell.settings["network#encoder"]["block"] for cell in layers] == list(range(12))
+    assert {cell.settings["encoder_weights"] for cell in [*facets, *layers]} == {"dino.pth"}
+    every = {row.title: row.cells for row in cells.encoders(choice).rows if not row.not_run}
+    assert [cell.name for one in every.values() for cell in one] == ["xfeat-bdm", "dino_vits8-bdm-dino_vits8"]
+    assert all(cell.seed is None and cell.training is None for one in every.values() for cell in one)
+    assert [len(row.cells) for row in cells.table2(choice).rows] == [1, 1, 2, 2] and not cells.BUDGETS["paper"]
     assert cells.table1(choice).rows[0].paper == (paper_figures.TABLE_1["hand"], "hand")
 
 
@@ -185,7 +188,7 @@ def test_one_cell_as_a_command(dataset: Path, tmp_path: Path) -> None:
     data = reproduce.read_data(dataset, "training", None)
     images = reproduce.write_images(data, tmp_path / "out" / "images.json")
     runner = running.Runner(data, images, tmp_path / "out")
-    found = runner.run(plan.cells[1])
+    found = runner.run(*plan.rows[1].cells)
     assert found["images"] == 3 and found["schema"] and runner.spent["xfeat-bdm"]["processor"] > 0
     assert "3 images" in (tmp_path / "out" / "cells" / "xfeat-bdm" / "evaluation.log").read_text()
 

@@ -294,7 +294,7 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
     ),
     "landmarks that are not there": (
         lambda p: p.train("--template_image", p.sample.image, "--template_landmarks", "none.csv"),
-        ("there is no landmark file none.csv",),
+        ("there is no file none.csv",),
     ),
     "results in a file": (
         lambda p: [*p.infer(*p.trained, *p.images), "--output_dir", p.other / "text.txt"],

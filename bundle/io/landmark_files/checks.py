@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator
 
-from bundle.errors import LandmarkError
+from bundle.errors import BundleError, LandmarkError
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.validation import shown
 
@@ -45,55 +45,56 @@ Coordinate = Annotated[
 ]
 
 
-def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
-    """Read a whole landmark file.
+def read_bytes(path: Path, most: int = MAX_FILE_BYTES, error: type[BundleError] = LandmarkError) -> bytes:
+    """Read a whole file.
 
     Args:
         path: the file.
         most: how many bytes it may have.
+        error: the kind of error to raise.
 
     Raises:
-        LandmarkError: when the file cannot be read, is no plain file, or is too large.
+        BundleError: of the kind ``error``, when the file cannot be read, is no plain file, or is too large.
     """
     try:
         size = path.stat().st_size
         if not path.is_file():  # a pipe or a device may never end
-            raise LandmarkError(f"{path} is no plain file, but one landmark file was expected: name the file.")
+            raise error(f"{path} is no plain file: name one.")
         if size > most:
-            raise LandmarkError(
-                f"{path} has {size / 1024**2:.0f} MB, more than the {most // 1024**2} MB that such a landmark file may "
-                "have: check that it is a landmark file, or split it."
+            raise error(
+                f"{path} has {size / 1024**2:.0f} MB, more than the {most // 1024**2} MB that such a file may have: "
+                "check that it is the right one, or split it."
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise LandmarkError(f"there is no landmark file {path}: check the path.") from None
-    except OSError as error:
-        raise LandmarkError(
-            f"{path} cannot be read ({error.strerror or error}): check the path and its permissions."
+        raise error(f"there is no file {path}: check the path.") from None
+    except OSError as refused:
+        raise error(
+            f"{path} cannot be read ({refused.strerror or refused}): check the path and its permissions."
         ) from None
 
 
-def read_text(path: Path, most: int = MAX_FILE_BYTES) -> str:
-    """Read a whole landmark file as text, see :func:`read_bytes`.
+def read_text(path: Path, most: int = MAX_FILE_BYTES, error: type[BundleError] = LandmarkError) -> str:
+    """Read a whole file as text, see :func:`read_bytes`.
 
     Returns:
         Its text, UTF-8, without a byte order mark.
 
     Raises:
-        LandmarkError: when the file cannot be read, is empty, or is not UTF-8.
+        BundleError: of the kind ``error``, when the file cannot be read, is empty, or is not UTF-8.
     """
-    data = read_bytes(path, most)
+    data = read_bytes(path, most, error)
     try:
         text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LandmarkError(
-            f"{path} is not UTF-8 text (the byte 0x{data[error.start]:02x} at position {error.start} does not belong "
+    except UnicodeDecodeError as wrong:
+        raise error(
+            f"{path} is not UTF-8 text (the byte 0x{data[wrong.start]:02x} at position {wrong.start} does not belong "
             "there): save it again as UTF-8."
         ) from None
     if "\0" in text:
-        raise LandmarkError(f"{path} holds zero bytes, which UTF-8 text does not: save it again as UTF-8.")
+        raise error(f"{path} holds zero bytes, which UTF-8 text does not: save it again as UTF-8.")
     if not text.strip():
-        raise LandmarkError(f"{path} is empty: write the landmarks into it.")
+        raise error(f"{path} is empty: fill it, or name another.")
     return text
 
 

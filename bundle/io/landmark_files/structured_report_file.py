@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from bundle.errors import LandmarkError
 from bundle.io.decoder_process import read_in_process
-from bundle.io.landmark_files.checks import MAX_LANDMARKS, make_set, read_bytes
+from bundle.io.landmark_files.checks import make_set, read_bytes
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.validation import shown
 
@@ -28,8 +28,6 @@ DECIMALS = 3
 # Concept names by (value, scheme): PS3.16, TID 1500, 1410 and 1501.
 _MEASUREMENT_GROUP = ("125007", "DCM")
 _TRACKING_IDENTIFIER = ("112039", "DCM")
-
-_MAX_DEPTH = 32
 
 
 def landmarks_from_report(path: Path, image: Path | None = None) -> LandmarkSet:
@@ -60,14 +58,15 @@ def _read_report(path: Path, image: Path | None) -> LandmarkSet:
     try:
         dataset = pydicom.dcmread(content)
         is_report = bool(dataset.get("ContentSequence")) and dataset.get("Modality") == "SR"
-    except Exception:  # pydicom raises many types for what is no DICOM file
+        groups = list(_groups(dataset))
+    except Exception:  # pydicom raises many types for what is no DICOM file, and what is nested too deep
         raise LandmarkError(f"{path} is no DICOM file, or a damaged one: copy it again.") from None
     if not is_report:
         raise LandmarkError(
             f"{path} is a DICOM file, but no structured report with content: name the report with the landmarks, or a "
             "landmark file of another format."
         )
-    for group in _groups(path, dataset, 0):
+    for group in groups:
         items = [item for item in group.get("ContentSequence") or [] if isinstance(item, Dataset)]
         regions = [item for item in items if item.get("ValueType") == "SCOORD" and item.get("GraphicType") == "POINT"]
         missing = (MISSING, CODING_SCHEME) in [
@@ -81,24 +80,20 @@ def _read_report(path: Path, image: Path | None) -> LandmarkSet:
                 f"{path}: the group {shown(name)} has {len(regions)} points, but one was expected: give each landmark "
                 "a group of its own."
             )
-        names.append(name.strip())
+        names.append(name)
         points.append(_point(path, name, regions[0]) if regions else [float("nan")] * 2)
         images.update(_image_uids(regions))
-        if len(names) > MAX_LANDMARKS:
-            break  # make_set refuses them
     _check_image(path, images, image)
     return make_set(str(path), names, points)
 
 
-def _groups(path: Path, item: Dataset, depth: int) -> Iterator[Dataset]:
+def _groups(item: Dataset) -> Iterator[Dataset]:
     """All measurement groups below an item."""
-    if depth > _MAX_DEPTH:
-        raise LandmarkError(f"{path} is nested deeper than the {_MAX_DEPTH} levels that are read: check the file.")
     for child in item.get("ContentSequence") or []:
         if _concept(child) == _MEASUREMENT_GROUP:
             yield child
         else:
-            yield from _groups(path, child, depth + 1)
+            yield from _groups(child)
 
 
 def _concept(item: Dataset) -> tuple[str, str]:
