@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.export import export_model
-from bundle.io.size import MIN_SIDE
+from bundle.io.decoded import MIN_SIDE
 from bundle.records.console import CommandParser, command
 
 OPSETS = (18, 23)

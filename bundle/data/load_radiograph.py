@@ -14,9 +14,9 @@ from monai.transforms import MapTransform, Transform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from bundle.data.flip import check_flip, mirror
+from bundle.io.decoded import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import read_radiograph
-from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.spacing import parse_spacing
 from bundle.records.landmarks import LandmarkSet, truth_inside
 

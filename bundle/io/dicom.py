@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from bundle.errors import ImageError
-from bundle.io.decoded import DecodedImage
+from bundle.io.decoded import DecodedImage, check_size
 from bundle.io.dicom_geometry import (
     element,
     functional_groups,
@@ -29,7 +29,6 @@ from bundle.io.dicom_geometry import (
 )
 from bundle.io.dicom_grey import modality_values, padding, white_is_zero, windowed
 from bundle.io.dicom_shutter import hidden_pixels
-from bundle.io.size import check_size
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _UNSUPPORTED = ("missing dependenc", "not support", "handler", "no available", "no plugins", "unsupported")

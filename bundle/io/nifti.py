@@ -10,8 +10,7 @@ import numpy as np
 from nibabel.openers import ImageOpener
 
 from bundle.errors import ImageError
-from bundle.io.decoded import DecodedImage
-from bundle.io.size import check_single_plane
+from bundle.io.decoded import DecodedImage, check_single_plane
 from bundle.io.spacing import stated_spacing
 
 _MM_OF_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # of the length code in xyzt_units: metre, millimetre, micrometre

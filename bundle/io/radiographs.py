@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from bundle.errors import BundleError, ImageError
-from bundle.io.decoded import DecodedImage
+from bundle.io.decoded import DEFAULT_MAX_PIXELS, DecodedImage, check_max_pixels
 from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
 from bundle.io.intensity import scale_to_unit
-from bundle.io.size import DEFAULT_MAX_PIXELS, check_max_pixels
 from bundle.io.spacing import parse_spacing
 from bundle.records.radiograph import Radiograph
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import ConfigError, LandmarkError
+from bundle.io.decoded import DEFAULT_MAX_PIXELS
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import read_radiograph
-from bundle.io.size import DEFAULT_MAX_PIXELS
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.records.template import Template

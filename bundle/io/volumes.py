@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import ImageError
-from bundle.io.decoded import DecodedImage
-from bundle.io.size import check_single_plane
+from bundle.io.decoded import DecodedImage, check_single_plane
 from bundle.io.spacing import positive_pair, stated_spacing
 from bundle.records.radiograph import identity_pixel_to_lps
 

@@ -13,8 +13,8 @@ import pytest
 
 from bundle.errors import ConfigError, ImageError
 from bundle.io import decoder_process
+from bundle.io.decoded import check_max_pixels, check_size
 from bundle.io.decoder_process import read_in_process
-from bundle.io.size import check_max_pixels, check_size
 
 
 def reader() -> psutil.Popen:

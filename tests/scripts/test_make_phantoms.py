@@ -142,26 +142,6 @@ def test_landmarks_do_not_depend_on_the_resolution() -> None:
     assert np.allclose((small.landmarks + 0.5) * 3.0, large.landmarks + 0.5, atol=0.02)
 
 
-def test_the_look_does_not_depend_on_the_resolution() -> None:
-    small, large = radiograph.make_phantom(2, 1, 240), radiograph.make_phantom(2, 1, 480)
-    coarse = large.pixels.reshape(240, 2, -1, 2).mean(axis=(1, 3))
-    assert np.corrcoef(small.pixels.ravel(), coarse.ravel())[0, 1] > 0.98
-
-
-def test_thickness_of_an_elliptic_tube() -> None:
-    def flat(value: float) -> np.ndarray:
-        return np.full(256, value)
-
-    ends = {"base": (flat(0.0), 0.0), "head": (flat(0.0), 0.0)}
-    tube = hand.LongBone(np.zeros(2), np.eye(2), 60.0, flat(6.0), flat(6.0), flat(5.0), flat(1.0), flat(0.1), ends)
-    v = np.linspace(-8, 8, 81)
-    whole, marrow = (tube.thickness(np.full_like(v, 30.0), v, below) for below in (False, True))
-    np.testing.assert_allclose(whole, 10 * np.sqrt(np.clip(1 - (v / 6) ** 2, 0, None)), atol=1e-9)
-    np.testing.assert_allclose(marrow, 8 * np.sqrt(np.clip(1 - (v / 5) ** 2, 0, None)), atol=1e-9)
-    assert tube.thickness(np.array([-1.0, 61.0]), np.zeros(2)).tolist() == [0, 0]
-    assert tube.thickness(np.array([0.5, 30.0]), np.zeros(2), below=True).tolist() == [0, 8]
-
-
 def test_landmarks_lie_on_the_outlines_of_their_bones() -> None:
     one = hand.make_hand(np.random.default_rng(4))
     for (bone, *_), point in zip(hand.ANATOMY["landmarks"].values(), one.landmarks(), strict=True):
@@ -169,12 +149,6 @@ def test_landmarks_lie_on_the_outlines_of_their_bones() -> None:
         u, v = one.bones[bone].turn @ (around - one.bones[bone].place).T
         inside = one.bones[bone].thickness(u, v) > 0
         assert 0.1 < inside.mean() < 0.9, (bone, inside.mean())
-
-
-def test_attenuation_is_that_of_the_tables() -> None:
-    """Mass attenuation at 50 keV in cm2/g of NISTIR 5632 times density of ICRU-44."""
-    tables = {"soft": 0.2264 * 1.06, "fat": 0.2123 * 0.95, "bone": 0.4242 * 1.92}
-    assert pytest.approx({name: value / 10 for name, value in tables.items()}, rel=2e-3) == radiograph.ATTENUATION
 
 
 @pytest.mark.parametrize(
