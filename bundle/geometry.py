@@ -124,6 +124,12 @@ def cubic_matrix(positions: Tensor, cells: int) -> Tensor:
     return matrix
 
 
+def resizing_matrix(cells: int, like: Tensor, places: int) -> Tensor:
+    """Bicubic resizing along one axis as a matrix: (places, cells), of the type of another tensor."""
+    centres = torch.arange(places, dtype=like.dtype, device=like.device) + 0.5
+    return cubic_matrix(centres * (cells / places) - 0.5, cells)
+
+
 def cell_grid(map_size: Size, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
     """Cell coordinates of a whole map.
 

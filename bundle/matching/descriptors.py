@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.geometry import CellGeometry, PixelCentres, Size, sample_map
+from bundle.geometry import CellGeometry, PixelCentres, Size, resizing_matrix, sample_map
 
 
 def normalise_channels(features: Tensor) -> Tensor:
@@ -86,14 +87,19 @@ class DescriptorPyramid:
             tensor of shape (N, rows, columns) on :attr:`grid`; cosine similarity, -1 to 1 (bicubic resizing may
             overshoot a little).
         """
-        total: Tensor | None = None
-        for level, kernel in zip(self.levels, kernels):
-            similarity = _correlate(level, kernel)[None]
-            if tuple(similarity.shape[-2:]) != tuple(self.grid):
-                similarity = F.interpolate(similarity, size=self.grid, mode="bicubic", align_corners=False)
-            total = similarity if total is None else total + similarity
-        assert total is not None
-        return total[0] / len(self.levels)
+        maps = [_correlate(level, kernel) for level, kernel in zip(self.levels, kernels)]
+        if len(maps) == 1 and tuple(maps[0].shape[-2:]) == tuple(self.grid):
+            return maps[0]
+        rows, columns = self._resizing
+        return rows @ torch.cat([one @ matrix for one, matrix in zip(maps, columns)], dim=1)
+
+    @cached_property
+    def _resizing(self) -> tuple[Tensor, list[Tensor]]:
+        """What brings all maps to the grid, first along their rows, then along their columns, with their mean."""
+        sides = [(int(level.shape[-2]), int(level.shape[-1])) for level in self.levels]
+        rows = [resizing_matrix(height, level, self.grid[0]) for (height, _), level in zip(sides, self.levels)]
+        columns = [resizing_matrix(width, level, self.grid[1]).T for (_, width), level in zip(sides, self.levels)]
+        return torch.cat(rows, dim=1) / len(self.levels), columns
 
     def to_cells(self, points: Tensor) -> Tensor:
         """Pixels ``(x, y)`` to cells ``(x, y)`` of :attr:`grid`."""

@@ -140,7 +140,7 @@ class PosteriorMatcher:
         """The descriptors of one image of (height, width) pixels, brought to length one, on the common grid."""
         factor = self.settings.grid / max(size)
         grid = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
-        levels = [normalise_channels(level) for level in levels]
+        levels = [normalise_channels(level).contiguous() for level in levels]  # as the correlation is fastest
         return DescriptorPyramid(levels, size, grid, self.geometry, self.settings.patch)
 
     def coarse(self, known: KnownLandmarks, query: DescriptorPyramid) -> CoarseEvidence:

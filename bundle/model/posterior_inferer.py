@@ -14,12 +14,12 @@ from bundle.errors import ConfigError
 from bundle.geometry import PixelCentres
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.lattice import Lattice, crop_window, level_window
-from bundle.matching.local_kernels import kernel_similarity, kernels_at
+from bundle.matching.local_kernels import kernels_at
 from bundle.matching.posterior_matcher import KnownLandmarks, KnownTemplate, PosteriorMatcher, mean_of
 from bundle.matching.settings import MatchingSettings
 from bundle.model.inferer import OneShotInferer, as_columns, template_tensors
 from bundle.model.learned import LearnedLandmarks
-from bundle.model.memory import crops_at_a_time
+from bundle.model.memory import crops_at_a_time, reuse_memory
 from bundle.networks import OneShotNetwork
 from bundle.networks.local_view import LocalCrops, local_crops
 from bundle.networks.whitening import inverse_power, total_covariance, unit_descriptors
@@ -113,6 +113,8 @@ class PosteriorInferer(OneShotInferer):
 
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
         """Of a learned model's templates only the first is matched back to."""
+        if device.type == "cpu":
+            reuse_memory()
         if self.learned is not None:
             first = [] if self.template.pixels is None else [self._seen(self.template, network, device)]
             return _Known(self.learned.known(device), first, None)
@@ -217,7 +219,8 @@ class PosteriorInferer(OneShotInferer):
         features = self._encoded(crops, network)
         side = network.settings.decoded_crop[0]
         maps = unit_descriptors(features, known.crop_matrix)
-        scores = kernel_similarity(maps, known.crop_kernels, side) * self.settings.local_weight
+        kernels = known.crop_kernels * (self.settings.local_weight / self.settings.patch**2)
+        scores = crop_window(maps, side, self.settings.patch).scores(kernels)
         if decoded is not None and self.settings.decoder_weight:
             maps = F.normalize(network.decode_local(features, network.settings.decoded_crop), dim=1)
             scores = scores + torch.einsum("nc,nchw->nhw", decoded, maps) * self.settings.decoder_weight

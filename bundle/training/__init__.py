@@ -3,7 +3,7 @@
 from bundle.training.filter_training import FilterTraining
 from bundle.training.landmark_trainer import LandmarkTrainer
 from bundle.training.leave_one_out import TemplateExamples
-from bundle.training.process import fix_seed, reuse_memory
+from bundle.training.process import fix_seed
 from bundle.training.run_folder import forget_run, run_folder
 from bundle.training.save_model import save_model
 from bundle.training.stage_trainer import StageTrainer
@@ -18,7 +18,6 @@ __all__ = [
     "TemplateExamples",
     "fix_seed",
     "forget_run",
-    "reuse_memory",
     "run_folder",
     "save_model",
 ]

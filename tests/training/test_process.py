@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from bundle.errors import ConfigError
-from bundle.training.process import fix_seed, reuse_memory
+from bundle.model.memory import reuse_memory
+from bundle.training.process import fix_seed
 from tests.workflows.running import ROOT
 
 #: Takes and frees 200 MB five times and tells how many pages the system had to hand out for the last four.
 PROGRAM = """
 import resource, sys, torch
-from bundle.training.process import reuse_memory
+from bundle.model.memory import reuse_memory
 if sys.argv[1] == "reuse":
     assert reuse_memory()
 for count in range(5):

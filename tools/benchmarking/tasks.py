@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from bundle.geometry import PaperRounding
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PaperInferer
+from bundle.model.memory import reuse_memory
 from bundle.networks.resampling import resize, working_size
 from bundle.networks.windows import padded_windows
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
-from bundle.training import reuse_memory
 from bundle.training.losses import DistanceAwareSimilarityLoss
 from tests.reference import full_size
 from tools.benchmarking.methods import SEED, Preset, product, reference
