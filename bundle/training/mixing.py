@@ -108,7 +108,7 @@ def learn(
         ]
         tried = {alpha: _hold_out(examples, others, [alpha * one for one in unseen]) for alpha in STRENGTHS}
         if count >= FEWEST_FOR_TRIAL:
-            strength = chosen_strength({alpha: _mean_error(one) for alpha, one in tried.items()})
+            strength = chosen_strength({alpha: _mean_errors(one) for alpha, one in tried.items()})
         best = tried[strength]
     filters = [
         temperature * TOGETHER * (kernel + strength * (step + _mixed(found, f"{{}}.{number}", count)))
@@ -121,13 +121,17 @@ def learn(
     return Lesson(learned, strength, best)
 
 
-def chosen_strength(errors: Mapping[float, float]) -> float:
-    """The largest strength that does no worse than none.
+def chosen_strength(errors: Mapping[float, np.ndarray]) -> float:
+    """The largest strength that does no worse than none, or by no more than the standard error of the difference.
 
     The least error would be at smaller ones, for templates held out are judged by filters from fewer templates, which
     want smaller steps than those from all.
+
+    Args:
+        errors: for each strength (K,), the mean error on each template.
     """
-    return max(strength for strength, error in errors.items() if error <= errors[0.0])
+    worse = {strength: error - errors[0.0] for strength, error in errors.items()}
+    return max(strength for strength, more in worse.items() if more.mean() <= more.std(ddof=1) / np.sqrt(len(more)))
 
 
 def doubtful_annotations(held_out: HeldOut) -> list[Doubt]:
@@ -187,6 +191,6 @@ def _hold_out(examples: TemplateExamples, others: Sequence[KnownLandmarks], adde
     return HeldOut(*(torch.stack(part).cpu().double().numpy() for part in zip(*rows)))
 
 
-def _mean_error(held_out: HeldOut) -> float:
-    """Mean error as a fraction of the extent; a gross one counts as much as :data:`GROSS`."""
-    return float(np.minimum(held_out.errors / held_out.extents[:, None], GROSS).mean())
+def _mean_errors(held_out: HeldOut) -> np.ndarray:
+    """Mean error on each template as a fraction of the extent, (K,); a gross one counts as much as :data:`GROSS`."""
+    return np.minimum(held_out.errors / held_out.extents[:, None], GROSS).mean(axis=1)

@@ -163,13 +163,13 @@ def test_the_base_of_a_template_is_the_mean_of_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("errors", "strength"),
-    [
-        ({0.0: 1.5, 0.5: 1.35, 1.0: 1.45}, 1.0),
-        ({0.0: 1.4, 0.5: 1.35, 1.0: 1.45}, 0.5),
-        ({0.0: 1.0, 0.5: 1.2, 1.0: 1.3}, 0.0),
-    ],
-    ids=["no worse", "too much", "filters harm"],
+    ("more", "strength"),
+    [((-0.1, -0.3), 1.0), ((0.001, 0.001), 1.0), ((-0.1, 0.3), 0.5), ((0.2, 0.3), 0.0)],
+    ids=["better", "within the scatter", "too much", "filters harm"],
 )
-def test_the_largest_strength_that_is_no_worse_than_none(errors: dict[float, float], strength: float) -> None:
-    assert chosen_strength(errors) == strength
+def test_the_largest_strength_that_is_not_clearly_worse_than_none(more: tuple[float, float], strength: float) -> None:
+    without = np.array([1.0, 1.2, 0.8, 1.5, 1.1])
+    scatter = np.array([-0.04, 0.02, 0.05, -0.03, 0.0])  # of mean zero, with a standard error of 0.017
+    assert (
+        chosen_strength({0.0: without, 0.5: without + scatter + more[0], 1.0: without + scatter + more[1]}) == strength
+    )
