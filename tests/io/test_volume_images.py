@@ -115,7 +115,7 @@ def volume_file(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["nii", "nii.gz", "mha", "nrrd"])
-def test_truncated_and_damaged(tmp_path, kind, capfd):
+def test_truncated(tmp_path, kind, capfd):
     content = volume_file(tmp_path, kind).read_bytes()
     whole = read_radiograph(tmp_path / f"a.{kind}").pixels
     path = tmp_path / f"b.{kind}"
@@ -128,16 +128,6 @@ def test_truncated_and_damaged(tmp_path, kind, capfd):
         else:  # only the checksum at the end of the gzip file is missing
             assert kind == "nii.gz" and length > len(content) - 24
             np.testing.assert_array_equal(pixels, whole)
-    generator = np.random.default_rng(0)
-    for _ in range(40):
-        damaged = bytearray(content)
-        for position in generator.integers(0, 300, size=3):
-            damaged[position] = generator.integers(256)
-        path.write_bytes(damaged)
-        try:
-            read_radiograph(path, max_pixels=10**6)
-        except ImageError as error:
-            assert "\n" not in str(error)
     if kind != "mha":  # MetaIO writes to the standard error by itself
         assert capfd.readouterr() == ("", "")
 

@@ -212,11 +212,11 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
     ),
     "images and truth": (
         lambda p: p.evaluate(*p.trained, "--dataset_dir", p.sample.truth, "--landmarks", p.sample.images),
-        ("is no image",),
+        ("holds no image",),
     ),
     "model and images": (
         lambda p: p.infer("--model_path", p.sample.images, "--dataset_dir", p.model),
-        ("model.pt is no image",),
+        ("model.pt holds no image",),
     ),
     # of another kind
     "an image as the model": (lambda p: p.infer(*p.images, "--model_path", p.sample.image), ("is no checkpoint",)),
@@ -238,9 +238,9 @@ WRONG: dict[str, tuple[Callable[[Place], list[object]], tuple[str, ...]]] = {
     ),
     "a table as the images": (
         lambda p: p.infer(*p.trained, "--dataset_dir", p.sample.truth),
-        ("landmarks.csv is no image", "--dataset_dir"),
+        ("landmarks.csv holds no image", "give a DICOM, PNG"),
     ),
-    "a model as the images": (lambda p: p.infer(*p.trained, "--dataset_dir", p.model), ("model.pt is no image",)),
+    "a model as the images": (lambda p: p.infer(*p.trained, "--dataset_dir", p.model), ("model.pt holds no image",)),
     "the landmarks of one image as the truth": (
         lambda p: p.evaluate(*p.trained, *p.images, "--landmarks", p.sample.landmarks),
         ("holds the landmarks of one image", "a row for each image"),
