@@ -29,17 +29,32 @@ from bundle.io.radiographs import read_radiograph
 from bundle.model import PosedInferer, zero_shot_model
 from bundle.pose.affine import apply, mean_scale, warp
 from bundle.records.console import CommandParser, command
+from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.template import Template
 
 SPACING = 0.1  # mm per pixel of these images
+_EXPECTED = PREDICTION_COLUMNS.index("expected_error")
 
 
 class Variant(NamedTuple):
-    """A change of an image: the map from its pixels to the new one's, the new (height, width), and the polarity."""
+    """A change of an image.
+
+    Attributes:
+        matrix: from its pixels to the new one's.
+        size: the new (height, width).
+        inverted: whether it becomes its negative.
+        exposed: the first and the last pixel ``(x, y)`` of the new image that are not black, None for all.
+    """
 
     matrix: np.ndarray
     size: tuple[int, int]
     inverted: bool = False
+    exposed: tuple[np.ndarray, np.ndarray] | None = None
+
+    def shows(self, points: np.ndarray) -> np.ndarray:
+        """Which of (N, 2) points of the new image it shows."""
+        low, high = self.exposed or (np.zeros(2), np.array(self.size)[::-1] - 1)
+        return ((points > low - 0.5) & (points < high + 0.5)).all(axis=1)
 
 
 def turned(
@@ -77,8 +92,8 @@ def cropped(size: tuple[int, int], points: np.ndarray, mm: float) -> Variant:
     return cut(np.maximum(points.min(axis=0) - mm / SPACING, 0), np.minimum(points.max(axis=0) + mm / SPACING, last))
 
 
-def without_a_third(size: tuple[int, int], points: np.ndarray, index: int) -> Variant:
-    """A third of the landmarks cut off at one side, another for each image."""
+def two_thirds(size: tuple[int, int], points: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last pixel of what is left without a third of the landmarks at one side, by the index."""
     low, high = np.zeros(2), np.array([size[1], size[0]]) - 1.0
     axis, side = index % 2, index // 2 % 2
     ordered = np.sort(points[:, axis])
@@ -87,7 +102,7 @@ def without_a_third(size: tuple[int, int], points: np.ndarray, index: int) -> Va
         high[axis] = (ordered[-third] + ordered[-third - 1]) / 2
     else:
         low[axis] = (ordered[third] + ordered[third - 1]) / 2
-    return cut(low, high)
+    return low, high
 
 
 def at_random(size: tuple[int, int], index: int) -> Variant:
@@ -122,7 +137,8 @@ VARIANTS: dict[str, Callable[[tuple[int, int], np.ndarray, int], Variant]] = {
     },
     "cropped to 15 mm": lambda size, points, _index: cropped(size, points, 15),
     "cropped to 3 mm": lambda size, points, _index: cropped(size, points, 3),
-    "a third cropped away": without_a_third,
+    "a third cropped away": lambda size, points, index: cut(*two_thirds(size, points, index)),
+    "a third collimated": lambda size, points, index: Variant(np.eye(3), size, exposed=two_thirds(size, points, index)),
     "aspect 0.8": lambda size, _points, _index: turned(size, linear=(0.8, 0.0)),
     "shear 0.15": lambda size, _points, _index: turned(size, linear=(1.0, 0.15)),
     "aspect 0.65": lambda size, _points, _index: turned(size, linear=(0.65, 0.0)),
@@ -139,6 +155,11 @@ def change(image: Tensor, variant: Variant) -> Tensor:
         shift = np.eye(3)
         shift[:2, 2] = margin
         image = warp(framed, shift @ np.linalg.inv(variant.matrix), variant.size)
+    if variant.exposed is not None:
+        (left, top), (right, bottom) = (corner.round().astype(int) for corner in variant.exposed)
+        dark = torch.zeros_like(image)
+        dark[..., top : bottom + 1, left : right + 1] = image[..., top : bottom + 1, left : right + 1]
+        image = dark
     return 1 - image if variant.inverted else image
 
 
@@ -175,7 +196,8 @@ def measure(arguments: argparse.Namespace, done: set[tuple[str, str, str]]) -> I
                 "image": image,
                 "mm": (np.linalg.norm(places - where, axis=1) * mm).round(3).tolist(),
                 "missing": found.meta["missing"][0].double().numpy().round(4).tolist(),
-                "inside": [bool(((one > -0.5) & (one < np.array(changed.size)[::-1] - 0.5)).all()) for one in where],
+                "inside": changed.shows(where).tolist(),
+                "expected_mm": (found[0, :, _EXPECTED].double().numpy() * mm).round(3).tolist(),
                 "kind_confidence": float(found.meta["pose"]["kind_confidence"][0]),
                 "changed": bool(found.meta["pose"]["changed"][0]),
                 "seconds": round(seconds, 3),

@@ -24,6 +24,8 @@ SHORTLIST = 6
 TOLERANCE = 2.0
 #: A pose without any turn is taken at once with so many votes, and so many times those of any other.
 EARLY_VOTES, EARLY_RATIO = 60.0, 1.5
+#: With fewer votes than these it is looked at more closely all the same: the image may be squeezed.
+SURE_VOTES = 120.0
 #: A share from which on an image is taken for one of the template's kind.
 SAME_KIND = 0.07
 #: So many times the votes make a mirrored pose better than another one: what is nearly symmetric stays as it is.
@@ -37,8 +39,9 @@ MOST_TURN, MOST_SCALE = 45.0, 2.0
 #: A map that changes lengths in one direction by more than this over the other is affine and not only noisy.
 #: It has to explain so many times the votes, and is refined so often.
 AFFINE, AFFINE_GAIN, AFFINE_ROUNDS = 1.12, 1.05, 3
-#: The share of the template's cells that an image must show for an affine map.
-WHOLE = 0.9
+#: The share of the template's cells that an image must show for an affine map, and the share of votes that this must
+#: reach, for in images of another kind it explains more by chance than a similarity does.
+WHOLE, AFFINE_SHARE = 0.9, 0.1
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class PoseFinder:
         upright = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
         if upright and upright[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in upright[1:])]):
             early = replace(upright[0], early=True)
-            near = self.upright(early, query.size) is not None
+            near = early.votes > SURE_VOTES and self.upright(early, query.size) is not None
             near = near and bool(inside(self.landmarks_on(early), query.size).all())
             return early if near else self._refined(query, early)
         best: FoundPose | None = None
@@ -222,13 +225,14 @@ class PoseFinder:
             return None, 0.0
         matrix, agree = fit
         votes = float(agree @ similarity)
-        # Where part of the template is cut off, an affine map of the rest leads astray there.
-        shown = inside(apply(on_query @ matrix, self.poses.places(matches.hypothesis).points), query.size).mean()
-        if shown < WHOLE:
-            return matrix, votes
         affine = fit_affine(matrix, source, target, similarity, tolerance)
         more = float(agreement(affine, source, target, tolerance) @ similarity)
-        return (affine, more) if distortion(affine) > AFFINE and more > AFFINE_GAIN * votes else (matrix, votes)
+        if distortion(affine) <= AFFINE or more <= AFFINE_GAIN * votes:
+            return matrix, votes
+        # Where part of the template is cut off, an affine map of the rest leads astray there.
+        shown = inside(apply(on_query @ affine, self.poses.places(matches.hypothesis).points), query.size)
+        sound = shown.mean() >= WHOLE and more >= AFFINE_SHARE * max(FEWEST, int(shown.sum()))
+        return (affine, more) if sound else (matrix, votes)
 
     def _refined(self, query: _Query, pose: FoundPose) -> FoundPose:
         """The pose at a finer size: once for a similarity, again and again while an affine map explains more."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from bundle.pose.affine import apply
+from bundle.pose.affine import apply, distortion
 
 #: Rounds of iteratively reweighted least squares after the random samples, at first with a wider tolerance.
 ROUNDS, WIDE_ROUNDS = 10, 5
 WIDE, NARROW = 2.0, 1.5
 #: Samples at most; OpenCV draws them from a fixed seed of its own, so equal matches give an equal map.
 SAMPLES = 2000
+#: Beyond this distortion an affine map is one of wrong matches.
+MOST_DISTORTED = 2.5
 
 
 def fit_similarity(
@@ -46,8 +48,15 @@ def fit_similarity(
 def fit_affine(
     start: np.ndarray, source: np.ndarray, target: np.ndarray, weights: np.ndarray, tolerance: float
 ) -> np.ndarray:
-    """The affine map near another one on which matches agree; arguments as for :func:`fit_similarity`."""
-    return _reweighted(start, source, target, weights, tolerance, _affine)
+    """The affine map on which matches agree, near another one or RANSAC's; arguments as for :func:`fit_similarity`."""
+    starts = [start]
+    first, _ = cv2.estimateAffine2D(
+        source, target, method=cv2.RANSAC, ransacReprojThreshold=tolerance, maxIters=SAMPLES, refineIters=0
+    )
+    if first is not None and distortion(first) < MOST_DISTORTED:
+        starts.append(np.vstack([first, [0.0, 0.0, 1.0]]))
+    fits = [_reweighted(one, source, target, weights, tolerance, _affine) for one in starts]
+    return max(fits, key=lambda fit: float(agreement(fit, source, target, tolerance) @ weights))
 
 
 def agreement(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:

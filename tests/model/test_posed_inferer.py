@@ -187,6 +187,18 @@ def test_an_image_turned_in_a_larger_frame(study: Study, angle: float, frame: fl
     assert abs(found.meta["pose"]["turn"][0] - angle) < 8
 
 
+@pytest.mark.parametrize(("squeezed", "sheared"), [(0.57, 0.0), (1.0, 0.3)])
+def test_an_image_that_is_distorted_and_does_not_say_so(study: Study, squeezed: float, sheared: float) -> None:
+    picture = Image.fromarray((study.query[0].numpy() * 255).astype(np.uint8))
+    back = np.linalg.inv([[squeezed, sheared], [0.0, 1.0]])
+    size = round(squeezed * picture.width + sheared * picture.height), picture.height
+    pixels = picture.transform(size, Image.Transform.AFFINE, (*back[0], 0, *back[1], 0), Image.Resampling.BICUBIC)
+    query = MetaTensor(torch.from_numpy(np.array(pixels, np.float32) / 255)[None], meta={"mirror": "auto"})
+    found = study.find(query)
+    apart = np.linalg.norm((found[0, :, :2].numpy() + 0.5) @ back.T - 0.5 - study.wanted, axis=1)
+    assert np.median(apart) < 2 and apart.mean() < 4
+
+
 def test_an_image_that_lies_as_the_template_is_matched_as_it_is(study: Study) -> None:
     found = study.find(study.query)
     np.testing.assert_array_equal(found[0, :, :2].numpy(), study.wanted)

@@ -49,8 +49,9 @@ def test_too_few_matches_are_none() -> None:
     assert fit_similarity(two, two, np.ones(2), TOLERANCE) is None
 
 
-def test_an_affine_map_from_a_similarity() -> None:
-    matrix = turned(20) @ np.diag([0.7, 1.0, 1.0])
+@pytest.mark.parametrize("squeezed", [0.7, 0.45])
+def test_an_affine_map_from_a_similarity(squeezed: float) -> None:
+    matrix = turned(20) @ np.diag([squeezed, 1.0, 1.0])
     source, target = matches(matrix, wrong=60)
     weights = np.ones(len(source))
     start, agree = fit_similarity(source, target, weights, TOLERANCE) or (None, None)
