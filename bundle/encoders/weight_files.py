@@ -97,4 +97,9 @@ def _reason(error: Exception) -> str:
         return "it is a TorchScript program: save its state_dict to a file of its own"
     if isinstance(error, pickle.UnpicklingError) and ("Unsupported" in text or "GLOBAL" in text):
         return "it holds objects other than weights: save its state_dict to a file of its own"
-    return text.split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
+    return in_short(error)
+
+
+def in_short(error: Exception) -> str:
+    """The first sentence of an error that a library raised."""
+    return str(error).split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__

@@ -9,7 +9,7 @@ import numpy as np
 
 from bundle.encoders.catalogue import CLIP, DINOV2, DINOV3, MAE, SAM, card_of, title
 from bundle.encoders.packaged_weights import packaged_file, read_packaged_tensors
-from bundle.encoders.weight_files import declared_kind, find_weights, read_tensors
+from bundle.encoders.weight_files import declared_kind, find_weights, in_short, read_tensors
 from bundle.encoders.weight_names import ANCHOR, State, find_transformer, to_timm
 from bundle.errors import EncoderError
 
@@ -60,8 +60,7 @@ def load_weights(model: Any, source: str | Path, name: str) -> None:
         _check_names(state, own)
         model.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
     except Exception as error:  # timm's converters raise what comes
-        reason = str(error).split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
-        raise EncoderError(f"{path} does not hold the weights of {title(name)}: {reason}.") from error
+        raise EncoderError(f"{path} does not hold the weights of {title(name)}: {in_short(error)}.") from error
 
 
 def _check_kind(names: set[str], declared: dict[str, str], name: str) -> None:

@@ -13,15 +13,9 @@ from torch import Tensor
 
 from bundle.errors import CheckpointError
 
-#: The largest file that is opened, in bytes: the weights of the largest encoders have a tenth of it.
-MAX_FILE_BYTES = 16 * 1024**3
-
 #: A file, which torch.save does not pack, may unpack to this many bytes, and beyond that to so many times its size.
 _UNPACKED_BYTES = 64 * 1024 * 1024
 _UNPACKED_TIMES = 2
-
-#: How deep dictionaries and lists may be nested.
-_MAX_DEPTH = 32
 
 
 def load_weights_only(path: str | Path, allowed: Sequence[type] = ()) -> Any:
@@ -35,15 +29,14 @@ def load_weights_only(path: str | Path, allowed: Sequence[type] = ()) -> Any:
         The content. Each tensor in it has its numbers in the file: none is a huge view of a few of them.
 
     Raises:
-        CheckpointError: when the file is too large, states more than it holds, or is nested too deep; "it" in the
-            message is the file.
+        CheckpointError: when the file states more than it holds; "it" in the message is the file.
         Exception: what PyTorch raises for a file that is damaged, or holds more than plain values.
     """
     _check_file(Path(path))
     with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):
         warnings.simplefilter("ignore")  # about the protocol of a file that is no pickle at all
         content = torch.load(path, map_location="cpu", weights_only=True)
-    for tensor in _tensors(content, 0):
+    for tensor in _tensors(content):
         if (
             tensor.layout is not torch.strided
             or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
@@ -53,26 +46,18 @@ def load_weights_only(path: str | Path, allowed: Sequence[type] = ()) -> Any:
 
 
 def _check_file(path: Path) -> None:
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise CheckpointError(f"it has {size} bytes, more than {MAX_FILE_BYTES}")
     if not zipfile.is_zipfile(path):  # the older format, which packs nothing
         return
     with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    unpacked = sum(entry.file_size for entry in entries)
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    size = path.stat().st_size
     if unpacked > max(_UNPACKED_BYTES, _UNPACKED_TIMES * size):
         raise CheckpointError(f"it unpacks to {unpacked} bytes, far more than the {size} that it has")
 
 
-def _tensors(content: Any, depth: int) -> Iterator[Tensor]:
-    if depth > _MAX_DEPTH:
-        raise CheckpointError(f"it is nested more than {_MAX_DEPTH} deep")
+def _tensors(content: Any) -> Iterator[Tensor]:
     if isinstance(content, Tensor):
         yield content
-    elif isinstance(content, Mapping):
-        for value in content.values():
-            yield from _tensors(value, depth + 1)
-    elif isinstance(content, list | tuple | set):
-        for value in content:
-            yield from _tensors(value, depth + 1)
+    elif isinstance(content, Mapping | list | tuple | set):
+        for value in content.values() if isinstance(content, Mapping) else content:
+            yield from _tensors(value)

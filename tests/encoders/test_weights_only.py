@@ -43,20 +43,13 @@ def test_an_archive_that_unpacks_to_far_more(tmp_path: Path, monkeypatch: pytest
         load_weights_only(tmp_path / "b.pt")
 
 
-def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.save(torch.zeros(9), tmp_path / "a.pt")
-    monkeypatch.setattr(weights_only, "MAX_FILE_BYTES", 100)
-    with pytest.raises(CheckpointError, match="more than 100"):
-        load_weights_only(tmp_path / "a.pt")
-
-
 def test_deep_nesting(tmp_path: Path) -> None:
     nested: Any = torch.zeros(1)
-    for _ in range(40):
+    for _ in range(300):
         nested = [nested]
     torch.save(nested, tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match="nested more than 32 deep"):
-        load_weights_only(tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"a\.pt is no checkpoint|a\.pt is not of the format"):
+        read_checkpoint(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize(

@@ -460,26 +460,6 @@ def test_names_of_images_from_any_system(what: str, name: str, places: tuple[Pat
     assert [entry["image_id"] for entry in prepare(what, source, output)["testing"]] == ["a", "b"]
 
 
-def test_names_with_accents_and_two_endings(places: tuple[Path, Path]) -> None:
-    source, output = places
-    layouts.coco(source)
-    (source / "images" / "a.png").rename(source / "images" / "Mun\u0303oz.png")
-    renamed_in_text(source / "annotations.json", "a.png", "Mu\u00f1oz.nii.gz")
-    assert sorted(entry["image_id"] for entry in prepare("coco", source, output)["testing"]) == ["Mu\u00f1oz", "b"]
-
-
-def test_images_of_one_name_in_several_folders(places: tuple[Path, Path]) -> None:
-    source, output = places
-    layouts.coco(source)
-    for name in "ab":
-        (source / name).mkdir()
-        (source / "images" / f"{name}.png").rename(source / name / "x.png")
-        renamed_in_text(source / "annotations.json", f'"{name}.png"', f'"{name}\\\\x.png"')
-    prepare("coco", source, output)
-    np.testing.assert_array_equal(truth(output)["a__x"], layouts.points(0, 3))
-    assert list(truth(output)) == ["a__x", "b__x"]
-
-
 @pytest.mark.parametrize(
     ("what", "file", "old", "new"),
     [
@@ -496,28 +476,6 @@ def test_annotations_of_an_image_of_another_size(
     renamed_in_text(source / file, old, new)
     said = one_left_out(what, source, output, capsys)
     assert "has 60 x 80 pixels, expected" in said and "its annotations belong to" in said
-
-
-@pytest.mark.parametrize("what", PLAIN)
-def test_shares_of_the_sides(what: str, places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    source, output = places
-    PLAIN[what](source)
-    for path in [*source.glob("*.json"), *source.glob("*.xml"), *source.glob("*.csv")]:
-        for number in sorted({f"{v:.1f}" for k in (0, 1) for v in layouts.points(k, 3).ravel()}, key=len, reverse=True):
-            corner = 0.5 if what in ("labelme", "cvat") else 0.0
-            text = path.read_text().replace(f"{float(number) + corner}", f"{float(number) / 100 + corner:.3f}")
-            path.write_text(text)
-    assert "all landmarks lie within one pixel, as shares" in refusal(what, source, output, capsys)
-
-
-def test_minus_one_twice_is_a_missing_landmark(places: tuple[Path, Path]) -> None:
-    source, output = places
-    layouts.coco(source)
-    change_json(
-        source / "annotations.json", lambda c: c["annotations"][0]["keypoints"].__setitem__(slice(0, 3), [-1, -1, 1])
-    )
-    prepare("coco", source, output)
-    assert np.isnan(truth(output)["a"][0]).all() and np.isfinite(truth(output)["a"][1:]).all()
 
 
 @pytest.mark.parametrize("what", PLAIN)
