@@ -29,8 +29,7 @@ from bundle.handlers.run_saver import as_prediction
 from bundle.io.folders import image_ids
 from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan
-from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII
-from bundle.metrics.error_summary import LandmarkErrors, summarise_run
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, LandmarkErrors, summarise_run
 from bundle.metrics.radial_error import inside_truths, landmark_errors
 from bundle.model import Model, PosteriorInferer, trained_model, zero_shot_model
 from bundle.networks import NetworkSettings

@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
+import numpy as np
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from bundle.errors import BundleError, ConfigError
 from bundle.io.overwriting import file_digest
-from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII, SuccessfulDetectionRateMetric
-from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
-from bundle.metrics.radial_error import radial_error
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, LandmarkErrors, detection_rate, mean
+from bundle.metrics.radial_error import landmark_errors
 from label_server.datastore import StudyDatastore
 from label_server.predictor import Predictor
 from study.annotations import AnnotatedImage
@@ -51,7 +50,7 @@ class RadialErrorScoring(ScoringMethod):
         radii = _read_radii(request.get("radii", CEPHALOMETRIC_RADII))
         opened = self.predictor.in_turn(self.predictor.opened)
         templates = {template.digest for template in opened.model.template.all}
-        rows: dict[str, dict[str, torch.Tensor]] = {}
+        rows: dict[str, LandmarkErrors] = {}
         left_out: dict[str, str] = {}
         for case in datastore.annotated():
             if file_digest(case.image) in templates:
@@ -64,25 +63,23 @@ class RadialErrorScoring(ScoringMethod):
         report: dict[str, Any] = {"images": len(rows), "left_out": left_out}
         if not rows:
             return {**report, "mre_px": None, "mre_mm": None, "sdr": None, "landmarks": {}, "cases": {}}
-        px = torch.stack([row["px"] for row in rows.values()])
-        mm = torch.stack([row["mm"] for row in rows.values()])
-        report |= {"mre_px": _number(_mean(px)), "mre_mm": _number(_mean(mm)), "sdr": _rates(mm, radii)}
-        by_name = zip(opened.names, _mean(px, "mean_batch"), _mean(mm, "mean_batch"))
-        report["landmarks"] = {name: {"mre_px": _number(p), "mre_mm": _number(m)} for name, p, m in by_name}
-        by_case = zip(rows, _mean(px, "mean_channel"), _mean(mm, "mean_channel"))
-        report["cases"] = {name: {"mre_px": _number(p), "mre_mm": _number(m)} for name, p, m in by_case}
+        px, mm = (np.concatenate([getattr(row, unit) for row in rows.values()]) for unit in ("px", "mm"))
+        rates = dict(zip((f"{radius:g}" for radius in radii), map(_number, detection_rate(mm, radii))))
+        report |= {"mre_px": _number(mean(px)), "mre_mm": _number(mean(mm))}
+        report["sdr"] = rates if np.isfinite(mm).any() else None
+        for key, names, by_px, by_mm in (("landmarks", opened.names, px.T, mm.T), ("cases", rows, px, mm)):
+            rows_of = zip(names, by_px, by_mm)
+            report[key] = {name: {"mre_px": _number(mean(p)), "mre_mm": _number(mean(m))} for name, p, m in rows_of}
         return report
 
-    def _measure(self, case: AnnotatedImage, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
-        """Distances of one image, (N,) in pixels and in mm; NaN where there is no truth or no spacing."""
+    def _measure(self, case: AnnotatedImage, names: tuple[str, ...]) -> LandmarkErrors:
+        """Distances of one image; NaN where there is no truth or no spacing."""
         truth = case.landmarks()
         if set(truth.names) != set(names):
             raise BundleError("its landmarks are not those of the model: train again, or correct its names.")
         found = self.predictor.predict(case.image, case.image_id)
         order = [truth.names.index(name) for name in names]
-        y_pred, y = (torch.from_numpy(found.points)[None], torch.from_numpy(truth.points[order])[None])
-        spacing = torch.tensor([found.spacing or (math.nan, math.nan)], dtype=torch.float64)
-        return {"px": radial_error(y_pred, y)[0], "mm": radial_error(y_pred, y, spacing)[0]}
+        return landmark_errors([found], truth.points[order][None], names)
 
 
 def _read_radii(value: Any) -> tuple[float, ...]:
@@ -92,19 +89,5 @@ def _read_radii(value: Any) -> tuple[float, ...]:
     return tuple(float(number) for number in numbers)
 
 
-def _mean(errors: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
-    metric = MeanRadialErrorMetric()
-    metric.add_errors(errors)
-    return metric.aggregate(reduction)  # type: ignore[return-value]
-
-
-def _rates(errors: torch.Tensor, radii: tuple[float, ...]) -> dict[str, float | None] | None:
-    if not errors.isfinite().any():
-        return None
-    metric = SuccessfulDetectionRateMetric(radii)
-    metric.add_errors(errors)
-    return {f"{radius:g}": _number(rate) for radius, rate in zip(radii, metric.aggregate())}
-
-
-def _number(value: torch.Tensor) -> float | None:
-    return round(float(value), 4) if bool(value.isfinite()) else None
+def _number(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None

@@ -94,15 +94,17 @@ def calibrate(options: argparse.Namespace) -> None:
             f"the strategy {model.matching.strategy} expects no errors: calibrate the strategy posterior."
         )
     factors = error_factors(errors, expected)
-    judged = cross_validated(errors, expected, level=LEVEL)
-    before, after = (risk_at_shares(errors, values) for values in (expected, judged.expected))
+    judged, coverage = cross_validated(errors, expected, level=LEVEL)
+    before, after = (risk_at_shares(errors, values) for values in (expected, judged))
+    known = np.isfinite(errors)
+    mean_error, mean_expected = float(errors[known].mean()), float(judged[known].mean())
     report = {
         "images": len(errors),
-        "mean_error_px": round(judged.mean_error, 4),
-        "mean_expected_error_px": round(judged.mean_expected, 4),
+        "mean_error_px": round(mean_error, 4),
+        "mean_expected_error_px": round(mean_expected, 4),
         "interval_level": LEVEL,
         "interval_factor": round(interval_factor(errors, expected * factors, LEVEL), 4),
-        "interval_coverage": round(judged.coverage, 4),
+        "interval_coverage": round(coverage, 4),
         "risk_coverage_px": {f"{share:g}": round(value, 4) for share, value in after.items()},
         "risk_coverage_before_px": {f"{share:g}": round(value, 4) for share, value in before.items()},
     }
@@ -110,9 +112,9 @@ def calibrate(options: argparse.Namespace) -> None:
     content = {**overlay, "matching": settings, "calibration": report}
     with atomic_file(options.output) as file:
         file.write(json.dumps(content, indent=4) + "\n")
-    print(f"{len(errors)} images: mean error {judged.mean_error:.2f} px, expected {judged.mean_expected:.2f} px")
+    print(f"{len(errors)} images: mean error {mean_error:.2f} px, expected {mean_expected:.2f} px")
     print(
-        f"{judged.coverage:.1%} of unseen points lie within {report['interval_factor']:.2f} times their expected error "
+        f"{coverage:.1%} of unseen points lie within {report['interval_factor']:.2f} times their expected error "
         f"({LEVEL:.0%} wanted)"
     )
     if len(errors) < FEW_IMAGES:

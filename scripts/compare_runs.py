@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def compare(first: ErrorFile, second: ErrorFile, unit: str | None, resamples: in
         "first": str(first.path),
         "second": str(second.path),
         "unit": chosen,
-        "all": asdict(compare_errors(*errors, resamples, seed)),
+        "all": compare_errors(*errors, resamples, seed),
         "per_landmark": [
             {"name": name, "difference": difference, "wilcoxon_p_holm": p}
             for name, (difference, p) in zip(landmarks, rows)

@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,7 @@ from bundle.errors import ConfigError
 from bundle.io.error_files import error_file, read_errors
 from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.io.spacing import parse_spacing
-from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII
-from bundle.metrics.error_summary import detection_rate, summarise
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, detection_rate, summarise
 from bundle.metrics.reader_agreement import error_against_readers, reader_agreement
 from bundle.records.console import CommandParser, command
 
@@ -133,23 +132,24 @@ def leave_out(readings: Readings, names: Sequence[str]) -> Readings:
 def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
     """The agreement as plain values, distances in mm where a spacing is known, else in pixels."""
     known = readings.spacing is not None and bool(np.isfinite(readings.spacing).any())
-    found = reader_agreement(readings.points, readings.spacing if known else None)
+    to_mean, between = reader_agreement(readings.points, readings.spacing if known else None)
+    disagreement = np.mean(list(between.values()), axis=0)
     result: dict[str, Any] = {
         "schema": SCHEMA,
         "unit": "mm" if known else "px",
         "images": len(readings.images),
         "readers": readings.readers,
-        "to_mean": {name: _row(errors) for name, errors in zip(readings.readers, found.to_mean)},
+        "to_mean": {name: _row(errors) for name, errors in zip(readings.readers, to_mean)},
         "between": {
-            f"{readings.readers[i]} - {readings.readers[j]}": _row(errors) for (i, j), errors in found.between.items()
+            f"{readings.readers[i]} - {readings.readers[j]}": _row(errors) for (i, j), errors in between.items()
         },
         "per_landmark": [
             {"name": name, "between": summarise(column)["mre"]}
-            for name, column in zip(readings.landmarks, found.disagreement.T)
+            for name, column in zip(readings.landmarks, disagreement.T)
         ],
     }
     if run is not None:
-        result["run"] = _against(readings, found.disagreement, run, result["unit"])
+        result["run"] = _against(readings, disagreement, run, result["unit"])
     return result
 
 
@@ -168,8 +168,8 @@ def _against(readings: Readings, disagreement: np.ndarray, run: Path, unit: str)
         raise ConfigError(
             f"{errors.path} has no error in {unit} on the readers' points: give --pixel_spacing."
         ) from None
-    bins = [(group.high, group.predicted, group.mean, group.count) for group in found.bins]
-    return {"file": str(errors.path), **asdict(found), "bins": bins}
+    bins = [(group.high, group.predicted, group.mean, group.count) for group in found["bins"]]
+    return {"file": str(errors.path), **found, "bins": bins}
 
 
 def _row(errors: np.ndarray) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +14,11 @@ from bundle.errors import BundleError, LandmarkError, NothingToWrite
 from bundle.io.landmark_files import RowIndex, read_landmark_table, read_landmarks
 from bundle.io.template import read_template
 from bundle.measurements import MeasurementPlan
-from bundle.metrics.detection_rate import CEPHALOMETRIC_RADII
-from bundle.metrics.error_summary import summarise_run
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, summarise_run
 from bundle.metrics.radial_error import landmark_errors
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
-from bundle.report import PictureStore, ReportRun, draw_figures, write_page
+from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
 from bundle.writers.atomic import atomic_file
 from bundle.writers.coco_keypoints import write_coco
 from bundle.writers.image_files import COCO, image_files
@@ -129,9 +127,11 @@ def _write_report(
         errors = landmark_errors(measured, truths, protocol.names)
         metrics = summarise_run(errors, CEPHALOMETRIC_RADII)
         run = ReportRun("evaluation", measured, template, (), truths, errors, metrics)
-    with tempfile.TemporaryDirectory() as pictures:
-        store = PictureStore(pictures, lambda image_id: study.radiograph(image_id).pixels)
-        write_page(path, run, draw_figures(run, CEPHALOMETRIC_RADII), store)
+
+    def picture(image_id: str) -> bytes:
+        return small_jpeg(study.radiograph(image_id).pixels)
+
+    write_page(path, run, draw_figures(run, CEPHALOMETRIC_RADII), picture)
 
 
 def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:

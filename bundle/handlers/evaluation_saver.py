@@ -3,90 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-import numpy as np
+from ignite.engine import Engine
 
-from bundle.data.cases import Cases
 from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
 from bundle.errors import one_line
-from bundle.handlers.report_saver import ReportSaver
 from bundle.handlers.run_saver import RunSaver, mean_seconds
 from bundle.metrics.bootstrap import RESAMPLES
-from bundle.metrics.detection_rate import positive_radii
-from bundle.metrics.error_summary import FAILURE_MM, summarise_run
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, positive_radii, summarise_run
 from bundle.metrics.radial_error import inside_truths, landmark_errors
-from bundle.records.prediction import LandmarkPrediction
+from bundle.ranks import is_first
+from bundle.records.template import Template
 from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
 
 
 class EvaluationSaver(RunSaver):
-    """Notes the radial errors of a run and writes ``metrics.json`` and ``metrics.csv`` at its end.
+    """Measures the radial errors of a run, and writes ``metrics.json`` and ``metrics.csv`` at its end.
+
+    The means of all images, of those that an earlier start measured as well, are the metrics of the engine: ``mre_mm``
+    and for each radius one such as ``sdr_2.0mm``. Of several ranks, rank 0 has them.
 
     Args:
-        output_dir: the folder of the results.
-        names: landmark names, in the template's order.
-        cases: the images of the run, and those left out.
+        template: the annotated image.
         failures: files that could not be read.
-        journal: where the errors of each image are noted, so that a killed run goes on.
+        journal: where each image is noted, so that a killed run goes on.
         radii: radii of the successful detection rate, in mm.
         failure_mm: error in mm beyond which a landmark counts as a failure.
         resamples: draws of the bootstrap intervals.
         seed: seed of these draws.
-        report: what writes the report that one looks at; None for none.
+        **report: see :class:`bundle.handlers.run_saver.RunSaver`.
     """
+
+    kind = "evaluation"
 
     def __init__(
         self,
-        output_dir: str | Path,
-        names: Sequence[str],
-        cases: Cases,
+        template: Template,
         failures: Failures,
         journal: Journal,
-        radii: Sequence[float],
+        radii: Sequence[float] = CEPHALOMETRIC_RADII,
         failure_mm: float = FAILURE_MM,
         resamples: int = RESAMPLES,
         seed: int = 0,
-        report: ReportSaver | None = None,
+        **report: Any,
     ) -> None:
-        super().__init__(output_dir, names, failures, journal, report)
-        self.cases = cases
+        super().__init__(template, failures, journal, **report)
         self.radii = positive_radii(radii)
-        self.failure_mm = failure_mm
-        self.resamples = resamples
-        self.seed = seed
+        self.draws: dict[str, Any] = {"failure_mm": failure_mm, "resamples": resamples, "seed": seed}
 
-    def earlier(self) -> np.ndarray:
-        """Errors in mm of the images that an earlier run has measured, (M, N); rank 0 has them, the others none."""
-        found = [one.prediction for one in self.journal.earlier()]
-        return landmark_errors(found, self._truths(found)[0], self.names).mm
+    def _merge(self, engine: Engine) -> None:
+        super()._merge(engine)
+        if is_first():
+            predictions, cases = [one.prediction for one in self.found], self.journal.cases
+            labels = {item["image_id"]: item["label"] for item in cases.items}
+            self.truths, outside = inside_truths(predictions, [labels[one.image_id] for one in predictions], self.names)
+            self.errors = landmark_errors(predictions, self.truths, self.names)
+            measured = summarise_run(self.errors, self.radii, **self.draws)
+            rates = {f"sdr_{radius}mm": rate for radius, rate in measured["sdr"].items()}
+            engine.state.metrics |= {"mre_mm": measured["mre_mm"], **rates}
+            self.summary: dict[str, Any] = json_values(
+                {
+                    **measured,
+                    "seconds_per_image": mean_seconds(self.found),
+                    "images_without_truth": cases.without_truth,
+                    "truth_without_image": cases.without_image,
+                    "truth_outside_image": outside,
+                    "failed_images": [cases.name_of(file) for file, _ in self.failures.rows],
+                    "template_left_out": cases.template_copies,
+                }
+            )
 
-    def _truths(self, found: Sequence[LandmarkPrediction]) -> tuple[np.ndarray, list[str]]:
-        labels = {item["image_id"]: item["label"] for item in self.cases.items}
-        return inside_truths(found, [labels[one.image_id] for one in found], self.names)
-
-    def _write(self, found: Sequence[Finding], failures: Failures) -> None:
-        predictions = [one.prediction for one in found]
-        truths, outside = self._truths(predictions)
-        errors = landmark_errors(predictions, truths, self.names)
-        measured = summarise_run(
-            errors, self.radii, failure_mm=self.failure_mm, resamples=self.resamples, seed=self.seed
-        )
-        report = json_values(
-            {
-                **measured,
-                "seconds_per_image": mean_seconds(found),
-                "images_without_truth": self.cases.without_truth,
-                "truth_without_image": self.cases.without_image,
-                "truth_outside_image": outside,
-                "failed_images": [self.cases.name_of(file) for file, _ in failures.rows],
-                "template_left_out": self.cases.template_copies,
-            }
-        )
-        write_report(self.output_dir, errors, report)
-        if self.report is not None:
-            self.report.write(found, failures, report, errors, truths)
-        print(format_summary(report))
+    def _write(self, found: Sequence[Finding]) -> None:
+        write_report(self.output_dir, self.errors, self.summary)
+        self._write_page(truths=self.truths, measured=self.errors, metrics=self.summary)
+        print(format_summary(self.summary))
         print(f"written to {one_line(str(self.output_dir))}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +17,23 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Timer
 
+from bundle import __version__
 from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
 from bundle.errors import ImageError, one_line
-from bundle.handlers.report_saver import ReportSaver
+from bundle.handlers.experiment_logs import ExperimentLogs
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED
 from bundle.records.pose import Pose
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction
+from bundle.records.template import Template
+from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
+from bundle.writers.atomic import atomic_file
+from bundle.writers.naming import output_path
 from bundle.writers.run_tables import write_errors
+
+#: Programs whose version says most about where numbers come from.
+_PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
 
 
 def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPrediction:
@@ -69,27 +80,40 @@ class RunSaver(ABC):
     """Notes each image of a run, so that a killed run goes on, and writes the results when all are done.
 
     Args:
-        output_dir: the folder of the results.
-        names: landmark names, in the template's order.
+        template: the annotated image.
         failures: files that could not be read.
         journal: where each image is noted.
-        report: what writes the report that one looks at; None for none.
+        report: whether ``report.html`` is written.
+        settings: what the run was started with, by name, for the report.
+        tracker: where the report and its figures are logged; None for nowhere.
+
+    Attributes:
+        kind: what the report is called.
+        radii: radii in mm that the report marks.
     """
+
+    kind: str
+    radii: Sequence[float] = ()
 
     def __init__(
         self,
-        output_dir: str | Path,
-        names: Sequence[str],
+        template: Template,
         failures: Failures,
         journal: Journal,
-        report: ReportSaver | None = None,
+        report: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        tracker: ExperimentLogs | None = None,
     ) -> None:
-        self.output_dir = Path(output_dir)
-        self.names = tuple(names)
+        self.template = template
+        self.names = template.landmarks.names
         self.failures = failures
         self.journal = journal
+        self.output_dir = journal.results.path
         self.report = report
+        self.settings = settings or {}
+        self.tracker = tracker
         self.timer = Timer()
+        self.found: list[Finding] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine, before other handlers that take time.
@@ -101,6 +125,7 @@ class RunSaver(ABC):
         self.timer.attach(engine, start=Events.GET_BATCH_STARTED, pause=Events.ITERATION_COMPLETED)
         engine.add_event_handler(Events.STARTED, self.journal.open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._merge)
         engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
 
     def _note(self, engine: Engine) -> None:
@@ -114,13 +139,18 @@ class RunSaver(ABC):
                 self.failures.add(str(item["image"].meta["filename_or_obj"]), str(error))
                 continue
             pixels = item["image"].detach().cpu().numpy()[0]
-            if self.report is not None:
-                self.report.pictures.add(prediction.image_id, pixels)
+            if self.report:
+                with atomic_file(self._picture(prediction.image_id), binary=True) as file:
+                    file.write(small_jpeg(pixels))
             self._keep(prediction, pixels)
 
     def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> None:
         """Note an image with its pixels, (H, W), 0 to 1, in the journal, and write its files."""
         self.journal.append(prediction, self.timer.value())
+
+    def _merge(self, engine: Engine) -> None:
+        """Put together what all ranks have found; rank 0 has it then."""
+        self.found, self.failures = self.journal.merge(self.failures)
 
     def finish(self) -> None:
         """Write the results, say what was done, and end the program where files could not be used.
@@ -131,24 +161,69 @@ class RunSaver(ABC):
         Raises:
             SystemExit: with status 1 where some files could not be used, with 2 where no other was.
         """
-        found, failures = self.journal.merge(self.failures)
+        failures = self.failures
         if is_first():
             write_errors(self.output_dir, failures.rows)
-            self._write(found, failures)
+            self._write(self.found)
             self.journal.finish()
             if len(failures):
                 table = one_line(str(self.output_dir / "errors.csv"))
                 print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
-        done = from_first(len(found))
+        done = from_first(len(self.found))
         idist.barrier()
         if len(failures):
             raise SystemExit(SOME_FAILED if done else NOT_DONE)
 
     @abstractmethod
-    def _write(self, found: Sequence[Finding], failures: Failures) -> None:
+    def _write(self, found: Sequence[Finding]) -> None:
         """Write the results of all ranks and say what was done."""
+
+    def _picture(self, image_id: str) -> Path:
+        """Where the small picture of an image waits for the report, also while a run is killed and continued."""
+        return output_path(self.journal.folder, image_id, ".jpg")
+
+    def _write_page(self, **evaluated: Any) -> None:
+        """Write the report that one looks at; ``evaluated`` is what :class:`bundle.report.ReportRun` has of errors."""
+        if not self.report:
+            return
+        cases = self.journal.cases
+        run = ReportRun(
+            kind=self.kind,
+            cases=[one.prediction for one in self.found],
+            template=self.template,
+            seconds=[one.seconds for one in self.found],
+            settings=self.settings,
+            versions=_versions(),
+            created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            failures=[(Path(file).name, reason) for file, reason in self.failures.rows],
+            remarks=(
+                *((f"Left out of the folder: {reason}", names) for reason, names in cases.left_out.items()),
+                ("Left out, for it is the template itself", cases.template_copies),
+                ("Images without a truth", cases.without_truth),
+                ("Truth without an image", cases.without_image),
+                (
+                    "True landmarks outside their image, left out",
+                    evaluated.get("metrics", {}).get("truth_outside_image", ()),
+                ),
+            ),
+            **evaluated,
+        )
+        figures, path = draw_figures(run, self.radii), self.output_dir / "report.html"
+        write_page(path, run, figures, self._read_picture)
+        if self.tracker is not None:
+            self.tracker.log_report(path, figures)
+
+    def _read_picture(self, image_id: str) -> bytes | None:
+        path = self._picture(image_id)
+        return path.read_bytes() if path.is_file() else None
 
 
 def mean_seconds(found: Sequence[Finding]) -> float:
     """Mean seconds per image; NaN where there is none."""
     return sum(one.seconds for one in found) / len(found) if found else float("nan")
+
+
+def _versions() -> dict[str, str]:
+    installed = {name: metadata.version(name) for name in _PROGRAMS}
+    system = f"{platform.system()} {platform.machine()}"
+    return {"one-shot-landmarks": __version__, "python": platform.python_version(), **installed, "platform": system}

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from bundle.metrics.error_factors import comparable, error_factors
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a cross-validated calibration shows; every image is judged by a calibration on others.
-
-    Attributes:
-        expected: (M, N), expected errors after calibration.
-        mean_error: mean true error of all points.
-        mean_expected: mean expected error of the same points.
-        coverage: share of the points within :func:`interval_factor` times their expected error.
-    """
-
-    expected: np.ndarray
-    mean_error: float
-    mean_expected: float
-    coverage: float
 
 
 def interval_factor(errors: np.ndarray, expected: np.ndarray, level: float) -> float:
@@ -43,7 +24,9 @@ def interval_factor(errors: np.ndarray, expected: np.ndarray, level: float) -> f
     return float(ratio[rank - 1]) if 1 <= rank <= len(ratio) else float("inf")
 
 
-def cross_validated(errors: np.ndarray, expected: np.ndarray, *, folds: int = 5, level: float = 0.9) -> Calibration:
+def cross_validated(
+    errors: np.ndarray, expected: np.ndarray, *, folds: int = 5, level: float = 0.9
+) -> tuple[np.ndarray, float]:
     """Calibrate on all folds of images but one, apply to that one, and look how well it fits there.
 
     Args:
@@ -51,6 +34,10 @@ def cross_validated(errors: np.ndarray, expected: np.ndarray, *, folds: int = 5,
         expected: (M, N), expected errors before calibration.
         folds: how many parts; at most one per image.
         level: probability of the conformal interval.
+
+    Returns:
+        (M, N), expected errors after a calibration on other images; and the share of the points within
+        :func:`interval_factor` times their expected error.
 
     Raises:
         ValueError: when there are not at least two images.
@@ -67,7 +54,4 @@ def cross_validated(errors: np.ndarray, expected: np.ndarray, *, folds: int = 5,
         limit = interval_factor(errors[rest], expected[rest] * factors, level)
         known = np.isfinite(errors[out])
         within.append((errors[out] <= limit * after[out])[known])
-    known = np.isfinite(errors)
-    return Calibration(
-        after, float(errors[known].mean()), float(after[known].mean()), float(np.concatenate(within).mean())
-    )
+    return after, float(np.concatenate(within).mean())

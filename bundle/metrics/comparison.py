@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -12,39 +12,7 @@ from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import RESAMPLES, bootstrap_mean
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs on the same points; differences are second minus first, so that less than zero is better.
-
-    Attributes:
-        images: images with a point that both runs measured.
-        points: such points.
-        first: mean error of the first run over these points.
-        second: mean error of the second run over them.
-        difference: ``second - first``.
-        interval: 95 % bootstrap interval of the difference, images drawn in pairs; NaN for one image.
-        bootstrap_p: two-sided p value of the bootstrap: twice the share of resamples on the other side of zero;
-            NaN for one image.
-        wilcoxon_p: p value of Wilcoxon's signed-rank test on the images' mean errors; NaN where all are equal.
-        rank_biserial: matched-pairs rank-biserial correlation, -1 (second better in all images) to 1.
-        cohens_d: mean difference of the images over its standard deviation (divided by the number less one).
-        better_images: percentage of images in which the second run's mean error is the smaller one.
-    """
-
-    images: int
-    points: int
-    first: float
-    second: float
-    difference: float
-    interval: tuple[float, float]
-    bootstrap_p: float
-    wilcoxon_p: float
-    rank_biserial: float
-    cohens_d: float
-    better_images: float
-
-
-def compare_errors(first: np.ndarray, second: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+def compare_errors(first: np.ndarray, second: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
     """Compare two runs.
 
     Only points that both runs measured count. An image stands for its mean error over these points in the tests,
@@ -55,6 +23,17 @@ def compare_errors(first: np.ndarray, second: np.ndarray, resamples: int = RESAM
         second: errors of the same points.
         resamples: draws of the bootstrap.
         seed: seed of the draws.
+
+    Returns:
+        By name; differences are second minus first, so that less than zero is better:
+
+        - ``images`` with a point that both runs measured, and such ``points``;
+        - ``first`` and ``second``, the mean error of each run over these points, and their ``difference``;
+        - ``interval`` of the difference, 95 %, by bootstrap with images drawn in pairs; NaN for one image;
+        - ``bootstrap_p``, two-sided: twice the share of resamples on the other side of zero; NaN for one image;
+        - ``wilcoxon_p`` and ``rank_biserial``, see :func:`signed_rank`, of the images' mean errors;
+        - ``cohens_d``, mean difference of the images over its standard deviation (divided by the number less one);
+        - ``better_images``, percentage of images in which the second run's mean error is the smaller one.
 
     Raises:
         ConfigError: when the runs have no point in common, or a landmark was not found, which has no mean error.
@@ -71,35 +50,34 @@ def compare_errors(first: np.ndarray, second: np.ndarray, resamples: int = RESAM
     interval, resampled = bootstrap_mean(change[None], resamples, seed)
     other_side = min((resampled <= 0).sum(), (resampled >= 0).sum())
     by_image = np.nanmean(change, axis=1)
-    return Comparison(
-        images=len(by_image),
-        points=int(both.sum()),
-        first=float(first[both].mean()),
-        second=float(second[both].mean()),
-        difference=float(np.nanmean(change)),
-        interval=(float(interval[0, 0]), float(interval[0, 1])),
-        bootstrap_p=min(1.0, 2 * (other_side + 1) / (resamples + 1)) if len(by_image) > 1 else math.nan,
-        wilcoxon_p=wilcoxon_p(by_image),
-        rank_biserial=rank_biserial(by_image),
-        cohens_d=cohens_d(by_image),
-        better_images=100 * float(np.mean(by_image < 0)),
-    )
+    wilcoxon_p, rank_biserial = signed_rank(by_image)
+    return {
+        "images": len(by_image),
+        "points": int(both.sum()),
+        "first": float(first[both].mean()),
+        "second": float(second[both].mean()),
+        "difference": float(np.nanmean(change)),
+        "interval": (float(interval[0, 0]), float(interval[0, 1])),
+        "bootstrap_p": min(1.0, 2 * (other_side + 1) / (resamples + 1)) if len(by_image) > 1 else math.nan,
+        "wilcoxon_p": wilcoxon_p,
+        "rank_biserial": rank_biserial,
+        "cohens_d": cohens_d(by_image),
+        "better_images": 100 * float(np.mean(by_image < 0)),
+    }
 
 
-def wilcoxon_p(differences: np.ndarray) -> float:
-    """Two-sided p value of Wilcoxon's signed-rank test, zeros left out; NaN where all differences are zero."""
-    if not np.any(differences):
-        return math.nan
-    return float(stats.wilcoxon(differences, zero_method="wilcox", alternative="two-sided").pvalue)
+def signed_rank(differences: np.ndarray) -> tuple[float, float]:
+    """Wilcoxon's signed-rank test, zeros left out; NaN where all differences are zero.
 
-
-def rank_biserial(differences: np.ndarray) -> float:
-    """Matched-pairs rank-biserial correlation (Kerby 2014): (R+ - R-) / (R+ + R-); NaN where all are zero."""
+    Returns:
+        The two-sided p value, and the matched-pairs rank-biserial correlation (Kerby 2014), from -1 (all differences
+        are negative) to 1: (R+ - R-) / (R+ + R-).
+    """
     changed = differences[differences != 0]
     if not len(changed):
-        return math.nan
-    ranks = stats.rankdata(np.abs(changed))
-    return float((ranks[changed > 0].sum() - ranks[changed < 0].sum()) / ranks.sum())
+        return math.nan, math.nan
+    positive = stats.wilcoxon(changed, alternative="greater").statistic
+    return float(stats.wilcoxon(changed).pvalue), float(4 * positive / (len(changed) * (len(changed) + 1)) - 1)
 
 
 def cohens_d(differences: np.ndarray) -> float:
@@ -134,4 +112,4 @@ def compare_landmarks(first: np.ndarray, second: np.ndarray) -> list[tuple[float
     """
     known = [column[np.isfinite(column)] for column in (second - first).T]
     means = [float(column.mean()) if len(column) else math.nan for column in known]
-    return list(zip(means, holm(np.array([wilcoxon_p(column) for column in known])).tolist()))
+    return list(zip(means, holm(np.array([signed_rank(column)[0] for column in known])).tolist()))

@@ -17,6 +17,8 @@ from bundle.metrics.bootstrap import LEVEL, RESAMPLES, bootstrap_mean, bootstrap
 
 #: The form of ``metrics.json``: a reader that does not know the number must not guess.
 SCHEMA = "one-shot-landmarks/metrics/1"
+#: The radii in mm of the cephalometric challenges (ISBI 2014 and 2015), in which the literature reports its rates.
+CEPHALOMETRIC_RADII = (2.0, 2.5, 3.0, 4.0)
 #: From this error in mm on, exclusive, a landmark counts as a failure.
 FAILURE_MM = 10.0
 #: Radii of the curve in mm: every tenth to 10, every half to 20.
@@ -35,9 +37,6 @@ class LandmarkErrors:
         px: (M, N), float64, errors in pixels of the full-resolution image; NaN where there is no truth, infinity
             where a landmark that has one was not found.
         mm: (M, N), float64, errors in millimetres; NaN where there is no truth or no spacing.
-
-    Raises:
-        ValueError: when the shapes differ, or a landmark without an error in pixels has one in millimetres.
     """
 
     image_ids: tuple[str, ...]
@@ -45,13 +44,20 @@ class LandmarkErrors:
     px: np.ndarray
     mm: np.ndarray
 
-    def __post_init__(self) -> None:
-        shape = (len(self.image_ids), len(self.landmark_names))
-        for name, errors in (("px", self.px), ("mm", self.mm)):
-            if np.shape(errors) != shape:
-                raise ValueError(f"{name}: expected shape {shape}, images by landmarks, got {np.shape(errors)}.")
-        if (np.isnan(self.px) & ~np.isnan(self.mm)).any():
-            raise ValueError("mm: expected NaN wherever px is NaN, got a number.")
+
+def positive_radii(radii: Sequence[float], name: str = "radii") -> tuple[float, ...]:
+    """One or more distances, as numbers; ``name`` is what the message calls them.
+
+    Raises:
+        ConfigError: when there is none, or one is no positive number.
+    """
+    numbers = radii if isinstance(radii, Sequence) and not isinstance(radii, str) else ()
+    if not numbers or not all(isinstance(one, int | float) and 0 < one < math.inf for one in numbers):
+        raise ConfigError(
+            f"{name} is {radii!r}, but one or more positive distances are expected: "
+            f"give for example {list(CEPHALOMETRIC_RADII)}."
+        )
+    return tuple(float(number) for number in numbers)
 
 
 def detection_scores(errors: Any, radius: Any) -> Any:
@@ -99,7 +105,7 @@ def summarise_run(
     """Sum up the errors of a run.
 
     Every mean is over the pooled points, those of all images that have a truth, each counting once, as in
-    :class:`bundle.metrics.mean_radial_error.MeanRadialErrorMetric`.
+    :class:`bundle.metrics.landmark_metrics.MeanRadialErrorMetric`.
 
     Args:
         errors: the errors.
@@ -114,10 +120,8 @@ def summarise_run(
     Raises:
         ConfigError: when a radius, the threshold or the number of draws is not positive.
     """
-    for name, distance in [("radii", radius) for radius in radii] + [("failure_mm", failure_mm)]:
-        if not (math.isfinite(distance) and distance > 0):
-            raise ConfigError(f"{name}: {distance} is no positive distance in mm, such as 2 or 10.")
-    mm = errors.mm
+    radii, mm = positive_radii(radii), errors.mm
+    positive_radii([failure_mm], "failure_mm")
     scores = np.stack([mm, failure_scores(mm, failure_mm), *(detection_scores(mm, radius) for radius in radii)])
 
     def intervals(bounds: np.ndarray) -> dict[str, Any]:

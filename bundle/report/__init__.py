@@ -2,14 +2,13 @@
 
 from bundle.report.chart import ReportFigure
 from bundle.report.page import draw_figures, write_page
-from bundle.report.pictures import PICTURE_BUDGET, PictureStore
+from bundle.report.pictures import small_jpeg
 from bundle.report.records import ReportRun
 
 __all__ = [
-    "PICTURE_BUDGET",
-    "PictureStore",
     "ReportFigure",
     "ReportRun",
     "draw_figures",
+    "small_jpeg",
     "write_page",
 ]

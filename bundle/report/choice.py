@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,25 +41,3 @@ def choose_cases(scores: np.ndarray, others: Sequence[int] = (), each: int = 4) 
     start = max(0, (len(rest) - size) // 2)
     groups = {"other": list(others)[:each], "worst": worst, "median": rest[start : start + size], "best": best}
     return {name: members for name, members in groups.items() if members}
-
-
-def within_budget(order: Sequence[int], read: Callable[[int], bytes | None], budget: int) -> list[int]:
-    """The first images of an order whose pictures fit into a budget.
-
-    Args:
-        order: numbers of images, the most wanted first.
-        read: an image's picture, None where it has none.
-        budget: bytes of all pictures together.
-
-    Returns:
-        Numbers of images, in the same order.
-    """
-    taken: list[int] = []
-    for index in order:
-        if (picture := read(index)) is None:
-            continue
-        budget -= len(picture)
-        if budget < 0:
-            break
-        taken.append(index)
-    return taken

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,15 +16,17 @@ from bundle.metrics.error_summary import mean, summarise
 from bundle.report.case_table import build_case_table
 from bundle.report.case_view import card_marks, shown_size, viewer_data
 from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
-from bundle.report.choice import case_scores, choose_cases, within_budget
+from bundle.report.choice import case_scores, choose_cases
 from bundle.report.figures import box_plot, calibration_plot, confidence_bars, detection_curve, risk_plot
 from bundle.report.overview import landmark_table, measurement_table, settings_rows, tiles
-from bundle.report.pictures import PICTURE_BUDGET, PictureStore
 from bundle.report.records import ReportRun
 from bundle.report.shape import shape_plot
 from bundle.writers.atomic import atomic_file
 from bundle.writers.naming import printable
 from bundle.writers.panel import abbreviations
+
+#: Bytes of all pictures of a report together, as JPEG files; in the page they take a third more.
+PICTURE_BUDGET = 16_000_000
 
 #: Names that a remark lists at most.
 _LISTED = 100
@@ -62,18 +63,20 @@ def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigu
 
 
 def write_page(
-    path: Path, run: ReportRun, figures: Sequence[ReportFigure], pictures: PictureStore, budget: int = PICTURE_BUDGET
+    path: Path,
+    run: ReportRun,
+    figures: Sequence[ReportFigure],
+    picture: Callable[[str], bytes | None],
+    budget: int = PICTURE_BUDGET,
 ) -> Path:
     """Write the report of a run.
-
-    Pictures pass from the disk to the file one by one, so that memory does not grow with them.
 
     Args:
         path: the file.
         run: the run.
         figures: what :func:`draw_figures` made of it.
-        pictures: small pictures of its images.
-        budget: bytes of all pictures together, as JPEG files.
+        picture: the small picture of an image, a JPEG file, by the image's id; None where there is none.
+        budget: bytes of the pictures of images that are not among the worst, the middle and the best.
 
     Returns:
         The file. It loads nothing: pictures, styles and the script are in it, and its content security policy forbids
@@ -86,9 +89,14 @@ def write_page(
     groups = choose_cases(scores, run.other_kinds)
     gallery = [index for members in groups.values() for index in members]
     worst_first = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable").tolist()
-    order = list(dict.fromkeys([*gallery, *worst_first]))
-    kept = within_budget(order, lambda index: pictures.read(run.cases[index].image_id), budget)
-    shown = sorted({*gallery, *kept})
+    pictures: dict[int, str] = {}
+    for index in dict.fromkeys([*gallery, *worst_first]):
+        if budget < 0 and index not in gallery:
+            break
+        if jpeg := picture(run.cases[index].image_id):
+            budget -= len(jpeg)
+            pictures[index] = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    shown = sorted({*gallery, *pictures})
     errors, expected = run.errors, run.expected_errors
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -115,12 +123,12 @@ def write_page(
         "groups": [(_group_title(name, run.has_truth), members) for name, members in groups.items()],
         "widest": max(map(len, groups.values()), default=0),
         "judged": {index: _judged(run, index, scores[index]) for index in gallery},
-        "picture": partial(_picture, run, pictures),
+        "pictures": pictures,
         "card_marks": lambda index: card_marks(run.cases[index], _truth(run, index)),
         "shown_size": shown_size,
         "table": build_case_table(run, scores),
         "pictured": set(shown),
-        "stored": [index for index in kept if index not in set(gallery)],
+        "stored": [index for index in pictures if index not in gallery],
         "data": {
             "names": run.names,
             "labels": abbreviations(run.names),
@@ -148,12 +156,6 @@ def _columns(figures: Sequence[ReportFigure]) -> list[list[tuple[ReportFigure, M
     for figure in figures:
         columns[figure.key in ("landmarks", "shape")].append((figure, as_svg(figure)))
     return columns if columns[0] else [[drawn] for drawn in columns[1]]
-
-
-def _picture(run: ReportRun, pictures: PictureStore, index: int) -> Markup:
-    """The picture of an image as an address, read as the page is written; empty where there is none."""
-    jpeg = pictures.read(run.cases[index].image_id)
-    return Markup("") if jpeg is None else Markup(f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}")
 
 
 def _truth(run: ReportRun, index: int) -> np.ndarray | None:

@@ -89,7 +89,7 @@ class FilterTraining:
                 matching = matching.model_copy(update={"error_factors": tuple(factors.tolist())})
             self.record["held_out_error_px"] = round(float(errors.mean()), 3)
             # By factors from the other templates: their own would make the expected errors look better than they are.
-            unseen = cross_validated(errors, expected, folds=len(errors)).expected
+            unseen = cross_validated(errors, expected, folds=len(errors))[0]
             self.record["interval_factor"] = round(interval_factor(errors, unseen, INTERVAL), 3)
             self.record["doubtful"] = [self._describe(doubt) for doubt in doubtful_annotations(lesson.held_out)]
         return Model(network, inferer.template, matching, trained=True, learned=lesson.learned)

@@ -11,13 +11,15 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
-from monai.handlers import from_engine
 
 from bundle.data import Cases, Failures, Journal, ResultFolder
-from bundle.handlers import EvaluationSaver, MeanRadialErrorHandler, detection_rate_handlers
+from bundle.handlers import EvaluationSaver
+from bundle.records.landmarks import LandmarkSet
+from bundle.records.template import Template
 
 RADII = (2.0, 4.0)
 NAN = float("nan")
+TEMPLATE = Template(None, LandmarkSet(("a", "b", "c"), np.zeros((3, 2))), None, "template.png", size=(60, 50))
 
 
 def outputs(seed: int, spacing: tuple[float, float]) -> dict[str, Any]:
@@ -26,16 +28,13 @@ def outputs(seed: int, spacing: tuple[float, float]) -> dict[str, Any]:
     pred = torch.cat([label + torch.randn(3, 2, generator=generator) * 4, torch.rand(3, 5)], dim=1)
     if seed == 1:
         label[2] = NAN
-    scale = torch.tensor(spacing)
     return {
         "image": MetaTensor(torch.zeros(1, 60, 50), meta={"filename_or_obj": "x.png", "pixel_to_lps": np.eye(3)}),
         "image_id": f"case{seed}",
         "pred": pred,
         "label": label,
-        "spacing": scale,
+        "spacing": torch.tensor(spacing),
         "spacing_source": "config",
-        "pred_mm": pred[:, :2] * scale,
-        "label_mm": label * scale,
     }
 
 
@@ -53,13 +52,9 @@ def evaluate(
     ]
     cases.items += [{"image": file, "image_id": file, "label": np.zeros((3, 2))} for file, _ in failures.rows]
     journal = Journal(ResultFolder(folder), cases, {})
-    saver = EvaluationSaver(folder, ("a", "b", "c"), cases, failures, journal, RADII)
+    saver = EvaluationSaver(TEMPLATE, failures, journal, RADII)
     saver.attach(engine)
-    transform = from_engine(["pred_mm", "label_mm"])
-    MeanRadialErrorHandler(output_transform=transform).attach(engine, "mre_mm")
-    for name, handler in detection_rate_handlers(RADII, output_transform=transform).items():
-        handler.attach(engine, name)
-    engine.run([[item] for item in items], max_epochs=1)
+    engine.run(iter([[item] for item in items]), max_epochs=1)
     saver.finish()
     return engine.state.metrics
 
@@ -84,19 +79,14 @@ def test_figures_are_those_of_the_engine(tmp_path: Path) -> None:
 
 
 def test_an_unknown_spacing_leaves_pixels(tmp_path: Path) -> None:
-    metrics = evaluate(tmp_path, [outputs(seed, (NAN, NAN)) for seed in (0, 2)])
-    found = report(tmp_path)
+    metrics = evaluate(tmp_path / "none", [outputs(seed, (NAN, NAN)) for seed in (0, 2)])
+    found = report(tmp_path / "none")
     assert np.isnan(metrics["mre_mm"])
     assert found["mre_mm"] is None and found["std_mm"] is None and found["mre_px"] > 0
     assert found["sdr"] == {"2.0": None, "4.0": None}
     assert all(row["mre_mm"] is None and row["mre_px"] is not None for row in found["per_landmark"])
-
-
-def test_some_unknown_spacings(tmp_path: Path) -> None:
-    metrics = evaluate(tmp_path, [outputs(0, (0.5, 0.5)), outputs(2, (NAN, NAN))])
-    found = report(tmp_path)
-    assert (found["points"], found["points_mm"]) == (6, 3)
-    assert found["mre_mm"] == pytest.approx(metrics["mre_mm"], abs=1e-3)
+    evaluate(tmp_path / "some", [outputs(0, (0.5, 0.5)), outputs(2, (NAN, NAN))])
+    assert (report(tmp_path / "some")["points"], report(tmp_path / "some")["points_mm"]) == (6, 3)
 
 
 def test_what_was_left_out_is_named(tmp_path: Path) -> None:
@@ -123,9 +113,9 @@ def test_a_truth_outside_its_image_is_named(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_no_image_at_all(tmp_path: Path) -> None:
-    cases = Cases([])
-    journal = Journal(ResultFolder(tmp_path), cases, {})
-    journal.open()
-    EvaluationSaver(tmp_path, ("a", "b"), cases, Failures(), journal, RADII).finish()
+    """All files were broken."""
+    with pytest.raises(SystemExit) as status:
+        evaluate(tmp_path, [], failures=Failures([("broken.png", "broken.png is broken.")]))
+    assert status.value.code == 2
     found = report(tmp_path)
     assert found["images"] == found["points"] == 0 and found["mre_mm"] is None and found["seconds_per_image"] is None

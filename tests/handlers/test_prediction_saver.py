@@ -20,10 +20,13 @@ from bundle.handlers import PredictionSaver
 from bundle.handlers.run_saver import as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
+from bundle.records.landmarks import LandmarkSet
 from bundle.records.pose import Pose
 from bundle.records.prediction import PREDICTION_COLUMNS
+from bundle.records.template import Template
 
 NAMES = ("a", "b")
+TEMPLATE = Template(None, LandmarkSet(NAMES, np.zeros((2, 2))), None, "template.png", size=(50, 40))
 
 
 def pair(name: str, spacing: tuple[float, float] = (0.5, 0.25)) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -44,17 +47,22 @@ def saver_of(folder: Path, *ids: str, failures: Failures | None = None, **settin
     for file, _ in () if failures is None else failures.rows:
         cases.items.append({"image": file, "image_id": Path(file).stem})
     journal = Journal(ResultFolder(folder, writers=settings.get("writers", ("json", "markups", "overlay"))), cases, {})
-    return PredictionSaver(folder, NAMES, failures or Failures(), journal, **settings)
+    return PredictionSaver(TEMPLATE, failures or Failures(), journal, **settings)
 
 
-def run(saver: PredictionSaver, *pairs: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def run(saver: PredictionSaver, *pairs: tuple[dict[str, Any], dict[str, Any]], stop: bool = False) -> None:
+    def images() -> Iterator[Any]:
+        yield from ([one] for one in pairs)
+        if stop:
+            raise KeyboardInterrupt
+
     def step(engine: Engine, batch: Any) -> Any:
         engine.state.batch = [inputs for inputs, _ in batch]
         return [outputs for _, outputs in batch]
 
     engine = Engine(step)
     saver.attach(engine)
-    engine.run([[one] for one in pairs], max_epochs=1)
+    engine.run(images(), max_epochs=1)
 
 
 def test_an_item_becomes_a_prediction() -> None:
@@ -129,7 +137,7 @@ def test_nothing_but_failures(tmp_path: Path) -> None:
     failures = Failures()
     failures.add("/images/0.png", "/images/0.png is broken.")
     saver = saver_of(tmp_path, failures=failures, writers=[])
-    saver.journal.open()
+    run(saver)
     with pytest.raises(SystemExit) as status:
         saver.finish()
     assert status.value.code == 2
@@ -143,19 +151,11 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {".other.tmp", "notes.tmp", "one.json", ".run"}
 
 
-def test_nothing_found_at_all(tmp_path: Path) -> None:
-    saver = saver_of(tmp_path)
-    saver.journal.open()
-    saver.finish()
-    assert {path.name for path in tmp_path.iterdir()} == {"landmarks.csv", "poses.csv", "errors.csv", CHECKSUMS}
-
-
-def test_writers_as_words(tmp_path: Path) -> None:
-    for number, writers in enumerate(("json", "json,coco", ["json"])):
-        saver = saver_of(tmp_path / str(number), "one", writers=writers)
-        run(saver, pair("one"))
-        saver.finish()
-        assert (tmp_path / str(number) / "one.json").is_file() and not list((tmp_path / str(number)).glob("*.png"))
+@pytest.mark.parametrize("writers", ["json", "json,coco", ["json"]])
+def test_writers_as_words(tmp_path: Path, writers: Any) -> None:
+    saver = saver_of(tmp_path, "one", writers=writers)
+    run(saver, pair("one"))
+    assert (tmp_path / "one.json").is_file() and not list(tmp_path.glob("*.png"))
 
 
 @pytest.mark.parametrize("writers", [["pdf"], ["json", "json"], "json pdf", 3])
@@ -210,10 +210,12 @@ def test_measurements_and_run_files(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_has_the_measurements_of_both_parts(tmp_path: Path) -> None:
     plan = read_measurements(definitions(tmp_path), NAMES)
-    for names in (("one",), ("two",)):
-        saver = saver_of(tmp_path / "out", "one", "two", writers=["coco"], measurements=plan)
-        run(saver, *(pair(name) for name in names))
-    saver.finish()
+    first = saver_of(tmp_path / "out", "one", "two", writers=["coco"], measurements=plan)
+    with pytest.raises(KeyboardInterrupt):
+        run(first, pair("one"), stop=True)
+    second = saver_of(tmp_path / "out", "one", "two", writers=["coco"], measurements=plan)
+    run(second, pair("two"))
+    second.finish()
     rows = (tmp_path / "out" / "measurements.csv").read_text(encoding="utf-8").splitlines()
     assert [row.split(",")[0] for row in rows[1:]] == ["one", "one", "two", "two"]
     document = json.loads((tmp_path / "out" / "keypoints.json").read_text(encoding="utf-8"))

@@ -9,20 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
 
-from bundle.data import Cases, Failures
-from bundle.data.journal import NOTES, Finding
-from bundle.errors import ImageError
-from bundle.handlers import ReportSaver
-from bundle.metrics.error_summary import summarise_run
-from bundle.metrics.radial_error import landmark_errors
+from bundle.data import Cases, Failures, Journal, ResultFolder
+from bundle.handlers import EvaluationSaver, PredictionSaver
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.report import ReportFigure
-from bundle.writers.json_file import json_values
-from tests.writers.test_result_writers import prediction
 
 NAMES = ("a", "b", "c")
+NAN = float("nan")
 TEMPLATE = Template(
     np.random.default_rng(0).random((40, 50), dtype=np.float32),
     LandmarkSet(NAMES, np.array([[5.0, 6.0], [30.0, 8.0], [20.0, 33.0]])),
@@ -31,72 +29,87 @@ TEMPLATE = Template(
 )
 
 
-def found(name: str, **changes: Any) -> Finding:
-    """An image of 40 x 50 pixels with its landmarks, 2 px to the right of the truth."""
-    known = {
-        "points": TEMPLATE.landmarks.points + np.array([2.0, 0.0]),
-        "confidence": np.full(3, 0.8),
-        "spacing": (0.5, 0.5),
+def item(name: str, spacing: float) -> dict[str, Any]:
+    """An image of 40 x 50 pixels whose landmarks are found 2 px to the right of the truth."""
+    points = torch.from_numpy(TEMPLATE.landmarks.points) + torch.tensor([2.0, 0.0])
+    others = torch.tensor([[0.9, 1.0, 1.0, 0.8, 3.0]] * 3, dtype=torch.float64)  # confidence 0.8, 3 px expected
+    meta = {"filename_or_obj": f"/{name}.png", "pixel_to_lps": np.eye(3)}
+    return {
+        "image": MetaTensor(torch.rand(1, 40, 50), meta=meta),
+        "image_id": name,
+        "pred": torch.cat([points, others], dim=1),
+        "spacing": torch.tensor([spacing] * 2),
+        "spacing_source": "config",
     }
-    known |= {"names": NAMES, "width": 50, "height": 40, "expected_error": np.full(3, 3.0)}
-    return Finding(prediction(count=3, image_id=name, **{**known, **changes}), 0.25)
 
 
-def write(saver: ReportSaver, *names: str) -> Path:
-    """The report of an evaluation of images."""
-    some = [found(name) for name in names]
-    for one in some:
-        saver.pictures.add(one.prediction.image_id, np.random.default_rng(0).random((40, 50)))
-    truths = np.array([TEMPLATE.landmarks.points] * len(some)).reshape(-1, 3, 2)
-    errors = landmark_errors([one.prediction for one in some], truths, NAMES)
-    metrics = json_values({**summarise_run(errors, (2.0,)), "truth_outside_image": ["b of x"]})
-    return saver.write(some, Failures(), metrics, errors, truths)
+def report(
+    folder: Path, kind: str, *names: str, cases: Cases | None = None, spacing: float = 0.5, stop: int = 9, **other: Any
+) -> str:
+    """The report of a run over images, which is killed before image number ``stop``."""
+    cases = cases or Cases([])
+    cases.items = [{"image": name, "image_id": name, "label": TEMPLATE.landmarks.points} for name in names]
+    failures = Failures() if names else Failures([("broken.png", "broken.png is broken.")])
+    cases.items += [{"image": file, "image_id": file, "label": TEMPLATE.landmarks.points} for file, _ in failures.rows]
+    journal = Journal(ResultFolder(folder), cases, {})
+    make = {"evaluation": EvaluationSaver, "inference": PredictionSaver}[kind]
+    saver = make(TEMPLATE, failures, journal, report=True, settings={"model": "x"}, **other)
+
+    def step(engine: Engine, batch: Any) -> Any:
+        if engine.state.iteration > stop:
+            raise KeyboardInterrupt
+        return batch
+
+    engine = Engine(step)
+    saver.attach(engine)
+    engine.run(iter([[item(one["image_id"], spacing)] for one in journal.remaining if names]), max_epochs=1)
+    try:
+        saver.finish()
+    except SystemExit:
+        assert not names
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def data_of(page: Path) -> dict[str, Any]:
-    found = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+def data_of(page: str) -> dict[str, Any]:
+    found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     return json.loads(found.group(1))
 
 
-def no_file(item: dict[str, Any]) -> Any:
-    """What reads images of a run whose images are not there."""
-    raise ImageError(f"{item['image']} does not exist.")
-
-
-def test_the_numbers_of_an_evaluation_arrive(tmp_path: Path) -> None:
-    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([]), no_file, {"model": "x"}, radii=(2, 4))
-    page = write(saver, "one", "two")
-    assert page == tmp_path / "report.html" and {path.name for path in tmp_path.iterdir()} == {"report.html", NOTES}
+@pytest.mark.parametrize("stop", [9, 1])
+def test_the_numbers_of_an_evaluation_arrive_also_after_a_killed_run(tmp_path: Path, stop: int) -> None:
+    if stop == 1:
+        with pytest.raises(KeyboardInterrupt):
+            report(tmp_path, "evaluation", "one", "two", stop=stop)
+    page = report(tmp_path, "evaluation", "one", "two")
+    assert page.count("data:image/jpeg") == 2, "both pictures"
     data = data_of(page)
     case = next(case for case in data["cases"].values() if case["id"] == "one")
     assert (data["names"], data["unit"]) == (list(NAMES), "mm")
     np.testing.assert_allclose(case["t"], TEMPLATE.landmarks.points + 0.5)
     np.testing.assert_allclose(case["p"], TEMPLATE.landmarks.points + np.array([2.5, 0.5]))
     assert case["e"] == [1.0] * 3 and case["x"] == [1.5] * 3 and case["c"] == [0.8] * 3 and case["size"] == [50, 40]
+    assert not list(tmp_path.glob(".run"))
 
 
 def test_an_inference_of_unknown_spacing(tmp_path: Path) -> None:
-    saver = ReportSaver(tmp_path, "inference", TEMPLATE, Cases([{"image": "one", "image_id": "one"}]), no_file)
-    page = saver.write([found("one", spacing=None)], Failures([("x.png", "x.png is broken.")]))
+    page = report(tmp_path, "inference", "one", spacing=NAN)
     case = data_of(page)["cases"]["0"]
     assert case["t"] is None and case["e"] == [None] * 3 and case["x"] == [3.0] * 3
-    text = page.read_text(encoding="utf-8")
-    assert "x.png is broken." in text and "Inference of 1 image" in text
+    assert "Inference of 1 image" in page
 
 
 def test_what_was_left_out_is_named(tmp_path: Path) -> None:
     cases = Cases([], without_truth=["no truth"], without_image=["no image"], template_copies=["the copy"])
-    text = write(ReportSaver(tmp_path, "evaluation", TEMPLATE, cases, no_file), "one").read_text(encoding="utf-8")
-    for told in ("no truth", "no image", "the copy", "b of x", "Evaluation of 1 image"):
+    text = report(tmp_path, "evaluation", "one", cases=cases)
+    for told in ("no truth", "no image", "the copy", "Evaluation of 1 image"):
         assert told in text
 
 
 @pytest.mark.parametrize("kind", ["evaluation", "inference"])
 def test_no_image(tmp_path: Path, kind: str) -> None:
-    saver = ReportSaver(tmp_path, kind, TEMPLATE, Cases([]), no_file)
-    page = write(saver) if kind == "evaluation" else saver.write([], Failures())
-    assert "of 0 images" in page.read_text(encoding="utf-8")
+    text = report(tmp_path, kind)
+    assert "of 0 images" in text and "broken.png is broken." in text
 
 
 def test_a_tracker_gets_the_report(tmp_path: Path) -> None:
@@ -105,8 +118,6 @@ def test_a_tracker_gets_the_report(tmp_path: Path) -> None:
             self.got = page, list(figures)
 
     tracker = Tracker()
-    saver = ReportSaver(tmp_path, "evaluation", TEMPLATE, Cases([]), no_file, tracker=tracker)
-    page = write(saver, *"abcdef")
-    assert (
-        tracker.got[0] == page and all(isinstance(figure, ReportFigure) for figure in tracker.got[1]) and tracker.got[1]
-    )
+    report(tmp_path, "evaluation", *"abcdef", tracker=tracker)
+    page, figures = tracker.got
+    assert page == tmp_path / "report.html" and figures and all(isinstance(one, ReportFigure) for one in figures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 
@@ -12,18 +11,16 @@ import torch
 
 from bundle.errors import ConfigError
 from bundle.metrics.bootstrap import bootstrap_mean
-from bundle.metrics.detection_rate import SuccessfulDetectionRateMetric
 from bundle.metrics.error_summary import (
     CURVE_RADII,
     SCHEMA,
     LandmarkErrors,
     detection_rate,
-    detection_scores,
     failure_scores,
     summarise,
     summarise_run,
 )
-from bundle.metrics.mean_radial_error import MeanRadialErrorMetric
+from bundle.metrics.landmark_metrics import MeanRadialErrorMetric, SuccessfulDetectionRateMetric
 
 RADII = (2.0, 2.5, 3.0, 4.0)
 NAN, INF = math.nan, math.inf
@@ -130,13 +127,6 @@ def test_borders_are_strict() -> None:
     assert np.isnan(detection_rate(np.array([NAN]), [1.0])).all()
 
 
-@pytest.mark.parametrize("make", [np.array, lambda rows: torch.tensor(rows, dtype=torch.float64)])
-def test_a_score_of_arrays_and_tensors(make) -> None:
-    scores = detection_scores(make([[1.0, 3.0], [INF, NAN]]), 2.0)
-    assert type(scores) is type(make([0.0])) and scores.dtype == make([0.0]).dtype
-    assert scores.tolist()[0] == [100, 0] and scores[1][0] == 0 and math.isnan(scores[1][1])
-
-
 def test_a_landmark_that_was_not_found_is_a_failure() -> None:
     errors = np.array([[1.0], [INF]])
     with warnings.catch_warnings():
@@ -148,26 +138,11 @@ def test_a_landmark_that_was_not_found_is_a_failure() -> None:
     assert summarise(np.array([INF, INF]))["median"] == INF
 
 
-def test_entries_are_json() -> None:
-    errors, _ = random_run(9, 4, missing=0.0)
-    json.dumps(summarise_run(errors, RADII, resamples=20))
-
-
 @pytest.mark.parametrize(
     "settings",
     [{"failure_mm": 0.0}, {"failure_mm": NAN}, {"resamples": 0}, {"radii": [2.0, 0.0]}, {"radii": [INF]}],
 )
 def test_senseless_settings(settings: dict) -> None:
     errors, _ = random_run(3, 2)
-    with pytest.raises(ConfigError, match=r"expected|no positive distance"):
+    with pytest.raises(ConfigError, match="expected"):
         summarise_run(errors, **{"radii": RADII, **settings})
-
-
-def test_refuses_shapes_that_differ() -> None:
-    ok = np.ones((2, 3))
-    with pytest.raises(ValueError, match=r"px: expected shape \(1, 3\), images by landmarks, got \(2, 3\)"):
-        LandmarkErrors(("a",), ("1", "2", "3"), ok, ok)
-    with pytest.raises(ValueError, match=r"mm: expected shape \(2, 3\), images by landmarks, got \(3, 2\)"):
-        LandmarkErrors(("a", "b"), ("1", "2", "3"), ok, ok.T)
-    with pytest.raises(ValueError, match="mm: expected NaN wherever px is NaN"):
-        LandmarkErrors(("a", "b"), ("1", "2", "3"), ok * np.nan, ok)

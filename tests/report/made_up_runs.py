@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from bundle.metrics.radial_error import landmark_errors
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.report import PictureStore, ReportRun
+from bundle.report import ReportRun, small_jpeg
 from bundle.writers.json_file import json_values
 
 #: Text that would do harm in a page that does not escape it.
@@ -96,13 +97,6 @@ def with_truths(run: ReportRun, truths: np.ndarray) -> ReportRun:
     return replace(run, truths=truths, measured=errors, metrics=metrics)
 
 
-def no_pixels(image_id: str) -> None:
-    """The images of these runs are not there to be read once more."""
-
-
-def make_pictures(run: ReportRun, folder: Path) -> PictureStore:
+def make_pictures(run: ReportRun) -> Callable[[str], bytes | None]:
     """A picture of each image of a run."""
-    store = PictureStore(folder, no_pixels)
-    for index, case in enumerate(run.cases):
-        store.add(case.image_id, pixels(index))
-    return store
+    return {case.image_id: small_jpeg(pixels(index)) for index, case in enumerate(run.cases)}.get

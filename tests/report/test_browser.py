@@ -37,8 +37,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     for kind in ("evaluation", "inference"):
         run = make_run(IMAGES, 7, kind=kind, calibrated=kind == "evaluation", **other)
-        pictures = make_pictures(run, folder / f"{kind}-pictures")
-        found[kind] = write_page(folder / f"{kind}.html", run, draw_figures(run, RADII), pictures)
+        found[kind] = write_page(folder / f"{kind}.html", run, draw_figures(run, RADII), make_pictures(run))
     return found
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bundle.report.choice import case_scores, choose_cases, within_budget
+from bundle.report.choice import case_scores, choose_cases
 from tests.report.made_up_runs import make_run
 
 NAN, INF = float("nan"), float("inf")
@@ -39,9 +39,3 @@ def test_scores_are_errors_or_doubts() -> None:
     run = make_run(4, 3, kind="inference")
     np.testing.assert_allclose(case_scores(run), 1 - run.confidences.mean(axis=1))
     assert case_scores(make_run(0, 3)).shape == (0,)
-
-
-def test_the_budget_ends_at_the_first_picture_that_does_not_fit() -> None:
-    pictures = {0: bytes(40), 1: None, 2: bytes(50), 3: bytes(20), 4: bytes(1)}
-    assert within_budget([0, 1, 2, 3, 4], pictures.get, 100) == [0, 2]
-    assert within_budget([0, 1, 2, 3, 4], pictures.get, 111) == [0, 2, 3, 4]

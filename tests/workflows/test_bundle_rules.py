@@ -203,7 +203,7 @@ def test_no_configuration_needs_another_file_than_those_it_is_given_with() -> No
 
 def test_an_evaluation_finds_landmarks_as_an_inference_does() -> None:
     inference, evaluation = read_config("inference"), read_config("evaluate")
-    own = {"output_dir", "cases", "journal", "postprocessing", "report_settings", "tracker", "reporter", "saver"}
+    own = {"output_dir", "cases", "journal", "postprocessing", "report_settings", "tracker", "saver"}
     own |= {"handlers", "plan", "evaluator", "results", "run"}
     shared = (inference.keys() & evaluation.keys()) - own
     assert {"template", "model", "preprocessing", "inferer"} <= shared
@@ -244,8 +244,8 @@ class TestOverlays:
         from tests.workflows.running import content
 
         settings = {**small.template, "dataset_dir": small.images, "landmarks": small.truth, "network": TINY_NETWORK}
-        spacing, radii = content("evaluate", "head", get=("template", "additional_metrics"), **settings)
+        spacing, radii = content("evaluate", "head", get=("template", "sdr_radii"), **settings)
         assert spacing.spacing == (0.1, 0.1)
-        assert list(radii) == ["sdr_2.0mm", "sdr_2.5mm", "sdr_3.0mm", "sdr_4.0mm"]
+        assert radii == [2.0, 2.5, 3.0, 4.0]
         reference = content("inference", "hand", get="reference", **small.template, dataset_dir=small.images)
         assert (reference.landmarks, reference.millimetres) == ((0, 4), 50.0)
