@@ -15,7 +15,6 @@ from pathlib import Path
 
 from bundle import CONFIGS
 from bundle.io.overwriting import refuse_to_overwrite
-from bundle.io.spacing import parse_spacing
 from bundle.io.template import read_template
 from bundle.model import import_fmosd, read_preset
 from bundle.model.checkpoint import write_checkpoint
@@ -54,15 +53,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.k is not None and args.k < 1:
         parser.error(f"--k is {args.k}: expected at least one candidate")
-    spacing = args.pixel_spacing[0] if args.pixel_spacing and len(args.pixel_spacing) == 1 else args.pixel_spacing
-    spacing = parse_spacing(spacing)
     inputs = (args.global_file, args.local_file, args.template_image, args.template_landmarks, args.config_file)
     refuse_to_overwrite([args.output], inputs)
     network, matching = read_preset(args.config_file)
     template = read_template(
         args.template_image,
         args.template_landmarks,
-        spacing=spacing,
+        spacing=args.pixel_spacing,
         names=args.landmark_names,
         grey_values=validate(NetworkSettings, network, "network").grey_values,
     )

@@ -66,8 +66,7 @@ def choose(data: DataSet, args: argparse.Namespace) -> DataSet:
         ConfigError: when the spacing is no spacing.
         DataSetError: when there is no such template.
     """
-    given = args.pixel_spacing
-    spacing = parse_spacing(given[0] if given and len(given) == 1 else given)
+    spacing = parse_spacing(args.pixel_spacing)
     images = [
         replace(image, spacing=image.spacing or spacing, split=args.split or image.split) for image in data.images
     ]

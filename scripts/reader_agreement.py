@@ -215,8 +215,7 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         BundleError: when a file cannot be used.
     """
-    given = args.pixel_spacing
-    spacing = parse_spacing(given[0] if given and len(given) == 1 else given)
+    spacing = parse_spacing(args.pixel_spacing)
     if args.dataset is not None:
         readings = from_data_set(args.dataset, spacing)
     else:

@@ -52,8 +52,8 @@ def parse_spacing(spacing: float | Sequence[float] | None) -> tuple[float, float
     """Validate a pixel spacing from the configuration or the data list.
 
     Args:
-        spacing: millimetres per pixel, as one number for square pixels or as ``(x, y)`` = (between columns, between
-            rows); None leaves it to the image file.
+        spacing: millimetres per pixel, as one number (also in a list of its own) for square pixels or as ``(x, y)`` =
+            (between columns, between rows); None leaves it to the image file.
 
     Returns:
         ``(x, y)`` in mm, or None.
@@ -64,7 +64,8 @@ def parse_spacing(spacing: float | Sequence[float] | None) -> tuple[float, float
     if spacing is None:
         return None
     one_number = isinstance(spacing, numbers.Real) and not isinstance(spacing, bool)
-    pair = positive_pair([spacing, spacing] if one_number else spacing)
+    given: Any = [spacing] if one_number else spacing
+    pair = positive_pair(given * 2 if isinstance(given, list) and len(given) == 1 else given)
     if pair is None:
         raise ConfigError(
             f"the pixel spacing is {spacing!r}, but one positive number or (x, y) in mm per pixel is needed: "

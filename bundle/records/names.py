@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 
 def folded(name: str) -> str:
@@ -37,11 +36,3 @@ def unpaired(names: Sequence[str], others: Sequence[str]) -> list[str]:
     """The names that have no other one which means the same."""
     known = {folded(name) for name in others}
     return [name for name in names if folded(name) not in known] or list(names)
-
-
-def grouped(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names by their folded form, in their order."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        groups[folded(name)].append(name)
-    return dict(groups)

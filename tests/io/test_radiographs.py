@@ -78,7 +78,7 @@ def test_given_spacing_overrides_the_file(tmp_path, spacing, pair):
 
 
 @pytest.mark.parametrize(
-    "spacing", [0, -0.1, float("nan"), float("inf"), "0.1", True, [0.1], [1, 2, 3], [0.1, 0], ["a", "b"], {}]
+    "spacing", [0, -0.1, float("nan"), float("inf"), "0.1", True, [], [1, 2, 3], [0.1, 0], ["a", "b"], {}]
 )
 def test_bad_spacing(tmp_path, spacing):
     with pytest.raises(ConfigError, match="the pixel spacing is"):

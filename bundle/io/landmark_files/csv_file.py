@@ -139,7 +139,7 @@ def _by_image(path: Path, rows: list[_Row], at_image: int) -> dict[str, _Row]:
     found: dict[str, _Row] = {}
     for row in rows:
         image = row.cells[at_image].strip()
-        if image[:1] == "'" and image[1:2] in _FORMULA_STARTS:
+        if len(image) > 1 and image[0] == "'" and image[1] in _FORMULA_STARTS:
             image = image[1:]
         if not image or image in found:
             raise LandmarkError(
@@ -163,7 +163,10 @@ def _landmark_columns(where: str, header: list[str]) -> dict[str, tuple[int, int
             if found.setdefault(name, {}).setdefault(axis, column) != column:
                 raise LandmarkError(f"{where}: the column {shown(cell)} occurs more than once; keep one of them.")
     if len(kinds) != 1:
-        what = " and ".join(f"columns of landmarks such as {cell}" for cell in kinds.values()) or "no landmark columns"
+        what = (
+            " and ".join(f"columns of landmarks such as {shown(cell)}" for cell in kinds.values())
+            or "no landmark columns"
+        )
         raise LandmarkError(f"{where}: found {what}; {_EXPECTED}.")
     for name, axes in found.items():
         if len(axes) == 1:

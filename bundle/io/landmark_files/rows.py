@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bundle.errors import LandmarkError
 from bundle.io.names import file_stem, name_parts, safe_image_id
-from bundle.records.names import composed, folded, grouped
+from bundle.records.names import composed, folded
 from bundle.records.validation import shown
 
 
@@ -24,9 +24,10 @@ class RowIndex:
 
     def __init__(self, rows: Iterable[str]) -> None:
         self.rows = list(rows)
-        self._whole = grouped(self.rows)
+        self._whole: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for row in self.rows:
+            self._whole[folded(row)].append(row)
             self._by_stem[folded(file_stem(row))].append(row)
 
     def find(self, image_path: Path | str, image_id: str | None = None) -> str | None:
