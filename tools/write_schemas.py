@@ -7,12 +7,10 @@ from pathlib import Path
 
 from bundle.measurements.definition_file import MeasurementFile
 from bundle.records.validation import Validated, json_schema
-from bundle.writers.coco_keypoints import CocoFile
 from bundle.writers.result_json import ResultFile
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schema"
 SCHEMAS: dict[str, type[Validated]] = {
-    "keypoints-1.schema.json": CocoFile,
     "measurements-1.schema.json": MeasurementFile,
     "result-3.schema.json": ResultFile,
 }

@@ -12,6 +12,7 @@ import numpy as np
 from bundle.metrics.error_summary import mean, summarise
 from bundle.records.measured_value import MeasuredValue
 from bundle.report.records import ReportRun
+from bundle.writers.metrics_report import cell
 from bundle.writers.panel import UNITS
 
 
@@ -46,41 +47,22 @@ def tiles(run: ReportRun) -> list[Tile]:
     if metrics is None:
         return [Tile("Images", str(len(run.cases))), *further]
     if run.unit == "px":
-        median = _cell(summarise(run.errors)["median"], 1)
-        first = Tile("Mean radial error", _cell(metrics["mre_px"], 1), "px", "no pixel spacing is known")
+        median = cell(summarise(run.errors)["median"], 1)
+        first = Tile("Mean radial error", cell(metrics["mre_px"], 1), "px", "no pixel spacing is known")
         return [first, Tile("Median error", median, "px"), *further]
     rates = [
-        Tile(f"Within {float(radius):g} mm", _cell(rate, 1), "%", "successful detection rate")
+        Tile(f"Within {float(radius):g} mm", cell(rate, 1), "%", "successful detection rate")
         for radius, rate in metrics["sdr"].items()
     ]
     failures = metrics["failures"]
     over = "" if metrics["max_mm"] is None else f"largest {metrics['max_mm']:.1f} mm"
     return [
-        Tile("Mean radial error", _cell(metrics["mre_mm"]), "mm", _interval(metrics)),
-        Tile("Median error", _cell(metrics["median_mm"]), "mm"),
+        Tile("Mean radial error", cell(metrics["mre_mm"]), "mm", _interval(metrics)),
+        Tile("Median error", cell(metrics["median_mm"]), "mm"),
         *rates[:1],
-        Tile(f"Over {failures['threshold_mm']:g} mm", _cell(failures["percent"]), "%", over),
+        Tile(f"Over {failures['threshold_mm']:g} mm", cell(failures["percent"]), "%", over),
         *further,
     ]
-
-
-def landmark_table(metrics: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table of landmarks, all together first, as in ``metrics.json``."""
-    keys = ("mre_mm", "std_mm", "median_mm") if metrics["points_mm"] else ()
-    radii = metrics["sdr"] if metrics["points_mm"] else ()
-    header = ["Landmark", "Points", *("MRE, mm", "Std, mm", "Median, mm")[: len(keys)], "MRE, px"]
-    header += [f"< {float(radius):g} mm, %" for radius in radii]
-    rows = [
-        [
-            row["name"],
-            str(row["points"]),
-            *(_cell(row[key]) for key in keys),
-            _cell(row["mre_px"], 1),
-            *(_cell(row["sdr"][radius], 1) for radius in radii),
-        ]
-        for row in [{"name": "All landmarks", **metrics}, *metrics["per_landmark"]]
-    ]
-    return header, rows
 
 
 def measurement_table(run: ReportRun) -> tuple[list[str], list[list[str]]]:
@@ -96,7 +78,7 @@ def measurement_table(run: ReportRun) -> tuple[list[str], list[list[str]]]:
         judged = [value for value in values if value.normal is not None]
         numbers = [known.mean(), known.std(), known.min(), known.max()] if known.size else [math.nan] * 4
         outside = f"{sum(not value.normal for value in judged)} of {len(judged)}" if judged else ""
-        cells = [f"{_cell(number, first.decimals)}{'' if math.isnan(number) else unit}" for number in numbers]
+        cells = [f"{cell(number, first.decimals)}{'' if math.isnan(number) else unit}" for number in numbers]
         rows.append([f"{name}: {first.title}" if first.title != name else name, str(known.size), *cells, outside])
     return ["Measurement", "Images", "Mean", "Std", "Lowest", "Highest", "Outside the normal range"], rows
 
@@ -123,7 +105,3 @@ def _setting(value: Any) -> str:
         return ", ".join(map(_setting, value))
     words = {"None": "not set", "True": "yes", "False": "no", "{}": "none"}
     return value if isinstance(value, str) else words.get(str(value), str(value))
-
-
-def _cell(value: float | None, decimals: int = 2) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"

@@ -18,10 +18,11 @@ from bundle.report.case_view import card_marks, shown_size, viewer_data
 from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
 from bundle.report.choice import case_scores, choose_cases
 from bundle.report.figures import box_plot, calibration_plot, confidence_bars, detection_curve, risk_plot
-from bundle.report.overview import landmark_table, measurement_table, settings_rows, tiles
+from bundle.report.overview import measurement_table, settings_rows, tiles
 from bundle.report.records import ReportRun
 from bundle.report.shape import shape_plot
 from bundle.writers.atomic import atomic_file
+from bundle.writers.metrics_report import landmark_table
 from bundle.writers.naming import printable
 from bundle.writers.panel import abbreviations
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
+from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from bundle.writers.run_tables import write_table
 
 _COLUMNS = 100
 _LISTED_NAMES = 5
+_NAME = 24  # letters of a name
 
 
 def write_report(folder: Path | str, errors: LandmarkErrors, report: dict[str, Any]) -> tuple[Path, Path]:
@@ -56,11 +60,11 @@ def format_summary(report: dict[str, Any]) -> str:
     count = f"{report['images']} images, {report['landmarks']} landmarks, {report['points']} points with a truth"
     if report["seconds_per_image"] is not None:
         count += f", {report['seconds_per_image']:.3g} s per image"
-    table, radii_left_out = _table(report)
+    table, left_out = _table(report)
     rate = "<r mm: successful detection rate, the percentage of points nearer to their truth than r."
     remarks = [rate] if report["points_mm"] else []
-    if radii_left_out:
-        remarks.append(f"In metrics.json only: the rate within {', '.join(radii_left_out)} mm.")
+    if left_out:
+        remarks.append(f"In metrics.json only: {', '.join(left_out)}.")
     if not report["points"]:
         remarks.append("There was nothing to measure: no image has a true landmark.")
     elif not report["points_mm"]:
@@ -72,8 +76,8 @@ def format_summary(report: dict[str, Any]) -> str:
         if low is not None and high is not None:
             level = report["intervals"]["level"]
             remarks.append(f"MRE between {low:.2f} and {high:.2f} mm ({level:.0%} bootstrap interval).")
-        failures, largest = report["failures"], _cell(report["max_mm"], 2)
-        over = f"Over {failures['threshold_mm']:g} mm: {_cell(failures['percent'], 1)} % of the points"
+        failures, largest = report["failures"], cell(report["max_mm"])
+        over = f"Over {failures['threshold_mm']:g} mm: {cell(failures['percent'], 1)} % of the points"
         remarks.append(f"{over}; largest {largest} mm.")
     for title, key in (
         ("Images without truth", "images_without_truth"),
@@ -89,35 +93,43 @@ def format_summary(report: dict[str, Any]) -> str:
     return "\n".join([count, "", *table, "", *wrapped])
 
 
-def _table(report: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The lines of the table, its header first, in mm where anything is, and the radii that have no room in it."""
+def landmark_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of landmarks, all together first: what ``metrics.json`` says for people."""
+    in_mm = {"MRE mm": "mre_mm", "Std mm": "std_mm", "Median mm": "median_mm"} if report["points_mm"] else {}
     radii = list(report["sdr"]) if report["points_mm"] else []
-    rows = [("all landmarks", report), *((_line(row["name"]), row) for row in report["per_landmark"])]
-    name_width = min(max(len(name) for name, _ in rows), 24)
-    # the header of each column, its width with the gap before it, and its cells
-    in_mm = [("MRE mm", 8, "mre_mm"), ("std mm", 8, "std_mm"), ("median mm", 10, "median_mm")]
-    in_mm = in_mm if report["points_mm"] else []
-    columns = [
-        ("points", 8, [str(row["points"]) for _, row in rows]),
-        *((title, width, [_cell(row[key], 2) for _, row in rows]) for title, width, key in in_mm),
-        ("MRE px", 8, [_cell(row["mre_px"], 1) for _, row in rows]),
-        *((f"<{radius} mm", len(radius) + 5, [_cell(row["sdr"][radius], 1) for _, row in rows]) for radius in radii),
+    rows = [
+        [
+            row["name"],
+            str(row["points"]),
+            *(cell(row[key]) for key in in_mm.values()),
+            cell(row["mre_px"], 1),
+            *(cell(row["sdr"][radius], 1) for radius in radii),
+        ]
+        for row in [{"name": "All landmarks", **report}, *report["per_landmark"]]
     ]
-    left_out: list[str] = []
-    while name_width + sum(width for _, width, _ in columns) > _COLUMNS:
-        columns.pop()
-        left_out.insert(0, radii.pop())
-    lines = [" " * name_width + "".join(f"{header:>{width}}" for header, width, _ in columns)]
-    for index, (name, _) in enumerate(rows):
-        shown = name if len(name) <= name_width else name[: name_width - 3] + "..."
-        lines.append(f"{shown:<{name_width}}" + "".join(f"{cells[index]:>{width}}" for _, width, cells in columns))
-    return lines, left_out
+    return ["Landmark", "Points", *in_mm, "MRE px", *(f"<{float(radius):g} mm %" for radius in radii)], rows
+
+
+def cell(value: float | None, decimals: int = 2) -> str:
+    """A number for people; a dash where it is not known."""
+    return "-" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _table(report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The lines of the table, its header first, and the columns that have no room in it."""
+    header, rows = landmark_table(report)
+    names = [name if len(name) <= _NAME else f"{name[: _NAME - 3]}..." for name in (_line(row[0]) for row in rows)]
+    columns = list(zip([title.removesuffix(" %") for title in header], *rows))
+    columns[0] = (header[0], *names)
+    widths = [max(map(len, column)) + 2 for column in columns]
+    fitting = sum(end <= _COLUMNS for end in accumulate(widths))
+    lines = [
+        f"{texts[0]:<{widths[0]}}" + "".join(f"{text:>{width}}" for text, width in zip(texts[1:], widths[1:]))
+        for texts in zip(*columns[:fitting])
+    ]
+    return lines, header[fitting:]
 
 
 def _line(text: str) -> str:
     """Text on one line that cannot steer the terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def _cell(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"

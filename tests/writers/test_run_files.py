@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -18,8 +17,6 @@ from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.coco_keypoints import write_coco
 from bundle.writers.run_tables import write_measurements, write_notes
 from tests.writers.test_result_writers import prediction
-
-SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/keypoints-1.schema.json"
 
 VALUES = (
     MeasuredValue("ANB", "t", "deg", 3.21234, 0.71, (3.2, None), "class I"),
@@ -46,7 +43,6 @@ def test_coco_keypoints(tmp_path: Path) -> None:
     ]
     path = write_coco(tmp_path, ["a", "ä\n"], zip(images, ["one.dcm", "two\udcff.png", "x.png"]))
     document = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
-    jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text())).validate(document)
     (category,) = document["categories"]
     assert (category["keypoints"], category["id"]) == (["a", "ä\n"], 1)
     assert [image["file_name"] for image in document["images"]] == ["one.dcm", "two?.png", "x.png"]
