@@ -61,15 +61,9 @@ def read_template(
             "template.csv`."
         )
     read = partial(read_radiograph, spacing=spacing, voi_lut=voi_lut, max_pixels=max_pixels, grey_values=grey_values)
-    if isinstance(image, ImageSource):
-        if isinstance(landmarks, (list, tuple)):
-            raise LandmarkError(
-                f"there is one template image {_shown(image)} but a list of landmark files: give one file."
-            )
-        return _read_one(read, image, landmarks, names)
-    if not isinstance(image, Sequence):
+    if not isinstance(image, ImageSource | Sequence):
         raise ConfigError(f"the template image is {image!r}, expected a file or a list of files: correct it.")
-    images = list(image)
+    images: list[ImageSource] = [image] if isinstance(image, ImageSource) else list(image)
     files = list(landmarks) if isinstance(landmarks, (list, tuple)) else [landmarks] * len(images)
     if not images or len(files) != len(images):
         raise LandmarkError(

@@ -56,8 +56,8 @@ def test_counts_must_agree(images: list[Path], tmp_path: Path) -> None:
     one = write(tmp_path / "first.csv", ("sella", 1, 2))
     with pytest.raises(LandmarkError, match="3 template images and 2 landmark files"):
         read_template(images, [one, one])
-    with pytest.raises(LandmarkError, match="a list of landmark files"):
-        read_template(images[0], [one])
+    with pytest.raises(LandmarkError, match="1 template images and 2 landmark files"):
+        read_template(images[0], [one, one])
     with pytest.raises(LandmarkError, match="0 template images"):
         read_template([], one)
     with pytest.raises(LandmarkError, match=r"a.png has no landmarks"):
