@@ -3,7 +3,6 @@
 from bundle.encoders.base import FrozenEncoder
 from bundle.encoders.catalogue import CATALOGUE, EncoderCard
 from bundle.encoders.registry import EncoderSettings, create_encoder
-from bundle.encoders.vit import TimmVitEncoder
 from bundle.encoders.xfeat import XFeatEncoder
 
 __all__ = [
@@ -11,7 +10,6 @@ __all__ = [
     "EncoderCard",
     "EncoderSettings",
     "FrozenEncoder",
-    "TimmVitEncoder",
     "XFeatEncoder",
     "create_encoder",
 ]

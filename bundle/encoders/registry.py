@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from bundle.encoders.base import FrozenEncoder
 from bundle.encoders.catalogue import CATALOGUE
-from bundle.encoders.vit import Facet, TimmVitEncoder
 from bundle.encoders.xfeat import XFeatEncoder
 from bundle.errors import ConfigError, EncoderError
 from bundle.records.validation import Validated, validate
@@ -29,7 +28,7 @@ class EncoderSettings(Validated):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    facet: Facet = "key"
+    facet: Literal["key", "query", "value", "token"] = "key"
     block: Annotated[int, Field(ge=0)] = 8
     stride: Annotated[int, Field(ge=1)] | None = 4
     seed: int = 0
@@ -72,4 +71,8 @@ def create_encoder(*, weights: str = "hub", **settings: Any) -> FrozenEncoder:
             f"encoder_weights is {weights!r}, but the weights of xfeat come with its package: leave encoder_weights "
             "out, or name the encoder that they are of."
         )
-    return XFeatEncoder() if resolved["name"] == "xfeat" else TimmVitEncoder(**resolved, weights=weights)
+    if resolved["name"] == "xfeat":
+        return XFeatEncoder()
+    from bundle.encoders.vit import TimmVitEncoder  # timm takes most of a second
+
+    return TimmVitEncoder(**resolved, weights=weights)

