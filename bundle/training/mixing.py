@@ -20,10 +20,10 @@ from bundle.training.leave_one_out import TemplateExamples
 #: How far to go towards the discriminant, and how much of both losses' filters to add. Cross-entropy asks for the place
 #: alone and learns it from many templates only: each brings it this share of its weight, up to all of it.
 DISCRIMINANT, FILTERS, SHARE_PER_TEMPLATE = 0.25, 0.75, 0.1
-#: One template teaches no filter, so the discriminant stands alone.
-DISCRIMINANT_ALONE = 0.5
 #: Scales and crops are no independent witnesses, so what they say together counts this much.
-TOGETHER = 2 / 3
+TOGETHER = 0.8
+#: One template teaches no filter, so the discriminant stands alone, and all counts less.
+DISCRIMINANT_ALONE, TOGETHER_ALONE = 0.5, 2 / 3
 #: Multiples of what is learned that are tried on templates held out; with fewer templates than that, too few are left
 #: to learn from for the trial to say anything, and all of it is taken.
 STRENGTHS, FEWEST_FOR_TRIAL = (0.0, 0.5, 1.0), 5
@@ -83,7 +83,7 @@ def learn(
 
     The kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, becomes
 
-    .. math:: \tfrac23 \Big( w + \alpha \big( \tfrac14 (v - w) + \tfrac34 d_\text{distance-aware}
+    .. math:: \tfrac45 \Big( w + \alpha \big( \tfrac14 (v - w) + \tfrac34 d_\text{distance-aware}
         + \tfrac34 \min(1, \tfrac{K}{10})\, d_\text{cross-entropy} \big) \Big).
 
     Args:
@@ -97,7 +97,7 @@ def learn(
     everyone = adapted or templates.landmarks()
     others = [templates.landmarks(others_of(index, count)) for index in range(count)]
     plain = [[one / temperature for one in matcher.plain_filters(known)] for known in (everyone, *others)]
-    share = DISCRIMINANT if count > 1 else DISCRIMINANT_ALONE
+    share, together = (DISCRIMINANT, TOGETHER) if count > 1 else (DISCRIMINANT_ALONE, TOGETHER_ALONE)
     towards = [[share * step for step in steps] for steps in _towards_discriminants(examples, plain)]
     strength, best = 1.0, None
     if count > 1:
@@ -111,7 +111,7 @@ def learn(
             strength = chosen_strength({alpha: _mean_errors(one) for alpha, one in tried.items()})
         best = tried[strength]
     filters = [
-        temperature * TOGETHER * (kernel + strength * (step + _mixed(found, f"{{}}.{number}", count)))
+        temperature * together * (kernel + strength * (step + _mixed(found, f"{{}}.{number}", count)))
         for number, (kernel, step) in enumerate(zip(plain[0], towards[0]))
     ]
     layouts = torch.stack(list(templates.landmarks().layouts)).cpu()
