@@ -55,3 +55,18 @@ def test_the_rooms_are_those_of_the_package() -> None:
     layers = re.search(r"layers = \[\n(.*?)\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.DOTALL)
     assert layers is not None
     assert "\n".join(line.strip(' ",') for line in layers[1].strip().splitlines()) in text
+
+
+def test_what_the_map_names_is_where_it_says() -> None:
+    """A class, function or table that the map names beside a module stands in that module."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = re.sub(r"\s+", " ", text[text.index("## Where to add something") : text.index("## Speed")])
+    pairs = re.findall(r"`(\w+)` (?:in|of) `(bundle/[\w/]+\.py)`", text)
+    pairs += [
+        (name, f"bundle/{module}")
+        for module, names in re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", text)
+        for name in re.findall(r"`(?:\w+\.)?(\w+)`", names)
+    ]
+    assert len(pairs) > 20
+    missing = [pair for pair in pairs if not re.search(rf"\b{pair[0]}\b", (ROOT / pair[1]).read_text(encoding="utf-8"))]
+    assert missing == []
