@@ -172,46 +172,6 @@ def calibration_plot(expected: np.ndarray, errors: np.ndarray, unit: str) -> Rep
     )
 
 
-def confidence_bars(confidence: np.ndarray, errors: np.ndarray, unit: str) -> ReportFigure | None:
-    """Draw the mean true error in groups of points of about the same confidence.
-
-    Args:
-        confidence: (M, N), 0 to 1.
-        errors: (M, N) true errors in ``unit``.
-        unit: ``"mm"`` or ``"px"``.
-
-    Returns:
-        The figure; None where there is no error.
-    """
-    groups = bins_of_equal_count(confidence, errors, bins=8)
-    if not groups:
-        return None
-    figure, axes = chart("mean confidence of the group", f"mean error, {unit}")
-    places, means = np.arange(len(groups)), [group.mean for group in groups]
-    axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(0, round_end(1.12 * max(means))))
-    axes.set_xticks(places, [f"{group.predicted:.2f}" for group in groups])
-    axes.bar_label(axes.bar(places, means, 0.68, **_BOX), fmt="%.2f", padding=3)
-    axes.hlines([group.median for group in groups], places - 0.34, places + 0.34)
-    correlation = rank_correlation(confidence, errors)
-    told = "" if math.isnan(correlation) else f"Rank correlation of confidence and error: {correlation:.2f}. "
-    tips = [
-        f"confidence {g.low:.2f} to {g.high:.2f}: mean error {g.mean:.2f}, median {g.median:.2f} {unit} "
-        f"({g.count} points)"
-        for g in groups
-    ]
-    return ReportFigure(
-        "confidence",
-        figure,
-        "True error by confidence",
-        f"{told}Mean error {means[0]:.2f} {unit} in the least sure group, {means[-1]:.2f} {unit} in the surest.",
-        f"Points in groups of equal number by confidence; the thick line is the median. {told}This model has no "
-        "calibrated error, so the confidence only ranks.",
-        ("Confidence", f"Mean error {unit}", f"Median {unit}", "Points"),
-        [(f"{g.low:.2f} to {g.high:.2f}", f"{g.mean:.2f}", f"{g.median:.2f}", str(g.count)) for g in groups],
-        tip_bands(axes, np.arange(len(groups) + 1) - 0.5, tips),
-    )
-
-
 def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str = "") -> ReportFigure | None:
     """Draw the distribution of a quantity for each landmark, the worst median first; on a narrow range of confidences.
 

@@ -13,11 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bundle.metrics.error_summary import mean, summarise
-from bundle.report.case_table import build_case_table
 from bundle.report.case_view import card_marks, shown_size, viewer_data
+from bundle.report.cases import case_columns, case_order, case_scores, choose_cases
 from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
-from bundle.report.choice import case_scores, choose_cases
-from bundle.report.figures import box_plot, calibration_plot, confidence_bars, detection_curve, risk_plot
+from bundle.report.figures import box_plot, calibration_plot, detection_curve, risk_plot
 from bundle.report.overview import measurement_table, settings_rows, tiles
 from bundle.report.records import ReportRun
 from bundle.report.shape import shape_plot
@@ -58,7 +57,7 @@ def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigu
                 risk_plot(errors, confidence, run.unit),
                 box_plot(errors, run.names, "error", run.unit),
                 shape,
-                calibration_plot(expected, errors, run.unit) or confidence_bars(confidence, errors, run.unit),
+                calibration_plot(expected, errors, run.unit),
             ]
     return [figure for figure in figures if figure]
 
@@ -127,7 +126,8 @@ def write_page(
         "pictures": pictures,
         "card_marks": lambda index: card_marks(run.cases[index], _truth(run, index)),
         "shown_size": shown_size,
-        "table": build_case_table(run, scores),
+        "columns": case_columns(run),
+        "order": case_order(run, scores),
         "pictured": set(shown),
         "stored": [index for index in pictures if index not in gallery],
         "data": {

@@ -137,7 +137,7 @@ def shape_plot(
     for index, place in zip(drawn, places) if len(drawn) <= _MAX_LABELS else ():
         style: dict[str, Any] = {"color": _INK, "size": 10.5, "weight": "bold"}
         axes.annotate(labels[index], place, (6, 5), textcoords="offset points", **style)
-    told = [f": on average {_direction(shift, template)}" if against_truth else "" for shift in shifts]
+    told = [f": mean error {x:+.1f} px in x, {y:+.1f} px in y" if against_truth else "" for x, y in shifts]
     larger = f"drawn {factor:g} times as long as they are" if factor != 1 else "drawn to scale"
     if against_truth:
         title, what, source = "Errors around the mean shape", "Errors", "truth"
@@ -189,13 +189,3 @@ def _frame(points: np.ndarray) -> tuple[float, float, float, float]:
 def _magnification(median: float) -> float:
     """A round factor that makes the median vector about 12 units long."""
     return next((factor for factor in (20.0, 10.0, 5.0, 4.0, 3.0, 2.0) if factor * median <= 12), 1.0)
-
-
-def _direction(shift: np.ndarray, template: Template) -> str:
-    """A shift in words."""
-    if math.hypot(*shift) < 0.0005 * max(template.size):
-        return "where it should be"
-    across, down = "right" if shift[0] > 0 else "left", "down" if shift[1] > 0 else "up"
-    parts = [f"{abs(shift[0]):.1f} px to the {across}"] if abs(shift[0]) >= 0.05 else []
-    parts += [f"{abs(shift[1]):.1f} px {down}"] if abs(shift[1]) >= 0.05 else []
-    return ", ".join(parts) or "where it should be"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bundle.report.choice import case_scores, choose_cases
+from bundle.report.cases import case_scores, choose_cases
 from tests.report.made_up_runs import make_run
 
 NAN, INF = float("nan"), float("inf")
