@@ -109,6 +109,8 @@ class SeveralModels:
             self._write(sure, homes)
         idist.barrier()
         statuses = [self._infer(name) for name in names if name in homes.values()]
+        if is_first():
+            write_errors(self.results.path, self.failures.rows)
         if len(self.failures) or any(statuses):
             raise SystemExit(NOT_DONE if all(status == NOT_DONE for status in statuses) else SOME_FAILED)
 
@@ -141,16 +143,15 @@ class SeveralModels:
         rows = ((self.cases.name_of(image), homes.get(image, ""), *sure[image]) for image in ordered)
         header = ("file", "model", *(f"{name}_kind_confidence" for name in self.models))
         table = write_table(folder / "kinds.csv", header, rows)
-        for name in self.models:
-            of_model = [image for image in sure if homes.get(image) == name]
-            write_json(folder / f"{name}.json", [_entry(items[image], folder) for image in of_model])
-            print(one_line(f"{len(of_model)} image(s) to {name}"))
         strangers = [self.cases.name_of(image) for image in sure if image not in homes]
         if strangers:
             more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
             print(one_line(f"{len(strangers)} image(s) of no model's kind: {', '.join(strangers[:5])}{more}"))
+        for name in self.models:
+            of_model = [image for image in sure if homes.get(image) == name]
+            write_json(folder / f"{name}.json", [_entry(items[image], folder) for image in of_model])
+            print(one_line(f"{len(of_model)} image(s) to {name}"))
         print(one_line(f"which image went to which model: {table}"))
-        write_errors(folder, self.failures.rows)
 
     def _infer(self, name: str) -> int:
         """Run the inference of one model; its exit status."""
