@@ -103,7 +103,7 @@ def _say_poses(found: Sequence[LandmarkPrediction]) -> None:
     named: dict[str, list[str]] = {}
     for one in sorted(found, key=lambda one: (not one.pose.other_kind, not one.pose.mirrored)):
         if one.pose.words():
-            what = "mirrored" if one.pose.mirrored else "turned, inverted or scaled"
+            what = "mirrored" if one.pose.mirrored else "turned, inverted, scaled or stretched"
             what = "probably of another kind than the template" if one.pose.other_kind else what
             named.setdefault(what, []).append(one.image_id)
     for what, names in named.items():

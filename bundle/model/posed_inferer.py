@@ -25,6 +25,7 @@ from bundle.pose import (
     View,
     apply,
     as_it_lies,
+    distortion,
     in_template_frame,
     missing_probability,
     scaling,
@@ -188,7 +189,7 @@ class PosedInferer(Inferer):
             view = as_it_lies(size, aspect, own, mirrored=mirrored, quarters=quarters, inverted=found.inverted)
         changed = quarters is None or quarters > 0 or mirrored or found.inverted
         scale *= finder.poses.long_side / max(square)
-        return view, Pose(turn, mirrored, found.inverted, scale, changed, sure)
+        return view, Pose(turn, mirrored, found.inverted, scale, distortion(found.to_image), changed, sure)
 
     def _find(self, image: Tensor, aspect: float, frame: ImageFrame) -> tuple[PoseFinder, FoundPose | None]:
         """The template that is found best, or the first that is found, and its pose."""

@@ -15,6 +15,7 @@ class Pose:
         mirrored: whether it shows the other side, as in a mirror.
         inverted: whether it is a negative of the template.
         scale: size of its anatomy, in shares of the image's long side, beside the template's.
+        distortion: the largest over the smallest factor by which it changes lengths of the template, 1 for none.
         changed: whether the image was brought to the template's frame before the matching; else it was matched as it
             lies, which is near enough.
         kind_confidence: how sure it is that the image is of the template's kind, 0 to 1; NaN where nobody looked.
@@ -24,6 +25,7 @@ class Pose:
     mirrored: bool = False
     inverted: bool = False
     scale: float = 1.0
+    distortion: float = 1.0
     changed: bool = False
     kind_confidence: float = math.nan
 
@@ -54,4 +56,5 @@ class Pose:
         done += ["mirrored"] if self.mirrored else []
         done += ["inverted"] if self.inverted else []
         done += [f"scaled by {self.scale:.2f}"] if abs(self.scale - 1) >= 0.05 else []
+        done += [f"stretched by {self.distortion:.2f}"] if self.distortion >= 1.05 else []
         return ", ".join(done)

@@ -36,6 +36,9 @@ class ImagePose(Validated):
     side: Literal["template", "mirrored"] = Field(description="mirrored where it shows the other side.")
     inverted: bool = Field(description="Whether it is a negative of the template.")
     scale: Annotated[float, Field(gt=0)] = Field(description="Size of its anatomy beside the template's.")
+    distortion: Annotated[float, Field(ge=1)] = Field(
+        description="The largest over the smallest factor by which it changes lengths of the template; 1 for none."
+    )
     changed: bool = Field(description="Whether the image was brought to the template's frame before the matching.")
     kind: Literal["template", "other"] | None = Field(
         description="other where the image is probably of another kind than the template; null where nobody looked."
@@ -190,6 +193,7 @@ def result_document(prediction: LandmarkPrediction) -> dict[str, Any]:
             "side": pose.side,
             "inverted": pose.inverted,
             "scale": rounded(pose.scale, 4),
+            "distortion": rounded(pose.distortion, 4),
             "changed": pose.changed,
             "kind": pose.kind,
             "kind_confidence": rounded(pose.kind_confidence, 4),

@@ -83,12 +83,12 @@ def write_notes(folder: Path, notes: Iterable[tuple[str, str, str]]) -> Path:
 
 def write_poses(folder: Path, found: Iterable[LandmarkPrediction]) -> Path:
     """Write ``poses.csv``: how each image lies beside the template; those of another kind first, then mirrored ones."""
-    header = ("image", "kind", "kind_confidence", "side", "turn", "inverted", "scale", "changed")
+    header = ("image", "kind", "kind_confidence", "side", "turn", "inverted", "scale", "distortion", "changed")
     ordered = sorted(found, key=lambda one: (not one.pose.other_kind, not one.pose.mirrored))
     rows = (
         (
             *(one.image_id, one.pose.kind or "", one.pose.kind_confidence, one.pose.side, one.pose.turn),
-            *(int(one.pose.inverted), one.pose.scale, int(one.pose.changed)),
+            *(int(one.pose.inverted), one.pose.scale, one.pose.distortion, int(one.pose.changed)),
         )
         for one in ordered
     )

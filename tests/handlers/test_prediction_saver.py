@@ -289,17 +289,17 @@ def test_images_of_another_kind_come_first_and_are_not_measured(
         saver.finish()
     _, *rows = (out / "poses.csv").read_text(encoding="utf-8").splitlines()
     assert rows == [
-        "hand,other,0.1000,template,0.0000,0,1.0000,0",
-        "film,template,0.8000,mirrored,90.0000,0,1.0000,1",
-        "plain,template,0.9000,template,0.0000,0,1.0000,0",
-        "turned,template,0.9000,template,90.0000,0,1.0000,1",
+        "hand,other,0.1000,template,0.0000,0,1.0000,1.0000,0",
+        "film,template,0.8000,mirrored,90.0000,0,1.0000,1.0000,1",
+        "plain,template,0.9000,template,0.0000,0,1.0000,1.0000,0",
+        "turned,template,0.9000,template,90.0000,0,1.0000,1.0000,1",
     ]
     table = (out / "landmarks.csv").read_text(encoding="utf-8").splitlines()
     assert next(row for row in table if row.startswith("hand")).strip(",") == "hand"  # no point of it for others
     assert all(one["x"] is not None for one in json.loads((out / "hand.json").read_text(encoding="utf-8"))["landmarks"])
     told = capsys.readouterr().out
     assert "1 image(s) probably of another kind than the template: hand" in told and "1 image(s) mirrored: film" in told
-    assert "1 image(s) turned, inverted or scaled: turned" in told
+    assert "1 image(s) turned, inverted, scaled or stretched: turned" in told
     record = json.loads((out / "film.json").read_text(encoding="utf-8"))
     assert record["pose"]["side"] == "mirrored" and record["pose"]["kind"] == "template" and record["measurements"]
     assert json.loads((out / "hand.json").read_text(encoding="utf-8"))["measurements"] == []

@@ -197,6 +197,8 @@ def test_an_image_that_is_distorted_and_does_not_say_so(study: Study, squeezed: 
     found = study.find(query)
     apart = np.linalg.norm((found[0, :, :2].numpy() + 0.5) @ back.T - 0.5 - study.wanted, axis=1)
     assert np.median(apart) < 2 and apart.mean() < 4
+    stretched = np.linalg.svd(back, compute_uv=False)
+    assert found.meta["pose"]["distortion"][0] == pytest.approx(stretched[0] / stretched[1], rel=0.1)
 
 
 def test_an_image_that_lies_as_the_template_is_matched_as_it_is(study: Study) -> None:
