@@ -50,6 +50,7 @@ def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory:
         BundleError, MemoryError, OSError: what ``read`` raises.
         RuntimeError: when ``read`` raises anything else.
     """
+    request = read, path, options, Path.cwd()  # the folder may have changed
     with _lock:
         process = _reader(os.getpid())
         if process.poll() is not None or _memory(process) > MEMORY:  # ended by whoever it was, or kept too much
@@ -59,7 +60,7 @@ def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory:
         guard = threading.Thread(target=_guard, args=(process, memory, answered, exceeded), daemon=True)
         guard.start()
         try:
-            pickle.dump((read, path, options, Path.cwd()), process.stdin)  # the folder may have changed
+            pickle.dump(request, process.stdin)
             process.stdin.flush()
             value, error = pickle.load(process.stdout)
         except BaseException as failure:  # also Ctrl-C: an answer that nobody took would be taken for the next one

@@ -118,14 +118,16 @@ def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool
     kind = image_kind(path)
     try:
         decoded = read_in_process(decode, path, kind, max_pixels, voi_lut, memory=memory)
+        if kind == "DICOM":
+            with contextlib.suppress(ImageError):  # GDCM ends its process over an image that 3D Slicer cannot open
+                decoded = replace(decoded, pixel_to_lps=read_in_process(_slicer_place, path))
+        return decoded
     except MemoryError as error:
         raise ImageError(
             f"{path} needs more memory than there is: make the image smaller, or lower max_pixels."
         ) from error
-    if kind == "DICOM":
-        with contextlib.suppress(ImageError):  # GDCM ends its process over an image that 3D Slicer cannot open
-            decoded = replace(decoded, pixel_to_lps=read_in_process(_slicer_place, path))
-    return decoded
+    except OSError as error:  # of the system: no further process, or no folder to work in
+        raise ImageError(f"{path} cannot be read ({error.strerror}): start again in a folder that is there.") from error
 
 
 def _slicer_place(path: Path) -> np.ndarray:

@@ -127,13 +127,16 @@ def test_a_file_larger_than_any_image(tmp_path: Path) -> None:
     assert "takes more time or memory than any sound file" in refused(path, max_pixels=1000)
 
 
-def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def all_of_it(*_: Any, **__: Any) -> None:
-        raise MemoryError
+@pytest.mark.parametrize(
+    ("error", "said"), [(MemoryError(), "needs more memory than there is"), (OSError(11, "Try again"), "(Try again)")]
+)
+def test_what_the_system_refuses(error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
 
-    monkeypatch.setattr(radiographs, "read_in_process", all_of_it)
+    monkeypatch.setattr(radiographs, "read_in_process", refuse)
     (tmp_path / "a.png").write_bytes(picture_as("PNG"))
-    assert "needs more memory than there is" in refused(tmp_path / "a.png")
+    assert said in refused(tmp_path / "a.png")
 
 
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:
