@@ -16,9 +16,11 @@ from bundle.encoders import EncoderSettings, XFeatEncoder, create_encoder
 from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import Checkpoint, missing_model, read_checkpoint
+from bundle.model.inferer import OneShotInferer
 from bundle.model.learned import LearnedLandmarks
+from bundle.model.paper_inferer import PaperInferer
 from bundle.model.posed_inferer import PosedInferer
-from bundle.model.strategies import create_inferer
+from bundle.model.posterior_inferer import PosteriorInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.whitening import total_covariance
 from bundle.records.template import Template
@@ -27,6 +29,36 @@ from bundle.records.validation import validate
 #: Without warps the whitening is fitted to the template's own features, and only half-way: measured on cephalograms.
 ZERO_SHOT_POWER = 0.25
 ZERO_SHOT_SHRINKAGE = 0.05
+
+
+#: The strategies of matching by name.
+STRATEGIES: dict[str, type[OneShotInferer]] = {"posterior": PosteriorInferer, "paper": PaperInferer}
+
+
+def create_inferer(
+    template: Template,
+    settings: MatchingSettings,
+    crop_memory_gb: float | None = None,
+    learned: LearnedLandmarks | None = None,
+) -> OneShotInferer:
+    """The inferer of the strategy that the settings name.
+
+    Args:
+        template: the annotated image.
+        settings: the settings of the matching.
+        crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device decide.
+        learned: what was learned from the templates, for the strategy ``posterior``.
+
+    Raises:
+        ConfigError: when something was learned that the strategy cannot use.
+    """
+    if learned is None:
+        return STRATEGIES[settings.strategy](template, settings, crop_memory_gb)
+    if settings.strategy != "posterior":
+        raise ConfigError(
+            f"matching.strategy is {settings.strategy!r}, but this model was trained for 'posterior': leave it out."
+        )
+    return PosteriorInferer(template, settings, crop_memory_gb, learned)
 
 
 @dataclass(frozen=True)

@@ -78,13 +78,10 @@ def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Im
     for segment in dict.fromkeys(segment for value in prediction.measurements for segment in value.segments):
         _paint(field, points[list(segment)], INK, 0.75, 0.75)
     labels = place_labels(_labels(prediction), points, size)
-    for _, rect, point, leads in labels:
-        if leads:
-            _paint(field, np.stack([point, point.clip(rect[:2], rect[2:])]), INK, 0.75, 0.75)
     for i in np.argsort(-np.nan_to_num(prediction.confidence), kind="stable"):
         _mark(field, points[i], prediction.confidence[i])
     pen = ImageDraw.Draw(field)
-    for text, (left, top, _, bottom), _, _ in labels:
+    for text, (left, top, _, bottom) in labels:
         place = (left + 2, (top + bottom) / 2)
         pen.text(place, text, fill=INK, font=_font(), anchor="lm", stroke_width=2, stroke_fill=_DARK)
     picture = Image.new("RGB", (size[0] + _panel(prediction), size[1] + _KEY), _DARK)
@@ -161,10 +158,8 @@ def _labels(prediction: LandmarkPrediction) -> list[str]:
     return [] if len(prediction.names) > _MAX_LABELS else abbreviations(prediction.names)
 
 
-def place_labels(
-    names: Sequence[str], points: np.ndarray, size: tuple[int, int]
-) -> list[tuple[str, np.ndarray, np.ndarray, bool]]:
-    """Text, place, landmark and whether a line leads there, for each name; they avoid the marks and each other."""
+def place_labels(names: Sequence[str], points: np.ndarray, size: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
+    """Each name with its place, a rectangle; they avoid the marks and each other."""
     _, top, _, bottom = _font().getbbox("Ag19", anchor="lt")
     height = bottom - top + 2
     inside = np.asarray(((points > -1) & (points < size)).all(axis=1))
@@ -177,9 +172,9 @@ def place_labels(
         if names and inside[i] and names[i]:
             rects, unwelcome = _candidates(points[i], (_font().getlength(names[i]) + 4, height), size)
             cost = _overlap(rects, taken).sum(axis=1) / height + unwelcome
-            best = int(np.argmin(cost))
-            placed.append((names[i], rects[best], points[i], bool(unwelcome[best] >= 3)))
-            taken = np.concatenate([taken, rects[best : best + 1] + np.array([-3, 0, 3, 0])])
+            place = rects[np.argmin(cost)]
+            placed.append((names[i], place))
+            taken = np.concatenate([taken, place[None] + np.array([-3, 0, 3, 0])])
     return placed
 
 
@@ -187,11 +182,11 @@ def _candidates(point: np.ndarray, extent: tuple[float, float], size: tuple[int,
     """Places for a name around a point: rectangles (M, 4) within the picture, and how unwelcome each is, (M,)."""
     angles = np.radians([0, 180, 45, 315, 135, 225, 90, 270])
     way = np.stack([np.cos(angles), -np.sin(angles)], axis=1).round(6)
-    reach = np.array([_RADIUS + 2, _RADIUS * 2.6, _RADIUS * 4.5, _RADIUS * 7])[:, None, None]
+    reach = np.array([_RADIUS + 2, _RADIUS * 2.6, _RADIUS * 4.5])[:, None, None]
     half = np.array(extent) / 2
     centre = (point + way * reach + np.sign(way) * half).reshape(-1, 2)
     low = (centre - half).clip(1.0, np.maximum(1.0, np.array(size) - extent - 1))
-    unwelcome = 3 * np.arange(4)[:, None] + 0.05 * np.arange(8)
+    unwelcome = 3 * np.arange(3)[:, None] + 0.05 * np.arange(8)
     return np.concatenate([low, low + extent], axis=1), unwelcome.ravel()
 
 

@@ -58,12 +58,6 @@ def test_a_full_disk_leaves_the_old_file(step: str, tmp_path: Path, monkeypatch:
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_device_that_is_full(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left"), open("/dev/full", "w") as file:  # noqa: PTH123
-        file.write("x" * 100_000)
-
-
 def test_a_folder_that_may_only_be_read(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     folder.mkdir()

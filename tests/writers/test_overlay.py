@@ -83,7 +83,7 @@ def test_a_point_at_the_border_and_its_name_stay_in_the_picture(corner):
     found = prediction([[corner[0] * 799, corner[1] * 599]], names=["long enough"])
     picture = draw_overlay(found, grey(found))
     assert at(picture, *place(found)) == confidence_colour(1)
-    ((text, rect, _, _),) = place_labels(found.names, place(found)[None], (800, 600))
+    ((text, rect),) = place_labels(found.names, place(found)[None], (800, 600))
     assert text == "long enough" and (rect[:2] > 0).all() and (rect[2:] < (800, 600)).all()
 
 
@@ -97,7 +97,7 @@ def test_names_hide_no_point():
     picture = draw_overlay(found, grey(found))
     for i in range(len(grid)):
         assert at(picture, *place(found, i)) == confidence_colour(1)
-    places = [rect for _, rect, _, _ in place_labels(found.names, found.points, (800, 600))]
+    places = [rect for _, rect in place_labels(found.names, found.points, (800, 600))]
     assert len(places) == len(grid)
     for i, one in enumerate(places):
         for other in places[:i]:
