@@ -1,4 +1,10 @@
-"""How large the error is, by leave-one-out: each accepted image is found with the other ones as templates."""
+"""How large the error is on the images that nobody accepted.
+
+Each accepted image is found with the other ones as templates. People accept the images of the greatest doubt first, so
+the errors there are larger than elsewhere, but they are larger in proportion to what was expected of them. So the
+estimate is what is expected of the images that nobody accepted, times the ratio of the errors to what was expected of
+those that were left out.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +18,10 @@ from bundle.errors import BundleError
 from bundle.writers.json_file import write_json
 from study.annotations import AnnotatedImage
 from study.folder import Study, read_own
+from study.proposals import Proposal
+
+#: What is known, by number of templates.
+FILE = "estimates.json"
 
 #: With more accepted images so many of them, drawn at random, are left out in turn.
 MOST_LEFT_OUT = 6
@@ -39,10 +49,10 @@ def leave_one_out(
     order = list(range(len(cases)))
     if len(cases) > MOST_LEFT_OUT:
         order = np.random.default_rng(len(cases)).choice(len(cases), MOST_LEFT_OUT, replace=False).tolist()
-    path, key = study.own / "estimates.json", str(len(cases) - 1)
+    path, key = study.own / FILE, str(len(cases) - 1)
     row = read_own(path).get(key, {})
     if row.get("source") != source:
-        row = {"source": source, "unit": "mm", "images": {}, "expected": {}}
+        row |= {"source": source, "unit": "mm", "images": {}, "expected": {}}
     for done, index in enumerate(order):
         case, others = cases[index], [other for other in cases if other is not cases[index]]
         if case.image_id in row["images"]:
@@ -60,17 +70,33 @@ def leave_one_out(
             row["unit"], scale = "px", 1.0
         row["images"][case.image_id] = np.linalg.norm(away, axis=1).tolist()
         row["expected"][case.image_id] = (found.expected_error[places] * scale).tolist()
-        row["mre"] = float(np.nanmean(np.array(list(row["images"].values()), dtype=np.float64)))
         with study.changing():
             write_json(path, {**read_own(path), key: row})
     return True
 
 
+def foresee(study: Study, templates: int, proposals: Sequence[Proposal]) -> None:
+    """Keep what is expected of the images that nobody accepted, in mm where the spacing is known, else in pixels."""
+    rows = [one.expected_error * (one.mm_per_pixel if one.spacing else 1.0) for one in proposals]
+    known = np.concatenate([row[np.isfinite(row)] for row in rows]) if rows else np.empty(0)
+    path = study.own / FILE
+    with study.changing():
+        all_rows = read_own(path)
+        foreseen = float(known.mean()) if known.size else None
+        write_json(path, {**all_rows, str(templates): {**all_rows.get(str(templates), {}), "foreseen": foreseen}})
+
+
 def curve(study: Study) -> list[tuple[int, float, float, str]]:
     """For each number of templates: the number, the estimated error, its standard error over images, and its unit."""
     rows = []
-    for count, row in read_own(study.own / "estimates.json").items():
-        means = [float(np.nanmean(np.array(errors, dtype=np.float64))) for errors in row["images"].values()]
+    for count, row in read_own(study.own / FILE).items():
+        if not row.get("images"):
+            continue
+        errors, expected = (np.array(list(row[name].values()), dtype=np.float64) for name in ("images", "expected"))
+        foreseen = row.get("foreseen")
+        if foreseen is None or not np.isfinite(expected).all():
+            foreseen, expected = 1.0, np.ones_like(errors)
+        means = foreseen * np.nanmean(errors, axis=1) / expected.mean(axis=1)
         spread = float(np.std(means, ddof=1) / math.sqrt(len(means))) if len(means) > 1 else math.nan
-        rows.append((int(count), float(row["mre"]), spread, str(row["unit"])))
+        rows.append((int(count), float(foreseen * np.nanmean(errors) / expected.mean()), spread, str(row["unit"])))
     return sorted(rows)

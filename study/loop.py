@@ -17,7 +17,7 @@ from bundle.errors import BundleError, ConfigError, ImageError
 from bundle.writers.atomic import atomic_file
 from bundle.writers.json_file import write_json
 from study.annotations import AnnotatedImage, all_placed
-from study.estimate import leave_one_out
+from study.estimate import foresee, leave_one_out
 from study.features import ImageFeatures
 from study.folder import Study, read_own
 from study.journal import note
@@ -323,6 +323,8 @@ class Loop:
                 self.find(image_id)
             except BundleError as reason:
                 self.failed[image_id] = str(reason)
+        found = [one for name in self.study.images() if (one := self.proposals.get(name)) and one.source == source]
+        foresee(self.study, len(templates), found)
         if self.estimating and len(templates) > 1:
             self._estimate(templates, source)
 

@@ -22,7 +22,7 @@ from bundle.io.landmark_files import read_landmark_table
 from bundle.records.console import CommandParser, command
 from bundle.writers.json_file import write_json
 from study import FINAL, Mark, Study
-from study.folder import read_own
+from study.estimate import curve
 from study.loop import Loop
 from study.proposals import Proposal
 from study.protocol import read_protocol, shipped_protocols
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 for name, one in known.items()
                 if one is not None
             }
-            rows[-1]["estimate"] = read_own(study.own / "estimates.json").get(str(len(accepted) - 1), {}).get("mre")
+            rows[-1]["estimate"] = next((row[1] for row in curve(study) if row[0] == len(accepted) - 1), None)
         report(path, rows, accepted)
         if len(rows) >= args.count:
             return

@@ -19,7 +19,7 @@ from workbench.bench import Bench
 from workbench.choose_protocol import choose_protocol
 from workbench.editing import Editing
 from workbench.radiograph_view import RadiographView
-from workbench.shell import Shell, button, say, saying_refusals
+from workbench.shell import Shell, button, icon_button, say, saying_refusals
 
 #: What a key or a button says of a landmark.
 SETTABLE: dict[str, State] = {state: state for state in get_args(State) if state not in ("placed", "proposed")}
@@ -45,6 +45,7 @@ class AnnotatePage:
         self.bench = bench
         self.editing: Editing | None = None
         self.selected: int | None = None
+        self.listed: int | None = None  # the landmark that the list was last moved to
         self.beside: str | None = None
         self.shown: Any = None
         self.state: Any = None
@@ -60,7 +61,7 @@ class AnnotatePage:
             self._stage()
             self._side()
         self._refresh_queue()
-        ui.timer(0, lambda: self.open(image_id or (self.rows[0] if self.rows else "")), once=True)
+        ui.timer(0, lambda: self.open(image_id or (self.rows[0] if self.rows else ""), focus=False), once=True)
         ui.timer(0.3, self._tick)
 
     # ---- what there is
@@ -113,12 +114,12 @@ class AnnotatePage:
                 self.template = RadiographView(self._on_template, readonly=True)
                 self.template.set_visibility(False)
             with ui.element("div").classes("wb-tools"):
-                button(t.UNDO, "Ctrl+Z", lambda: self._command("undo"), "undo")
-                button(t.REDO, "Ctrl+Y", lambda: self._command("redo"), "redo")
-                button(t.NEXT, "n", lambda: self._command("next unplaced"), "skip_next")
+                icon_button("undo", t.UNDO, "Ctrl+Z", lambda: self._command("undo"))
+                icon_button("redo", t.REDO, "Ctrl+Y", lambda: self._command("redo"))
+                button(t.NEXT, t.NEXT_HINT, lambda: self._command("next unplaced"), "skip_next")
                 self.placed = ui.label().classes("wb-faint")
                 ui.element("span").classes("wb-grow")
-                self.saved = ui.label().classes("wb-faint").props("role=status")
+                self.saved = ui.label().classes("wb-faint wb-saved").props("role=status")
                 button(t.FIND, t.FIND_HINT, lambda: self._command("find"), "search")
                 self.accept = ui.button(t.ACCEPT, on_click=lambda: self._command("accept"), icon="check")
                 self.accept.props("dense no-caps").tooltip(t.ACCEPT_HINT)
@@ -138,8 +139,8 @@ class AnnotatePage:
                         ui.label(landmark.name.replace("_", " ")).classes("wb-name")
                         state = ui.label().classes("wb-state")
                     self.items.append((item, state))
-            self.definition = ui.label().classes("wb-faint")
-            with ui.element("div").classes("wb-line"):
+            self.definition = ui.label().classes("wb-faint wb-definition")
+            with ui.element("div").classes("wb-states"):
                 for text, hint, command in (
                     (t.ABSENT, t.ABSENT_HINT, "absent"),
                     (t.HIDDEN, t.HIDDEN_HINT, "not visible"),
@@ -154,8 +155,8 @@ class AnnotatePage:
 
     # ---- opening
 
-    async def open(self, image_id: str) -> None:
-        """Show an image."""
+    async def open(self, image_id: str, focus: bool = True) -> None:
+        """Show an image, to which keys go from then on."""
         if not image_id:
             self.name.set_text(t.EMPTY.format(folder=self.bench.study.folder))
             return
@@ -169,6 +170,8 @@ class AnnotatePage:
         self.name.set_text(image_id)
         self.grid.run_row_method(image_id, "setSelected", True)
         self._show()
+        if focus:
+            self.view.call("focusMark", self.selected)
 
     def _show(self) -> None:
         """Bring the page to what is known of the image."""
@@ -186,6 +189,10 @@ class AnnotatePage:
             selected=self.selected,
             seen=self.seen,
         )
+        if self.selected != self.listed and self.selected is not None:
+            self.listed = self.selected
+            reveal = f"getHtmlElement({self.items[self.listed][0].id})?.scrollIntoView({{ block: 'nearest' }})"
+            ui.run_javascript(reveal)
         for index, ((item, state), mark) in enumerate(zip(self.items, marks)):
             item.props(f"aria-current={'true' if index == self.selected else 'false'}")
             state.set_text(t.STATES[mark.state] + (f", {t.LOCKED}" if mark.locked else ""))
@@ -193,7 +200,7 @@ class AnnotatePage:
         proposed = sum(mark.state == "proposed" for mark in marks)
         words = t.PLACED_OF.format(placed=count - len(editing.open), count=count)
         self.placed.set_text(words + (t.OF_THEM.format(proposed=proposed) if proposed else ""))
-        self.saved.set_text((t.ACCEPTED_ALREADY if editing.accepted else t.SAVED) if editing.saved else t.SAVING)
+        self.saved.set_text(said_of(editing))
         self.accept.set_enabled(not editing.open and not editing.accepted)
         self.accept.set_text(t.ACCEPTED_ALREADY if editing.accepted else t.ACCEPT)
         if self.selected is not None:
@@ -210,7 +217,7 @@ class AnnotatePage:
         self.beside = None if self.beside or not accepted else accepted[0]
         self.template.set_visibility(self.beside is not None)
         if not accepted:
-            say(t.NO_CURVE)
+            say(t.NO_TEMPLATE)
         self._show_beside()
 
     def _show_beside(self) -> None:
@@ -239,9 +246,10 @@ class AnnotatePage:
                 editing = self._of_source(detail["source"]) or editing
             self.seen = detail["sequence"]
             editing.place(int(detail["id"]), float(detail["x"]), float(detail["y"]), str(detail["kind"]))
-            self.selected = int(detail["id"])
             if detail["kind"] in ("click", "key") and editing.open:
                 self.selected = editing.open[0]
+            elif self.selected not in editing.open:
+                self.selected = int(detail["id"])
             self._show()
         elif name == "select":
             self.seen = detail["sequence"]
@@ -413,10 +421,19 @@ class AnnotatePage:
         if editing.trouble:
             sentence, editing.trouble = editing.trouble, ""
             self._conflict() if sentence == "conflict" else say(sentence, "negative")
-        now = (editing.image_id, tuple(editing.marks), editing.saved, editing.accepted, self.selected)
+        now = (editing.image_id, tuple(editing.marks), said_of(editing), self.selected)
         if now != self.shown:
             self.shown = now
             self._show()
+
+
+def said_of(editing: Editing) -> str:
+    """Whether what was done is on the disk, in a word."""
+    if editing.failed:
+        return t.UNSAVED
+    if not editing.saved:
+        return t.SAVING
+    return t.ACCEPTED_ALREADY if editing.accepted else t.SAVED
 
 
 def measurement_table(values: list[Any]) -> str:

@@ -13,6 +13,9 @@ from study import DRAFT, FINAL, Mark, NotReplaced, Protocol, Study
 from study.annotations import State
 from study.proposals import Proposal, Proposals
 
+#: After so many seconds it is tried again to write what could not be written.
+AGAIN = 3.0
+
 #: Nudges of one landmark that follow each other within so many seconds are undone together.
 ONE_STEP = 1.0
 
@@ -47,6 +50,7 @@ class Editing:
         self._redo: list[list[Mark]] = []
         self._last: tuple[int, str, float] = (-1, "", 0.0)
         self._dirty = self._writing = False
+        self.failed = False  # whether the disk did not take the newest state
         self.load()
 
     @staticmethod
@@ -160,7 +164,7 @@ class Editing:
     def discard(self) -> None:
         """Take what is on the disk, whatever was done here; it can be undone."""
         self._undo.append(list(self.marks))
-        self._dirty = False
+        self._dirty = self.failed = False
         self.load()
 
     def overrule(self) -> None:
@@ -187,12 +191,20 @@ class Editing:
             while self._dirty:
                 self._dirty = False
                 await asyncio.to_thread(self._save_draft, list(self.marks))
+            self.failed = False
         except NotReplaced:
-            self.trouble = "conflict"
+            self.trouble, self.failed = "conflict", True
         except BundleError as error:
-            self._dirty, self.trouble = True, str(error)
+            if not self.failed:  # it is said once
+                self.trouble = str(error)
+            self._dirty = self.failed = True
+            asyncio.get_running_loop().call_later(AGAIN, self._again)
         finally:
             self._writing = False
+
+    def _again(self) -> None:
+        if self.failed and self._dirty:
+            self._changed()
 
     def _save_draft(self, marks: list[Mark]) -> None:
         before = self.versions[self.draft]
@@ -219,3 +231,4 @@ class Editing:
             await asyncio.to_thread(self.study.remove_draft, self.image_id, self.draft)
             self.versions[self.draft] = ""
         self.accepted, self.touched = True, False
+        self._dirty = self.failed = False

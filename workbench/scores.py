@@ -122,12 +122,12 @@ async def scores_page(bench: Bench) -> None:
         _agreement(bench, await asyncio.to_thread(readers, bench))
         ui.label(t.JOURNAL).classes("wb-title").props("role=heading aria-level=2")
         changes = list(entries(bench.study.journal))[-SHOWN_CHANGES:][::-1]
-        table(t.JOURNAL, (t.WHEN, t.WHAT, t.IMAGE, t.READERS), map(_change, changes))
+        table(t.JOURNAL, (t.WHEN, t.WHAT, t.IMAGE, t.READER), map(_change, changes))
 
 
 def _change(change: dict[str, Any]) -> list[Any]:
     about = change.get("image") or ", ".join(change.get("templates") or change.get("images") or [])
-    return [change["time"], change["action"], about, change.get("by", "")]
+    return [change["time"][:19].replace("T", " "), change["action"], about, change.get("by", "")]
 
 
 def _draw(points: Sequence[tuple[int, float, float, str]]) -> None:

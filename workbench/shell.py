@@ -20,7 +20,14 @@ _PAGES = ((t.ANNOTATE, "/"), (t.SHEET, "/sheet"), (t.SCORES, "/scores"), (t.FILE
 
 def say(sentence: str, kind: Literal["info", "positive", "negative"] = "info") -> None:
     """Show a sentence for a while; a refusal stays until it is closed."""
-    ui.notify(sentence, type=kind, position="bottom", close_button=t.CLOSE, timeout=0 if kind == "negative" else 4000)
+    stays = kind == "negative"
+    ui.notify(
+        sentence,
+        type=kind,
+        position="bottom-left",
+        close_button=t.CLOSE if stays else False,
+        timeout=0 if stays else 4000,
+    )
 
 
 @contextlib.contextmanager
@@ -38,6 +45,12 @@ def button(text: str, hint: str, action: Callable[..., Any], icon: str | None = 
     for name, value in props.items():
         found.props(f"{name}={value}")
     return found.tooltip(hint) if hint else found
+
+
+def icon_button(icon: str, name: str, keys: str, action: Callable[..., Any], **props: Any) -> None:
+    """A round button with its name as a hint."""
+    found = button("", f"{name} ({keys})" if keys else name, action, icon, **props).props("round")
+    found.props["aria-label"] = name
 
 
 def file_button(text: str, taken: Callable[[Any], Any], accept: str, most_bytes: int, multiple: bool = False) -> None:
@@ -83,9 +96,8 @@ class Shell:
             self.pause = button(t.PAUSE, "", self._pause, "pause", color="white")
             self.cancel = button(t.CANCEL, "", lambda: self._quietly(bench.loop.cancel), "stop", color="white")
             button(t.FIND_ALL, t.FIND_ALL_HINT, self.find_all, "travel_explore", color="white")
-            for icon, name, action in (("keyboard", t.HELP, self._keys), ("contrast", t.DARK, self._toggle_dark)):
-                found = button("", name, action, icon, color="white").props("round")
-                found.props["aria-label"] = name
+            icon_button("keyboard", t.HELP, "", self._keys, color="white")
+            icon_button("contrast", t.DARK, "", self._toggle_dark, color="white")
         self._error = ""
         self._tick()
         ui.timer(0.4, self._tick)

@@ -15,7 +15,7 @@ from PIL import Image
 from bundle.records.prediction import annotated
 from bundle.records.radiograph import Radiograph
 from study import FINAL, Landmark, Mark, Protocol, Study
-from study.estimate import curve, leave_one_out
+from study.estimate import curve, foresee, leave_one_out
 from study.exchange import bring_in, export
 from study.folder import read_own
 from study.proposals import Proposal, Proposals
@@ -105,6 +105,8 @@ def test_each_accepted_image_is_found_with_the_others(study: Study) -> None:
     assert measure("a")
     assert sorted(map(sorted, used)) == [["image0", "image1"], ["image0", "image2"], ["image1", "image2"]]
     assert curve(study) == [(2, pytest.approx(2.5), pytest.approx(0.0), "mm")]
+    foresee(study, 2, [proposal("a", error=1.0), proposal("b", error=2.0)])
+    assert curve(study)[0][1] == pytest.approx(0.75 * 2.5 / 1.0), "half of the images that were left out is expected"
     (row,) = read_own(study.own / "estimates.json").values()
     assert row["expected"]["image1"] == [2.0, 1.5, 1.0, 0.5, 0.0], "in mm, in the order of the truth"
     assert measure("a") and len(used) == 3, "it is known"

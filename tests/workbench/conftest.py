@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study import Study
+from study import FINAL, Mark, Protocol, Study
 from study.protocol import read_protocol, shipped_protocols
 from tests.conftest import ROOT
 
@@ -49,6 +49,16 @@ def folder(simulated: Path, tmp_path: Path) -> Path:
     for path in simulated.glob("*.dcm"):
         shutil.copy(path, found)
     return found
+
+
+def annotate(folder: Path, truth: dict[str, np.ndarray], *image_ids: str) -> Study:
+    """Annotate as another program would."""
+    study = Study(folder)
+    study.save_protocol(Protocol.of(NAMES))
+    for image_id in image_ids:
+        marks = [Mark(name, (float(x), float(y)), "placed") for name, (x, y) in zip(NAMES, truth[image_id])]
+        study.save_marks(image_id, marks, FINAL, "")
+    return study
 
 
 def until(condition: Callable[[], Any], seconds: float = 300) -> None:

@@ -134,7 +134,7 @@ def test_files_come_in_by_a_button(prepared: Study, tmp_path: Path, browser: Any
             " return files; }",
             content,
         )
-        tab.page.get_by_text("or drag them here").dispatch_event("drop", {"dataTransfer": dropped})
+        tab.page.get_by_text("or drag and drop").dispatch_event("drop", {"dataTransfer": dropped})
         until(lambda: (prepared.marks("phantom_002", DRAFT) or [])[0].state == "placed")
         places = []
         for image_id, tag in (("phantom_000", FINAL), ("phantom_001", DRAFT)):

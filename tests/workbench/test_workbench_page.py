@@ -11,20 +11,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from study import DRAFT, FINAL, Mark, Protocol, Study
-from tests.workbench.conftest import NAMES, Running, Tab, running, until
+from study import DRAFT, FINAL, Mark
+from tests.workbench.conftest import NAMES, Running, Tab, annotate, running, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-
-def annotate(folder: Path, truth: dict[str, np.ndarray], *image_ids: str) -> Study:
-    """Annotate as another program would."""
-    study = Study(folder)
-    study.save_protocol(Protocol.of(NAMES))
-    for image_id in image_ids:
-        marks = [Mark(name, (float(x), float(y)), "placed") for name, (x, y) in zip(NAMES, truth[image_id])]
-        study.save_marks(image_id, marks, FINAL, "")
-    return study
 
 
 def found(server: Running, image_id: str) -> dict[str, Any]:

@@ -191,6 +191,7 @@ export class LandmarkView {
   // points: {id, name, label, colour, x, y, state, locked, error}; seen: the newest change that they include.
   show(points, seen, lines = this.lines, selected = this.selected) {
     for (const [id, sent] of this.pending) if (sent.sequence <= seen) this.pending.delete(id);
+    this.root.dataset.pending = this.pending.size ? "yes" : "no";
     this.points = points.map((point) => ({ ...point, ...this.pending.get(point.id)?.place }));
     this.lines = lines;
     if (seen >= this.chosen) this.selected = selected;
@@ -255,6 +256,11 @@ export class LandmarkView {
     return this.points.find((point) => point.id === id);
   }
 
+  // Whether the next click places a landmark; one that is near it is then not in the way, but can be dragged.
+  get placing() {
+    return this.point()?.state === "open" && !this.readonly;
+  }
+
   select(id, tell = true) {
     this.selected = id;
     for (const [key, group] of this.groups ?? []) group.classList.toggle("lv-selected", key === id);
@@ -264,7 +270,7 @@ export class LandmarkView {
       this.layers.marks.append(chosen); // above the others
       if (focused) chosen.focus({ preventScroll: true });
     }
-    this.root.dataset.placing = this.point()?.state === "open" && !this.readonly ? "yes" : "no";
+    this.root.dataset.placing = this.placing ? "yes" : "no";
     if (tell) this.emit("select", { id, sequence: (this.chosen = ++this.sequence) });
   }
 
@@ -280,6 +286,7 @@ export class LandmarkView {
     const first = !PLACED.includes(point.state);
     Object.assign(point, place);
     this.pending.set(id, { sequence: ++this.sequence, place });
+    this.root.dataset.pending = "yes";
     this.lensAt = [place.x, place.y];
     this.emit("change", { id, x: place.x, y: place.y, kind, sequence: this.sequence, source: this.source });
     if (first) {
@@ -303,7 +310,7 @@ export class LandmarkView {
     event.preventDefault();
     this.root.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, at);
-    (mark ?? this.root).focus({ preventScroll: true });
+    (mark && !this.placing ? mark : this.root).focus({ preventScroll: true });
     if (this.pointers.size === 2) {
       this.drag = { kind: "pinch", distance: this.spread(), middle: this.middle() };
       return;
@@ -314,11 +321,11 @@ export class LandmarkView {
     else if (event.button === 2 || (event.shiftKey && !mark) || (this.mode === "window" && !mark))
       this.drag = { ...start, kind: "window" };
     else if (mark && event.button === 0) {
-      if (id !== this.selected) this.select(id);
+      if (id !== this.selected && !this.placing) this.select(id);
       const point = this.point(id);
       const [x, y] = this.toScreen([point.x, point.y]);
       this.drag = { ...start, kind: "mark", id, grip: [x - at[0], y - at[1]], fixed: this.readonly || point.locked };
-    } else this.drag = { ...start, kind: "pan", button: event.button };
+    } else this.drag = { ...start, kind: "pan" };
   }
 
   move(event) {
@@ -335,7 +342,7 @@ export class LandmarkView {
       Object.assign(drag, { distance, middle });
       return;
     }
-    drag.moved ||= Math.hypot(at[0] - drag.from[0], at[1] - drag.from[1]) >= (drag.kind === "mark" ? 1 : CLICK);
+    drag.moved ||= Math.hypot(at[0] - drag.from[0], at[1] - drag.from[1]) >= (drag.kind === "mark" && !this.placing ? 1 : CLICK);
     if (!drag.moved) return;
     if (drag.kind === "window") {
       const { centre, width } = this.window;
@@ -368,7 +375,7 @@ export class LandmarkView {
     } else if (drag.kind === "line" && drag.moved) {
       const [from, to] = [this.toImage(drag.from), this.toImage(at)];
       this.emit("line", { columns: Math.hypot(to[0] - from[0], (to[1] - from[1]) * this.aspect) });
-    } else if (drag.kind === "pan" && drag.button === 0 && !drag.moved && this.point()?.state === "open")
+    } else if (["pan", "mark"].includes(drag.kind) && event.button === 0 && !drag.moved && this.placing)
       this.put(this.selected, ...this.toImage(at), "click");
     this.draw();
   }
