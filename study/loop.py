@@ -18,7 +18,6 @@ from bundle.writers.atomic import atomic_file
 from bundle.writers.json_file import write_json
 from study.annotations import AnnotatedImage, all_placed
 from study.estimate import foresee, leave_one_out
-from study.features import ImageFeatures
 from study.folder import Study, read_own
 from study.journal import note
 from study.proposals import Proposal, Proposals
@@ -75,7 +74,7 @@ class Loop:
         self._finder: tuple[str, Any] | None = None
         self._network = threading.Lock()  # one image at a time
         self._opening = threading.Lock()
-        self._features = ImageFeatures(self.study.own / "features")
+        self._features: Any = None
         self._go, self._stop = threading.Event(), threading.Event()
         self._go.set()
         self._starting = threading.Lock()
@@ -210,7 +209,9 @@ class Loop:
             BundleError: when the encoder cannot be had.
         """
         from bundle.selection import rank_by_coverage, whiten_together
+        from study.features import ImageFeatures
 
+        self._features = self._features or ImageFeatures(self.study.own / "features")
         accepted = {case.image_id for case in self.study.annotated()}
         names = sorted(self.study.images())
         if len(names) > MOST_COMPARED:

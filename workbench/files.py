@@ -11,7 +11,6 @@ from nicegui import ui
 
 from bundle.errors import BundleError, ConfigError
 from study import Mark
-from study.exchange import bring_in, export
 from workbench import texts as t
 from workbench.bench import Bench
 from workbench.shell import Shell, file_button, say, saying_refusals
@@ -44,6 +43,8 @@ def write_files(bench: Bench, everything: bool, writers: list[str]) -> list[Path
     Raises:
         BundleError: when there is nothing to write, or it cannot be written.
     """
+    from study.exchange import export  # slow to import
+
     protocol, points = bench.study.protocol(), points_of(bench, everything)
     if protocol is None or not points:
         raise ConfigError(t.NOTHING_TO_EXPORT)
@@ -87,6 +88,8 @@ def files_page(bench: Bench) -> None:
 
 
 def _bring_in(bench: Bench, name: str, content: bytes) -> list[str]:
+    from study.exchange import bring_in
+
     protocol = bench.study.protocol()
     if protocol is None:
         raise ConfigError(t.NO_PROTOCOL)

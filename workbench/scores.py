@@ -12,7 +12,6 @@ from nicegui import ui
 
 from bundle.errors import BundleError
 from bundle.metrics.error_summary import detection_rate
-from bundle.metrics.radial_error import landmark_errors
 from study import FINAL, ORIGINAL
 from study.estimate import curve
 from study.folder import UNKEPT
@@ -51,6 +50,8 @@ def distances(bench: Bench) -> tuple[list[str], np.ndarray, str]:
     Returns:
         The images, the distances (M, N) with NaN where there is none, and their unit.
     """
+    from bundle.metrics.radial_error import landmark_errors  # slow to import
+
     protocol = bench.study.protocol()
     names = () if protocol is None else protocol.names
     found, truths = bench.loop.proposals.of_accepted(names, bench.accepted())
