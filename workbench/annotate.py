@@ -86,13 +86,13 @@ class AnnotatePage:
                     "rowData": [],
                     "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
                     ":getRowId": "(row) => row.data.image",
+                    ":onCellKeyDown": "(cell) => { if (cell.event.key === 'Enter') cell.event.target.click(); }",
                     "headerHeight": 30,
                     "rowHeight": 28,
                 },
                 auto_size_columns=False,
             )
-            self.grid.on("rowSelected", self._row_chosen, ["data.image", "node.selected", "source"])
-            self.grid.on("cellKeyDown", self._row_key, ["data.image", "event.key"])
+            self.grid.on("cellClicked", self._row_chosen, ["data"])
 
     def _stage(self) -> None:
         with ui.element("section").classes("wb-stage").props('aria-label="image"'):
@@ -392,15 +392,7 @@ class AnnotatePage:
     # ---- the queue
 
     async def _row_chosen(self, event: Any) -> None:
-        row = event.args
-        chosen = row.get("data", {}).get("image") or row.get("data.image")
-        if (row.get("node", {}) or {}).get("selected", row.get("node.selected")) and row.get("source") != "api":
-            await self.open(chosen)
-
-    async def _row_key(self, event: Any) -> None:
-        row = event.args
-        if ((row.get("event") or {}).get("key") or row.get("event.key")) == "Enter":
-            await self.open((row.get("data") or {}).get("image") or row.get("data.image"))
+        await self.open(event.args["data"]["image"])
 
     def _refresh_queue(self) -> None:
         self.state = self.bench.state

@@ -42,7 +42,10 @@ def test_the_whole_loop(folder: Path, truth: dict[str, np.ndarray], browser: Any
         assert saved is not None and not server.study.label_file("phantom_000", DRAFT).exists()
         assert np.abs(np.array([mark.point for mark in saved]) - truth["phantom_000"]).max() < 1.5, "by the pixel"
 
-        tab.page.goto(f"{server.origin}/?image=phantom_001")
+        cells = [tab.page.locator(".ag-row", has_text=name).locator(".ag-cell").first for name in others[:2]]
+        cells[1].click()
+        tab.wait_for_image("phantom_002")
+        cells[0].press("Enter")
         tab.wait_for_image("phantom_001")
         before = tab.points()
         assert {state for *_, state in before.values()} == {"proposed"}
