@@ -25,7 +25,7 @@ from bundle.io.radiographs import read_radiograph
 from bundle.io.spacing import parse_spacing
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
-from bundle.writers.atomic import atomic_file
+from bundle.writers.atomic import atomic_file, remove_leftovers
 from bundle.writers.json_file import write_json
 from study.annotations import (
     DRAFT,
@@ -349,6 +349,16 @@ class Study:
         """Remove a draft once its annotation is saved."""
         with self.changing():
             self.label_file(image_id, tag).unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed programs have left half written.
+
+        Raises:
+            BundleError: when the study cannot be changed.
+        """
+        with self.changing():  # so nobody is writing
+            for folder in (self.own, *(self.folder / "labels").glob("**/")):
+                remove_leftovers(folder)
 
     def expected_names(self, image_id: str) -> dict[str, tuple[str, ...]]:
         """Whose names an annotation of an image must have: the protocol's, another annotation's, or the model's.

@@ -260,6 +260,8 @@ class Loop:
 
     def take_up(self) -> None:
         """Go on where a program that ended or was killed was in the middle of it, and have the model at hand."""
+        with contextlib.suppress(BundleError):  # whoever changes something hears of it
+            self.study.remove_leftovers()
         if read_own(self.study.own / "job.json").get("running"):
             self.start()
         if self.templates():

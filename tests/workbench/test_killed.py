@@ -59,7 +59,8 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
             tab.context.close()
         final, draft = (first_x(study.marks("phantom_000", tag)) for tag in (FINAL, DRAFT))
         assert final >= accepted - 1e-6 and max(final, draft) >= saved - 1e-6, (final, draft, accepted, saved)
-        assert not list((folder / "labels" / FINAL).glob("*.tmp*"))
+    study.remove_leftovers()
+    assert {path.suffix for path in (folder / "labels").rglob("*") if path.is_file()} == {".json"}
     print(f"{KILLS} kills, {acknowledged} acknowledged states, accepted up to {accepted:.1f}")
     assert acknowledged > KILLS
 
