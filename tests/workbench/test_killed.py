@@ -12,6 +12,7 @@ import pytest
 
 from bundle.errors import ConfigError
 from study import DRAFT, FINAL, Mark, Study
+from study.loop import Loop
 from tests.conftest import as_nobody
 from tests.workbench.conftest import NAMES, Tab, annotate, running, until
 from workbench.__main__ import keep_inside
@@ -37,6 +38,8 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
     study = annotate(folder, truth, *truth)
     left = [Mark(name, (1.0, 9.0), "placed") for name in NAMES]
     study.save_marks("phantom_000", left, FINAL, study.version("phantom_000"))
+    for image_id in truth:
+        Loop(study).set_template(image_id, False)  # so that no start has to load the network
     rng, accepted, saved = np.random.default_rng(0), 1.0, 1.0
     acknowledged = 0
     for _ in range(KILLS):
