@@ -175,6 +175,8 @@ class PosedInferer(Inferer):
         if not self.looks:
             return plain, said
         finder, found = self._find(image, aspect, frame)
+        if (found is None or found.share < SAME_KIND) and field[2:] != (size[1], size[0]):
+            finder, found = self._find(image, aspect, frame, field)
         sure = 0.0 if found is None else 1 / (1 + (SAME_KIND / max(found.share, 1e-6)) ** _STEEPNESS)
         if found is None or found.share < SAME_KIND:
             return plain, replace(said, kind_confidence=sure)
@@ -191,8 +193,13 @@ class PosedInferer(Inferer):
         scale *= finder.poses.long_side / max(square)
         return view, Pose(turn, mirrored, found.inverted, scale, distortion(found.to_image), changed, sure)
 
-    def _find(self, image: Tensor, aspect: float, frame: ImageFrame) -> tuple[PoseFinder, FoundPose | None]:
-        """The template that is found best, or the first that is found, and its pose."""
+    def _find(
+        self, image: Tensor, aspect: float, frame: ImageFrame, field: Field | None = None
+    ) -> tuple[PoseFinder, FoundPose | None]:
+        """The template that is found best, or the first that is found, and its pose; looked for in a field alone."""
+        left, top, width, height = field or (0, 0, int(image.shape[-1]), int(image.shape[-2]))
+        image = image[..., top : top + height, left : left + width]
+        to_whole = np.array([[1.0, 0.0, left], [0.0, 1.0, top * aspect], [0.0, 0.0, 1.0]])
         if image.device not in self._finders:
             with torch.random.fork_rng(devices=[]):
                 encoder = (self.encoder or create_encoder(name="xfeat")).to(image.device)
@@ -206,7 +213,8 @@ class PosedInferer(Inferer):
                 best = finder, found
             if best[1] is not None and best[1].share >= SAME_KIND:
                 break
-        return best
+        finder, found = best
+        return finder, None if found is None else replace(found, to_image=to_whole @ found.to_image)
 
 
 def exposed_field(image: Tensor) -> Field:

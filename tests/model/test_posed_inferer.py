@@ -224,6 +224,19 @@ def test_landmarks_that_are_cut_off_are_missing_and_the_others_are_not(study: St
     assert (np.isnan(prediction.points[:, 0]) == (missing >= 0.5)).all()
 
 
+def test_landmarks_behind_a_shutter_are_missing_and_the_others_are_not(study: Study) -> None:
+    height = study.query.shape[1]
+    low = int(np.sort(study.wanted[:, 1])[len(study.wanted) // 3])
+    pixels = study.query.as_tensor().clone()
+    pixels[:, :low] = 0.0
+    found = study.find(MetaTensor(pixels, meta={"mirror": "auto"}))
+    assert found.meta["pose"]["kind_confidence"][0] > 0.5
+    missing, gone = found.meta["missing"][0].numpy(), study.wanted[:, 1] < low
+    assert (missing[study.wanted[:, 1] < low - 0.1 * height] > 0.5).all()  # a little of a frame counts as image
+    apart = np.linalg.norm(found[0, :, :2].numpy() - study.wanted, axis=1)
+    assert np.median(apart[~gone]) < 2 and not (missing[~gone] > 0.5).any()
+
+
 def test_what_flip_says_goes_before_what_is_seen(study: Study) -> None:
     mirror = MetaTensor(study.query.flip(-1).as_tensor(), meta={"mirror": "refuse"})
     assert "shows the other side than the template" in study.find(mirror).meta["refused"][0]
