@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,6 @@ class ExperimentLogs:
                 figure.picture.set_dpi(144)
                 self._writer.add_figure(f"report/{figure.key}", figure.picture, close=False)
             self._writer.flush()
-
-    def close_after(self, finish: Callable[[], None]) -> None:
-        """Call what ends a run, and then end the logs, also where that ends the program because some files failed."""
-        try:
-            finish()
-        finally:
-            self.close()
 
     def close(self) -> None:
         """End the logs; the run is complete."""

@@ -85,7 +85,7 @@ class RunSaver(ABC):
         journal: where each image is noted.
         report: whether ``report.html`` is written.
         settings: what the run was started with, by name, for the report.
-        tracker: where the report and its figures are logged; None for nowhere.
+        tracker: where the report and its figures are logged, which ends the logs; None for nowhere.
 
     Attributes:
         kind: what the report is called.
@@ -162,13 +162,17 @@ class RunSaver(ABC):
             SystemExit: with status 1 where some files could not be used, with 2 where no other was.
         """
         failures = self.failures
-        if is_first():
-            write_errors(self.output_dir, failures.rows)
-            self._write(self.found)
-            self.journal.finish()
-            if len(failures):
-                table = one_line(str(self.output_dir / "errors.csv"))
-                print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
+        try:
+            if is_first():
+                write_errors(self.output_dir, failures.rows)
+                self._write(self.found)
+                self.journal.finish()
+                if len(failures):
+                    table = one_line(str(self.output_dir / "errors.csv"))
+                    print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
+        finally:
+            if self.tracker is not None:
+                self.tracker.close()
         done = from_first(len(self.found))
         idist.barrier()
         if len(failures):

@@ -73,20 +73,6 @@ def test_tensorboard_gets_losses_metrics_and_figures(tmp_path: Path) -> None:
     assert picture.width == 2 * 460
 
 
-def test_logs_end_also_where_files_failed(tmp_path: Path) -> None:
-    logs = make_logs(tmp_path, None)
-    ended = []
-    logs.close = lambda: ended.append(True)  # type: ignore[method-assign]
-
-    def fail() -> None:
-        raise SystemExit(1)
-
-    with pytest.raises(SystemExit):
-        logs.close_after(fail)
-    logs.close_after(lambda: None)
-    assert ended == [True, True]
-
-
 def test_mlflow_is_asked_for_but_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"requirements-mlflow\.txt"):

@@ -112,12 +112,17 @@ def test_no_image(tmp_path: Path, kind: str) -> None:
     assert "of 0 images" in text and "broken.png is broken." in text
 
 
-def test_a_tracker_gets_the_report(tmp_path: Path) -> None:
+def test_a_tracker_gets_the_report_and_is_closed(tmp_path: Path) -> None:
     class Tracker:
         def log_report(self, page: Path, figures: Any) -> None:
             self.got = page, list(figures)
 
-    tracker = Tracker()
+        def close(self) -> None:
+            self.closed = True
+
+    tracker, failed = Tracker(), Tracker()
     report(tmp_path, "evaluation", *"abcdef", tracker=tracker)
+    report(tmp_path / "none", "evaluation", tracker=failed)
+    assert tracker.closed and failed.closed, "also where files failed"
     page, figures = tracker.got
     assert page == tmp_path / "report.html" and figures and all(isinstance(one, ReportFigure) for one in figures)
