@@ -126,7 +126,9 @@ LANDMARK, MEAN, MEDIAN, LARGEST, WITHIN, COUNT = (
 )
 ALL = "All"
 CURVE = "Estimated error by number of templates"
-CURVE_HINT = "By leave-one-out over accepted images: each is found with the others as templates."
+CURVE_HINT = (
+    "By leave-one-out over accepted images, corrected by what is expected of the others: the worst are accepted first."
+)
 NO_CURVE = "It is estimated once two images are accepted with all landmarks placed, and the others are found."
 NO_TEMPLATE = "No other image is accepted yet."
 TEMPLATES, ERROR, STANDARD_ERROR = "Templates", "Estimated error", "Standard error"
