@@ -70,7 +70,8 @@ def inference(checkout: Path, preset: str, data: Path, template: str, images: Se
 def points_of(out: Path) -> np.ndarray:
     """The points of a run's table, (n, 2)."""
     with (out / "landmarks.csv").open(encoding="utf-8", newline="") as file:
-        return np.array([[float(row["x"]), float(row["y"])] for row in csv.DictReader(file)])
+        cells = [float(cell or "nan") for row in list(csv.reader(file))[1:] for cell in row[1:]]
+    return np.array(cells).reshape(-1, 2)
 
 
 @command
