@@ -1,115 +1,137 @@
-"""Tests of the benchmark: every task on a tiny network, the report, and messages for bad arguments."""
+"""The measurements on tiny images: methods find what they must, costs are those of what was done, tables keep rows."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from bundle.errors import ConfigError
-from bundle.networks import NetworkSettings
+from bundle.io.template import read_template
+from bundle.records.template import Template
+from tests.conftest import Sample, Trained
 from tests.reference.channels import flattened_heads
 from tests.workflows.forked import run_forked
 from tests.workflows.running import ROOT
 from tools import benchmark
-from tools.benchmarking import methods, tasks
-
-CPU = torch.device("cpu")
+from tools.benchmarking import growth, paper, peers, throughput
+from tools.benchmarking.apart import apart, with_seconds
+from tools.gpu_check import SMALL
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> methods.Preset:
-    """Small images, few landmarks, and the paper's network in small."""
-    monkeypatch.setattr(tasks, "IMAGE_SIZE", (520, 480))
-    monkeypatch.setattr(tasks, "LANDMARKS", 4)
-    preset = methods.read_preset("xfeat")
-    small = {"working_sides": (64,), "local_window": 64, "global_channels": 8, "local_channels": 8}
-    return replace(preset, network=preset.network.model_copy(update=small))
+def template(small: Sample) -> Template:
+    return read_template(small.image, small.landmarks)
 
 
-@pytest.mark.parametrize("method", benchmark.METHODS)
-@pytest.mark.parametrize("task", tasks.TASKS)
-def test_every_task_runs_and_says_what_it_was_scaled_from(tiny: methods.Preset, task: str, method: str) -> None:
-    timing = tasks.TASKS[task][method](tiny, CPU, 1)
-    assert len(timing.seconds) == 1 and timing.seconds[0] > 0
-    expected = {
-        ("inference", "reference"): {"landmarks": 2},
-        ("train_global", "reference"): {"warps": 1},
-        ("train_local", "reference"): {"crops": 1},
-        ("train_local", "product"): {"crops": 4},
-    }
-    assert timing.scaled_from == expected.get((task, method), {})
+@pytest.mark.parametrize(
+    ("prepare", "mean"),
+    [
+        (peers.FINDERS["nearest neighbour, 480"], 4.0),
+        (peers.FINDERS["LighterGlue and affine"], 0.5),
+        pytest.param(peers.registration, 4.0, marks=pytest.mark.slow),
+    ],
+)
+def test_peers_find_the_template_in_itself(
+    prepare: Callable[[Template], peers.Find], mean: float, template: Template, small: Sample
+) -> None:
+    with torch.no_grad():
+        found = prepare(template)(small.image)
+    assert np.linalg.norm(found - template.landmarks.points, axis=1).mean() < mean
 
 
-def test_the_papers_preset_is_read_and_only_its_encoder_changed() -> None:
-    dino, other = methods.read_preset("dino"), methods.read_preset("vit_tiny_patch16_224")
-    assert dino.network.encoder.name == "vit_small_patch8_224.dino"
-    assert (dino.candidates, dino.batch, dino.global_sigma, dino.local_sigma) == (3, 4, 5.0, 2.0)
-    assert replace(other, network=other.network.model_copy(update={"encoder": dino.network.encoder})) == dino
-    assert isinstance(dino.network, NetworkSettings) and dino.network.local_window == 224
+def test_presets_are_those_of_the_configurations() -> None:
+    assert peers.overlay("fast")["network"]["working_sides"] == [320, 640, 960]
+    assert peers.overlay("paper")["matching"]["k"] == 3
 
 
-def test_the_literal_transformer_has_the_products_weights() -> None:
-    preset = methods.read_preset("vit_tiny_patch16_224")
-    encoder = preset.network.encoder.model_copy(update={"block": 2})
-    small = {"encoder": encoder, "global_channels": 8, "local_channels": 8}
-    preset = replace(preset, network=preset.network.model_copy(update=small))
-    network = methods.product(preset, CPU)
+def test_the_literal_transformer_has_the_products_weights(template: Template) -> None:
+    encoder = {**SMALL["encoder"], "facet": "key", "block": 2}
+    network = paper.paper_finder(template, **{**SMALL, "encoder": encoder}).model.network
     image = torch.rand(1, 1, 40, 52)
-    found = methods.reference(preset, network, CPU).encode(image)[0]
+    found = paper.literal_method(network).encode(image)[0]
     expected = flattened_heads(network.encoder(image)[0], network.encoder.heads)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_encoders_without_a_literal_reference_are_refused() -> None:
-    preset = methods.read_preset("vit_small_patch14_reg4_dinov2")
-    with pytest.raises(ConfigError, match="a literal reference only for xfeat and for plain vision transformers"):
-        methods.reference(preset, methods.product(preset, CPU), CPU)
+def test_the_literal_method_is_scaled_to_all_landmarks(
+    template: Template, small: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of seconds 3 for one landmark and 5 for two."""
+    monkeypatch.setattr(peers, "paper_finder", lambda template: paper.paper_finder(template, **SMALL))
+
+    def measured(action: Callable[[int], object], count: int) -> tuple[object, float]:
+        return action(count), 1.0 + 2.0 * count
+
+    monkeypatch.setattr(peers, "with_seconds", measured)
+    assert peers.literal_cost(template, small.image) == (3.0 + 2.0 * 7, 3.0 + 2.0 * 7)
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Figures without measuring."""
-    calls: list[Any] = []
-
-    def apart(_arguments: Any, task: str, method: str) -> dict[str, Any]:
-        calls.append((task, method))
-        scaled = {"landmarks": 2} if (task, method) == ("inference", "reference") else {}
-        seconds = [30.0, 10.0, 20.0] if method == "reference" else [2.0, 2.5, 1.5]
-        return {"seconds": seconds, "scaled_from": scaled, "peak_memory_gb": 1.5}
-
-    monkeypatch.setattr(benchmark, "measure_in_own_process", apart)
-    return calls
+def test_a_measurement_has_the_seconds_and_the_memory_of_its_own_process() -> None:
+    value, peak = apart(len, bytes(200_000_000))
+    assert value == 200_000_000 and 0.2 < peak < 1.0
+    assert with_seconds(sum, range(3_000_000))[1] > 0.01
 
 
-def test_the_report_has_its_keys(measured: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "new" / "report.json"
-    assert benchmark.main(["--encoder", "xfeat", "--output", str(file)]) == 0
-    report = json.loads(file.read_text(encoding="utf-8"))
-    assert len(measured) == 6
-    for task in ("inference", "train_global", "train_local"):
-        entry = report[task]
-        assert (entry["reference_s"], entry["product_s"], entry["speedup"]) == (20.0, 2.0, 10.0)
-        assert (entry["reference_spread_s"], entry["product_spread_s"]) == ([10.0, 30.0], [1.5, 2.5])
-    assert report["inference"]["peak_memory_gb"] == 1.5
-    assert report["inference"]["scaled_from"] == {"reference": {"landmarks": 2}}
-    assert (report["encoder"], report["device"], report["image_size"]) == ("xfeat", "cpu", [2400, 1935])
-    assert "10.0x" in capsys.readouterr().out
+def test_growth_is_measured_on_a_scene_of_the_size(tmp_path: Path) -> None:
+    image, points = growth.make_scene(0.2, 3)
+    assert image.size == pytest.approx(0.2e6, rel=0.01) and points.shape == (3, 2)
+    assert growth._train(3, 0.2, tmp_path / "model.pt") > 0 and growth._find(3, 0.2, tmp_path / "model.pt") > 0
+
+
+def test_rows_that_are_not_measured_again_stay(tmp_path: Path) -> None:
+    table = tmp_path / "peers.csv"
+    default = peers.Row("default", 1.5, 80.0, 0.4, 9.0, 1.2, 19)
+    literal = peers.Row(peers.LITERAL, math.nan, math.nan, 300.0, 200.0, 9.0, 1)
+    benchmark.kept_with([default, literal], peers.Row, 1, table)
+    rows = benchmark.kept_with([default._replace(seconds=0.3)], peers.Row, 1, table)
+    assert rows[0] == default._replace(seconds=0.3)
+    assert rows[1].seconds == 300.0 and math.isnan(rows[1].mre_mm)
+    peers.draw(rows, tmp_path / "peers.svg")
+    growth.draw(
+        [growth.Row(19, 4.6, 8.0, 0.4, 1.2, 1.1), growth.Row(1, 4.6, 2.0, 0.3, 1.2, 1.1)], tmp_path / "growth.svg"
+    )
+    assert all(
+        (tmp_path / name).read_text(encoding="utf-8").startswith("<?xml") for name in ("peers.svg", "growth.svg")
+    )
+
+
+@pytest.mark.slow
+def test_throughput_is_that_of_a_run(trained: Trained, small: Sample) -> None:
+    row = throughput.measure(trained.model, small.images, 2)
+    assert (row.processes, row.images) == (2, 3)
+    assert row.processor_seconds * 3 > 1 and row.seconds * 3 > 1 and 0.3 < row.pss_gb < 6
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--repeats", "0"], "--repeats is 0, expected at least 1"),
-        (["--only", "inference", "guess"], "expected one of inference, train_global, train_local"),
-        (["--encoder", "no_such_model", "--only", "inference", "product"], "no_such_model"),
+        (["peers"], "peers needs --data"),
+        (["throughput", "--data", "."], "throughput needs --model"),
+        (["peers", "--data", ".", "--methods", "guess"], "invalid choice: 'guess'"),
     ],
 )
-def test_bad_arguments_get_a_sentence(arguments: list[str], complaint: str, tmp_path: Path) -> None:
-    done = run_forked("tools.benchmark", arguments, ROOT, tmp_path)
-    assert done.returncode == 2
-    assert complaint in done.stderr and "Traceback" not in done.stderr
+def test_bad_arguments_get_a_sentence(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
+class TestGpuCheck:
+    def test_a_rehearsal(self, tmp_path: Path) -> None:
+        done = run_forked("tools.gpu_check", ["--device", "cpu"], ROOT, tmp_path)
+        assert done.returncode == 0, done.stderr
+        for name in ("default", "paper"):
+            assert f"{name}, float32: 0.000 pixels from the CPU in the median, 0.000 at most" in done.stdout
+            assert f"{name}, bfloat16: " in done.stdout
+        assert "hours by extrapolation" in done.stdout and "points are those of the CPU" in done.stdout
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+    def test_no_gpu(self, tmp_path: Path) -> None:
+        done = run_forked("tools.gpu_check", [], ROOT, tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.strip().splitlines() == [
+            "error: PyTorch finds no CUDA device: run this where there is one, or rehearse with --device cpu."
+        ]

@@ -1,1 +1,1 @@
-"""The parts of ``scripts/benchmark.py``: the two methods, the tasks that are timed, and the report."""
+"""The parts of ``tools/benchmark.py``: what is measured, each in a process of its own."""
