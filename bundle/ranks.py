@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -45,7 +46,9 @@ def start_ranks() -> None:
             f"rank {local} of this machine has no GPU, there are {torch.cuda.device_count()}: start as many ranks, or "
             "hide them all with CUDA_VISIBLE_DEVICES= to run on the CPU."
         )
+    speak = sys.excepthook
     idist.initialize("nccl" if cuda else "gloo", timeout=PATIENCE)
+    sys.excepthook = speak  # PyTorch's loses what ours says
 
 
 def fork_ranks(processes: int) -> None:
@@ -87,7 +90,15 @@ def _join(rank: int, ranks: int, store: str) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
     os.environ.pop("SLURM_JOB_ID", None)  # with it, ignite takes the ranks that Slurm has started, but it started one
     idist.set_local_rank(rank)
+    speak = sys.excepthook
     init_process_group("gloo", timeout=PATIENCE, init_method=store, rank=rank, world_size=ranks)
+
+    def speak_after_the_first(*error: Any) -> None:
+        """What all ranks meet, rank 0 says, and is then the first failure, which ends the others."""
+        time.sleep(5.0 if rank else 0.0)
+        speak(*error)
+
+    sys.excepthook = speak_after_the_first  # in place of PyTorch's, which loses what ours says
 
 
 def _first_failure(ranks: set[int]) -> int:

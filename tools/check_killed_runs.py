@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image
 from scipy.ndimage import affine_transform
 
@@ -120,16 +121,6 @@ def done_images(folder: Path) -> int:
     return len(list((folder / "results" / ".run").glob("*.json")))
 
 
-def resident_mb(pid: int) -> float | None:
-    """Resident memory of a process; None where it has ended."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    found = [line.split()[1] for line in text.splitlines() if line.startswith("VmRSS")]
-    return int(found[0]) / 1024 if found else None
-
-
 def run_once(folder: Path, kill_at: int | None, delay: float, log: Path) -> Start:
     """Start the command; kill it ``delay`` seconds after ``kill_at`` images are done, or let it end."""
     start = Start(done_before=done_images(folder))
@@ -138,9 +129,7 @@ def run_once(folder: Path, kill_at: int | None, delay: float, log: Path) -> Star
         process = subprocess.Popen(command_of(folder), cwd=ROOT, stdout=out, stderr=out, env=_environment())
         while process.poll() is None:
             done = done_images(folder)
-            memory = resident_mb(process.pid)
-            if memory is not None:
-                start.memory.append((done, memory))
+            start.memory.append((done, psutil.Process(process.pid).memory_info().rss / 2**20))
             if kill_at is not None and done >= kill_at:
                 time.sleep(delay)
                 process.send_signal(signal.SIGKILL)

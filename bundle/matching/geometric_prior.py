@@ -47,7 +47,8 @@ def robust_affine(
         zoom = torch.clamp((share @ (around_s * around_t).sum(dim=1)) / variance, min=0.2, max=5.0)
         pull = ridge * variance * identity
         normal = around_s.T @ (share[:, None] * around_s) + pull
-        linear = torch.linalg.solve(normal, around_s.T @ (share[:, None] * around_t) + pull * zoom)
+        # The ridge keeps it regular; solve() would look whether it is, and wait for the GPU to know.
+        linear, _ = torch.linalg.solve_ex(normal, around_s.T @ (share[:, None] * around_t) + pull * zoom)
         affine = torch.cat([linear, (centre_t - centre_s @ linear)[None]])
         residual = (apply_affine(affine, source) - target).norm(dim=1)
         scale = residual.median().clamp(min=smallest)

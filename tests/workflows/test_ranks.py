@@ -18,7 +18,7 @@ import torch
 from ignite.engine import Events
 
 from bundle.model.checkpoint import read_checkpoint
-from bundle.records.console import INTERRUPTED, SOME_FAILED
+from bundle.records.console import INTERRUPTED, NOT_DONE, SOME_FAILED
 from tests.conftest import Sample, Trained
 from tests.workflows.running import (
     ROOT,
@@ -228,6 +228,13 @@ def test_forked_processes_measure_what_one_measures(evaluation: dict[str, Any], 
     for name in ("metrics.csv", "errors.csv"):
         assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
     assert not (tmp_path / ".run").exists()
+
+
+def test_what_all_forked_processes_meet_is_said_once(evaluation: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**evaluation, "model_path": tmp_path / "none.pt", "output_dir": tmp_path}
+    done = run_command("evaluation", "evaluate", **settings, processes=3)
+    assert done.returncode == NOT_DONE
+    assert done.stderr.count("error: ") == done.stderr.count("none.pt") == 1, done.stderr
 
 
 def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) -> None:
