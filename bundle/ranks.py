@@ -73,7 +73,7 @@ def fork_ranks(processes: int) -> None:
         raise ConfigError("processes has to be 1 on this system, for it cannot fork: start torchrun instead.")
     sys.stdout.flush()
     gc.freeze()  # a collection would write to what the processes have in common, and so copy it
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until all are there
     folder, ranks = tempfile.mkdtemp(), set()
     for rank in range(processes):
         process = os.fork()
@@ -89,7 +89,7 @@ def fork_ranks(processes: int) -> None:
 
 def _join(rank: int, ranks: int, store: str) -> None:
     """Become one of the ranks of this machine."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the process that has forked, too, and it ends all
     torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
     os.environ.pop("SLURM_JOB_ID", None)  # with it, ignite takes the ranks that Slurm has started, but it started one
@@ -107,7 +107,9 @@ def _join(rank: int, ranks: int, store: str) -> None:
 
 def _first_failure(ranks: set[int]) -> int:
     """Wait for processes; the exit status of the first that fails, which ends the others, or else 0."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         while ranks:
             process, ended = os.wait()
             ranks.discard(process)

@@ -77,7 +77,7 @@ class TestForks:
 
     def outcome(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[int], Any], count: int = 2) -> int:
         def rank(number: int, _count: int, _store: str) -> None:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             act(number)
             os._exit(0)
 
