@@ -99,17 +99,17 @@ class DescriptorPyramid:
 
     @cached_property
     def _resizing(self) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-        """What brings all maps to the grid and averages them: along their columns last, along their rows first.
+        """What brings all maps to the grid and averages them: first across, then down.
 
         The grid comes in strips of rows. Each is read from the few rows of all maps that it sees, which are told with
         it: a third of the products.
         """
-        sides = [(int(level.shape[-2]), int(level.shape[-1])) for level in self.levels]
-        rows = [resizing_matrix(height, level, self.grid[0]) for (height, _), level in zip(sides, self.levels)]
-        columns = [resizing_matrix(width, level, self.grid[1]).T for (_, width), level in zip(sides, self.levels)]
+        device, like = self.levels[0].device, self.levels[0].new_empty(0, device="cpu")  # no GPU has to be waited for
+        columns = [resizing_matrix(level.shape[-1], like, self.grid[1]).T.to(device) for level in self.levels]
+        rows = [resizing_matrix(level.shape[-2], like, self.grid[0]) for level in self.levels]
         strips = (torch.cat(rows, dim=1) / len(self.levels)).chunk(STRIPS)
         seen = [strip.any(dim=0).nonzero()[:, 0] for strip in strips]
-        return [(index, strip[:, index]) for index, strip in zip(seen, strips)], columns
+        return [(index.to(device), strip[:, index].to(device)) for index, strip in zip(seen, strips)], columns
 
     def to_cells(self, points: Tensor) -> Tensor:
         """Pixels ``(x, y)`` to cells ``(x, y)`` of :attr:`grid`."""
