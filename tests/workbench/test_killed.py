@@ -49,7 +49,6 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
             tab.wait_for_image("phantom_000")
             tab.page.locator(".lv-mark").first.focus()
             timer = threading.Timer(rng.uniform(0.05, 1.5), server.process.kill)
-            timer.start()
             presses = 0
             while server.process.poll() is None:
                 presses += 1
@@ -58,6 +57,8 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
                 if words in ("saved", "Accepted"):
                     saved, acknowledged = max(saved, x), acknowledged + 1
                     accepted = max(accepted, x) if words == "Accepted" else accepted
+                    if timer.ident is None:  # so that something was saved in each round
+                        timer.start()
             timer.join()
             tab.context.close()
         final, draft = (first_x(study.marks("phantom_000", tag)) for tag in (FINAL, DRAFT))
@@ -65,7 +66,7 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
     study.remove_leftovers()
     assert {path.suffix for path in (folder / "labels").rglob("*") if path.is_file()} == {".json"}
     print(f"{KILLS} kills, {acknowledged} acknowledged states, accepted up to {accepted:.1f}")
-    assert acknowledged > KILLS
+    assert acknowledged >= KILLS and accepted > 1
 
 
 @pytest.mark.slow
