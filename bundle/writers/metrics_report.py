@@ -105,7 +105,7 @@ def landmark_table(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]
             cell(row["mre_px"], 1),
             *(cell(row["sdr"][radius], 1) for radius in radii),
         ]
-        for row in [{"name": "All landmarks", **report}, *report["per_landmark"]]
+        for row in [{"name": "all landmarks", **report}, *report["per_landmark"]]
     ]
     return ["Landmark", "Points", *in_mm, "MRE px", *(f"<{float(radius):g} mm %" for radius in radii)], rows
 

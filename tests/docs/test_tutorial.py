@@ -48,7 +48,7 @@ def printed(notebook: Any) -> str:
 
 def test_it_runs_and_shows_what_it_promises(executed: Any) -> None:
     said = printed(executed)
-    assert said.count("All landmarks") == 2, "two evaluations"
+    assert said.count("all landmarks") == 2, "two evaluations"
     assert "k = 10: mean error" in said and "the surest  50%" in said and "report: " in said
     pictures = [o for cell in executed.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(pictures) == 4

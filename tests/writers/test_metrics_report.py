@@ -148,7 +148,7 @@ def test_summary_fits_a_terminal(radii: tuple[float, ...]) -> None:
     assert lines[0].startswith("8 images, 3 landmarks, ")
     assert lines[0].endswith(", 0.123 s per image")
     table = lines[2:7]
-    assert table[1].startswith("All landmarks")
+    assert table[1].startswith("all landmarks")
     assert f"{report['mre_mm']:.2f}" in table[1].split()
     assert table[3].startswith("BBBBB")
     assert len({len(line) for line in table}) == 1
