@@ -39,6 +39,7 @@ NOT_RUN = {
     "models/paper.pt": "weights of others",
     "'mlflow'": "a package that only it needs",
     "nproc_per_node": "several devices",
+    "heads.pt": "two kinds of image",
     "srun ": "a cluster",
     "/shared/": "a cluster",
     "tools.check_killed_runs": "an hour",

@@ -57,7 +57,7 @@ def magnified(factor):
 @pytest.mark.parametrize(
     ("elements", "spacing", "source"),
     [
-        # the rules of docs/dicom.md, in their order
+        # the rules of docs/formats.md, in their order
         ({**STATED, **DETECTOR, **calibrated("GEOMETRY")}, (0.1, 0.2), "PixelSpacing (GEOMETRY)"),
         ({**STATED, **DETECTOR, **calibrated("FIDUCIAL")}, (0.1, 0.2), "PixelSpacing (FIDUCIAL)"),
         (STATED, (0.1, 0.2), "PixelSpacing"),
@@ -131,7 +131,7 @@ def test_spacing_rules(tmp_path, stored, elements, spacing, source):
 
 
 def test_every_spacing_rule_is_in_the_documentation():
-    text = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     sources = [case[2] for case in test_spacing_rules.pytestmark[0].args[1] if case[2]]
     for source in set(sources):
         assert f"| `{re.sub(r' [(][A-Za-z]*Sequence[)]', '', source)}` |" in text

@@ -34,7 +34,7 @@ EVERY = tuple(PICTURES)
 
 
 class Syntax(NamedTuple):
-    """A row of the table in docs/dicom.md: its beginning there, GDCM's name, and what it can hold how exactly."""
+    """A row of the table in docs/formats.md: its beginning there, GDCM's name, and what it can hold how exactly."""
 
     documented: str
     gdcm: str
@@ -126,8 +126,8 @@ def test_high_throughput(tmp_path: Path, plain: dict[str, Path], end: str, name:
 
 
 def test_every_transfer_syntax_of_the_documentation_is_tried() -> None:
-    text = (ROOT / "docs" / "dicom.md").read_text(encoding="utf-8")
-    table = text[text.index("## Transfer syntaxes") : text.index("All packages in the table")]
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    table = text[text.index("### Transfer syntaxes") : text.index("All packages in the table")]
     listed = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)[2:]
     tried = [*(row.documented for row in SYNTAXES.values()), "High-throughput JPEG 2000"]
     assert all(any(row.startswith(one) for row in listed) for one in tried)
