@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -73,6 +74,7 @@ def fork_ranks(processes: int) -> None:
         raise ConfigError("processes has to be 1 on this system, for it cannot fork: start torchrun instead.")
     sys.stdout.flush()
     gc.freeze()  # a collection would write to what the processes have in common, and so copy it
+    atexit.register(gc.unfreeze)  # or nanobind reports all of Triton's objects as leaks at the end
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until all are there
     folder, ranks = tempfile.mkdtemp(), set()
     for rank in range(processes):

@@ -224,6 +224,7 @@ def test_forked_processes_measure_what_one_measures(evaluation: dict[str, Any], 
     done = run_command("evaluation", "evaluate", **evaluation, output_dir=tmp_path, processes=2)
     assert done.returncode == SOME_FAILED, done.stderr
     assert done.stderr.count("file(s) could not be used") == done.stderr.count("b_broken.png") == 1, done.stderr
+    assert "leaked" not in done.stderr
     assert report(tmp_path) == report(alone)
     for name in ("metrics.csv", "errors.csv"):
         assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
