@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -104,14 +105,15 @@ def test_a_thousand_images(prepared: Study, browser: Any) -> None:
         took = time.monotonic() - started
         print(f"{took:.2f} s until the list of 1,004 images and the first image are there")
         assert took < 10, "2 s on a machine of its own"
-        used = []
-        for _ in range(2):  # at first the model is loaded meanwhile
+        grown = [math.inf]
+        while min(grown) > 50e6 and len(grown) < 6:  # at first the model is loaded meanwhile
+            used = memory(server)
             for _ in range(60):
                 tab.page.locator(".landmark-view").first.focus()
                 tab.page.keyboard.press("j")
                 tab.page.wait_for_timeout(50)
-            used.append(memory(server))
-        assert used[1] - used[0] < 50e6
+            grown.append(memory(server) - used)
+        assert min(grown) <= 50e6, grown
         assert tab.points().keys() == set(NAMES)
         tab.close()
 
