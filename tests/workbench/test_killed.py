@@ -47,11 +47,12 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
             tab = Tab(browser, server.url)
             tab.page.goto(f"{server.origin}/?image=phantom_000")
             tab.wait_for_image("phantom_000")
-            tab.page.locator(".lv-mark").first.focus()
             timer = threading.Timer(rng.uniform(0.05, 1.5), server.process.kill)
             presses = 0
             while server.process.poll() is None:
                 presses += 1
+                assert presses < 1000, "the page never says that it has saved"
+                tab.page.locator(".lv-mark").first.focus()  # the page draws the marks anew where it connects again
                 tab.page.keyboard.press("Enter" if presses % 5 == 0 else "Shift+ArrowRight")
                 x, words = tab.page.evaluate(SAID)
                 if words in ("saved", "Accepted"):
