@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from bundle.errors import ConfigError
 from bundle.geometry import cell_grid
@@ -52,7 +54,29 @@ def similarity_maps(features: Tensor, cells: Tensor) -> SimilarityMaps:
     return SimilarityMaps(cosines(features, cell), column, row, cell, inside)
 
 
-class DistanceAwareSimilarityLoss(nn.Module):
+class SimilarityLoss(nn.Module, ABC):
+    """A loss of decoded features: the mean over the landmarks of one number from each landmark's similarity map."""
+
+    def forward(self, features: Tensor, cells: Tensor) -> Tensor:
+        """Compare the similarity maps with what they should be.
+
+        Args:
+            features: decoded features of shape (B, C, h, w).
+            cells: landmarks as cell coordinates ``(x, y)`` of shape (B, N, 2); those whose cell is off the map (a warp
+                moved them out) are left out, as are rows of NaN.
+
+        Returns:
+            scalar: the mean over the landmarks on the map; zero (with a gradient) when there is none.
+        """
+        maps = similarity_maps(features, cells)
+        return maps.mean_over_landmarks(self.of_each(maps, features))
+
+    @abstractmethod
+    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
+        """The loss of each landmark, (B, N), from the maps of features (B, C, h, w)."""
+
+
+class DistanceAwareSimilarityLoss(SimilarityLoss):
     """Mean squared error between each similarity map and a Gaussian of height 1 around its landmark (equation 1).
 
     The similarity map is ``S_i = cos(F, F(x_i, y_i))``, the target ``Y_i = exp(-d^2 / (2 sigma^2))`` with the distance
@@ -72,27 +96,17 @@ class DistanceAwareSimilarityLoss(nn.Module):
             raise ConfigError(f"sigma is {sigma}, expected a positive number of cells of the feature map.")
         self.sigma = float(sigma)
 
-    def forward(self, features: Tensor, cells: Tensor) -> Tensor:
-        """Compare similarity maps with their targets.
-
-        Args:
-            features: decoded features of shape (B, C, h, w).
-            cells: landmarks as cell coordinates ``(x, y)`` of shape (B, N, 2); those whose cell is off the map (a warp
-                moved them out) are left out, as are rows of NaN.
-
-        Returns:
-            scalar: the mean over the landmarks on the map; zero (with a gradient) when there is none.
-        """
+    @override
+    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
         _, _, rows, columns = features.shape
-        maps = similarity_maps(features, cells)
         grid = cell_grid((rows, columns), dtype=features.dtype, device=features.device)
         centres = torch.stack([maps.column, maps.row], dim=-1).to(features.dtype)
         squared = (grid[None, None] - centres[:, :, None]).square().sum(dim=-1)
         target = torch.exp(-squared / (2 * self.sigma**2))
-        return maps.mean_over_landmarks((maps.similarity - target).square().mean(dim=-1))
+        return (maps.similarity - target).square().mean(dim=-1)
 
 
-class ContrastiveSimilarityLoss(nn.Module):
+class ContrastiveSimilarityLoss(SimilarityLoss):
     """Cross-entropy that sets each landmark apart from all other positions of its map (paper, figure 3).
 
     Over the similarity map ``S_i`` the loss is ``-log(exp(S_i(x_i, y_i) / t) / sum exp(S_i / t))``: the landmark is the
@@ -111,37 +125,17 @@ class ContrastiveSimilarityLoss(nn.Module):
             raise ConfigError(f"temperature is {temperature}, expected a positive number such as 0.1.")
         self.temperature = float(temperature)
 
-    def forward(self, features: Tensor, cells: Tensor) -> Tensor:
-        """Tell landmarks from the rest of the map.
-
-        Args:
-            features: decoded features of shape (B, C, h, w).
-            cells: landmarks as cell coordinates ``(x, y)`` of shape (B, N, 2); those off the map and rows of NaN are
-                left out.
-
-        Returns:
-            scalar: the mean over the landmarks on the map; zero (with a gradient) when there is none.
-        """
-        maps = similarity_maps(features, cells)
+    @override
+    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
         scores = maps.similarity / self.temperature
         own = scores.gather(-1, maps.cell[..., None])[..., 0]
-        return maps.mean_over_landmarks(torch.logsumexp(scores, dim=-1) - own)
+        return torch.logsumexp(scores, dim=-1) - own
 
 
-class OneHotSimilarityLoss(nn.Module):
+class OneHotSimilarityLoss(SimilarityLoss):
     """Mean squared error between each similarity map and 1 at its landmark, 0 elsewhere (paper, figure 3)."""
 
-    def forward(self, features: Tensor, cells: Tensor) -> Tensor:
-        """Compare similarity maps with their targets.
-
-        Args:
-            features: decoded features of shape (B, C, h, w).
-            cells: landmarks as cell coordinates ``(x, y)`` of shape (B, N, 2); those off the map and rows of NaN are
-                left out.
-
-        Returns:
-            scalar: the mean over the landmarks on the map; zero (with a gradient) when there is none.
-        """
-        maps = similarity_maps(features, cells)
+    @override
+    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
         target = maps.similarity.new_zeros(maps.similarity.shape).scatter_(-1, maps.cell[..., None], 1.0)
-        return maps.mean_over_landmarks((maps.similarity - target).square().mean(dim=-1))
+        return (maps.similarity - target).square().mean(dim=-1)
