@@ -30,18 +30,16 @@ from bundle.io.folders import image_ids
 from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, LandmarkErrors, summarise_run
-from bundle.metrics.radial_error import inside_truths, landmark_errors
+from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
 from bundle.model import Model, PosteriorInferer, trained_model, zero_shot_model
 from bundle.networks import NetworkSettings
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import validate
 from bundle.training import FilterTraining, LandmarkTrainer, TemplateExamples, save_model
-from bundle.writers.atomic import atomic_file
 from bundle.writers.coco_keypoints import write_coco
+from bundle.writers.files import ENDINGS, atomic_file, json_values, output_path
 from bundle.writers.image_files import COCO, image_files, writer_names
-from bundle.writers.json_file import json_values
 from bundle.writers.metrics_report import format_summary, write_report
-from bundle.writers.naming import ENDINGS, output_path
 from bundle.writers.result_json import as_written
 
 

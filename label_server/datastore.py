@@ -17,7 +17,7 @@ from monailabel.interfaces.exception import ImageNotFoundException
 from bundle.errors import ConfigError, ImageError
 from bundle.io.formats import IMAGE_SUFFIXES, image_suffix
 from bundle.io.radiographs import read_radiograph
-from bundle.writers.naming import safe_image_id
+from bundle.writers.files import safe_image_id
 from study.annotations import LABEL_SUFFIX, ORIGINAL, AnnotatedImage
 from study.folder import Study, copied_as
 

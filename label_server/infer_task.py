@@ -12,7 +12,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list
 
 from bundle.io.formats import image_suffix
-from bundle.writers.naming import safe_image_id
+from bundle.writers.files import safe_image_id
 from bundle.writers.result_json import result_document
 from bundle.writers.slicer_markups import markups_document
 from label_server.predictor import Predictor

@@ -26,15 +26,13 @@ from bundle.data import collect_cases, with_truth
 from bundle.errors import ConfigError, ImageError
 from bundle.io.overwriting import refuse_to_overwrite
 from bundle.io.template import read_template
-from bundle.metrics.calibration import cross_validated, interval_factor
-from bundle.metrics.error_factors import FEW_IMAGES, error_factors
-from bundle.metrics.ranking import risk_coverage
+from bundle.metrics.calibration import FEW_IMAGES, cross_validated, error_factors, interval_factor, risk_coverage
 from bundle.model import open_model
 from bundle.networks import NetworkSettings
 from bundle.records.console import CommandParser, command
 from bundle.records.progress import progress
 from bundle.records.validation import validate
-from bundle.writers.atomic import atomic_file
+from bundle.writers.files import atomic_file
 
 #: The conformal interval that is reported holds this share of the points.
 LEVEL = 0.9

@@ -28,7 +28,7 @@ from bundle.records.console import CommandParser, command
 from bundle.records.progress import progress
 from bundle.selection import deformation_of_each, describe_images, rank_by_coverage, whiten_together
 from bundle.selection.typical import WORKING_SIDE
-from bundle.writers.naming import printable
+from bundle.writers.files import printable
 from bundle.writers.run_tables import write_table
 
 #: With fewer images there is no typical one.

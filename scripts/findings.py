@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.io.overwriting import refuse_to_overwrite
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 
 
 def present(

@@ -32,8 +32,7 @@ from OneShotLandmarksLib.server import FINAL, MODEL, SCORING, STRATEGY, LabelSer
 from OneShotLandmarksLib.training import Task
 
 from bundle.errors import BundleError
-from bundle.writers.atomic import atomic_file
-from bundle.writers.naming import output_path
+from bundle.writers.files import atomic_file, output_path
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE, TOKEN_VARIABLE = "MONAI_LABEL_SERVER", "MONAI_LABEL_TOKEN"

@@ -26,7 +26,7 @@ from bundle.io.template import read_template
 from bundle.model import open_model, trained_model
 from bundle.records.console import CommandParser, command
 from bundle.training import save_model
-from bundle.writers.atomic import atomic_file
+from bundle.writers.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What goes into the zip beside models and metadata.

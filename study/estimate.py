@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import BundleError
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 from study.annotations import AnnotatedImage
 from study.folder import Study, read_own
 from study.proposals import Proposal

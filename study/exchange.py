@@ -15,14 +15,13 @@ from bundle.io.landmark_files import RowIndex, read_landmark_table, read_landmar
 from bundle.io.template import read_template
 from bundle.measurements import MeasurementPlan
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, summarise_run
-from bundle.metrics.radial_error import landmark_errors
+from bundle.metrics.landmark_metrics import landmark_errors
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
-from bundle.writers.atomic import atomic_file
 from bundle.writers.coco_keypoints import write_coco
+from bundle.writers.files import ENDINGS, atomic_file, output_path
 from bundle.writers.image_files import COCO, image_files
-from bundle.writers.naming import ENDINGS, output_path
 from bundle.writers.run_tables import write_landmarks, write_measurements, write_notes
 from study.annotations import DRAFT, Mark, all_placed
 from study.folder import Study

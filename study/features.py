@@ -16,7 +16,7 @@ from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.selection import describe_images
 from bundle.selection.typical import WORKING_SIDE
-from bundle.writers.atomic import atomic_file
+from bundle.writers.files import atomic_file
 from study.annotations import file_state
 
 

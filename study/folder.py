@@ -25,8 +25,7 @@ from bundle.io.radiographs import read_radiograph
 from bundle.io.spacing import parse_spacing
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
-from bundle.writers.atomic import atomic_file, remove_leftovers
-from bundle.writers.json_file import write_json
+from bundle.writers.files import atomic_file, remove_leftovers, write_json
 from study.annotations import (
     DRAFT,
     FINAL,

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import BundleError, ConfigError, ImageError
-from bundle.writers.atomic import atomic_file
-from bundle.writers.json_file import write_json
+from bundle.writers.files import atomic_file, write_json
 from study.annotations import AnnotatedImage, all_placed
 from study.estimate import foresee, leave_one_out
 from study.folder import Study, read_own

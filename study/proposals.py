@@ -10,7 +10,7 @@ import numpy as np
 
 from bundle.records.prediction import LandmarkPrediction, annotated
 from bundle.records.radiograph import Radiograph
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 from bundle.writers.result_json import read_result, result_document
 from bundle.writers.slicer_markups import markups_document
 from study.annotations import Mark

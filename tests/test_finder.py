@@ -188,7 +188,7 @@ def test_results_are_never_written_over_images(
 
 
 def test_importing_the_package_imports_no_torch() -> None:
-    code = "import sys, bundle, bundle.io.radiographs, bundle.writers.naming; print('torch' in sys.modules)"
+    code = "import sys, bundle, bundle.io.radiographs, bundle.writers.files; print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
     with pytest.raises(AttributeError, match="no attribute 'LandmarkFindr'"):

@@ -20,7 +20,7 @@ import numpy as np
 
 from bundle.io.landmark_files import read_landmark_table
 from bundle.records.console import CommandParser, command
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 from study import FINAL, Mark, Study
 from study.estimate import curve
 from study.loop import Loop

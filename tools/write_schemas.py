@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bundle.measurements.definition_file import MeasurementFile
+from bundle.measurements.plan import MeasurementFile
 from bundle.records.validation import Validated, json_schema
 from bundle.writers.result_json import ResultFile
 

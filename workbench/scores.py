@@ -50,7 +50,7 @@ def distances(bench: Bench) -> tuple[list[str], np.ndarray, str]:
     Returns:
         The images, the distances (M, N) with NaN where there is none, and their unit.
     """
-    from bundle.metrics.radial_error import landmark_errors  # slow to import
+    from bundle.metrics.landmark_metrics import landmark_errors  # slow to import
 
     protocol = bench.study.protocol()
     names = () if protocol is None else protocol.names

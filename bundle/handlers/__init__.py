@@ -3,6 +3,6 @@
 from bundle.handlers.evaluation_saver import EvaluationSaver
 from bundle.handlers.experiment_logs import ExperimentLogs
 from bundle.handlers.prediction_saver import PredictionSaver
-from bundle.handlers.progress import ImageProgress
+from bundle.handlers.run_saver import ImageProgress
 
 __all__ = ["EvaluationSaver", "ExperimentLogs", "ImageProgress", "PredictionSaver"]

@@ -13,10 +13,10 @@ from bundle.errors import one_line
 from bundle.handlers.run_saver import RunSaver, mean_seconds
 from bundle.metrics.bootstrap import RESAMPLES
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, positive_radii, summarise_run
-from bundle.metrics.radial_error import inside_truths, landmark_errors
+from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
 from bundle.ranks import is_first
 from bundle.records.template import Template
-from bundle.writers.json_file import json_values
+from bundle.writers.files import json_values
 from bundle.writers.metrics_report import format_summary, write_report
 
 

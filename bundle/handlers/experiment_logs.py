@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from bundle.errors import ConfigError
 from bundle.ranks import is_first
 from bundle.report import ReportFigure
-from bundle.report.overview import settings_rows
+from bundle.report.page import settings_rows
 
 #: The logs that there are.
 LOGS = ("tensorboard", "mlflow")

@@ -1,6 +1,5 @@
 """Measurements between landmarks: definitions from a JSON file, values with their uncertainty."""
 
-from bundle.measurements.definition_file import read_measurements
-from bundle.measurements.plan import MeasurementPlan
+from bundle.measurements.plan import MeasurementPlan, read_measurements
 
 __all__ = ["MeasurementPlan", "read_measurements"]

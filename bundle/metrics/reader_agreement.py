@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bundle.metrics.radial_error import radial_error
-from bundle.metrics.ranking import bins_of_equal_count, rank_correlation
+from bundle.metrics.calibration import bins_of_equal_count, rank_correlation
+from bundle.metrics.landmark_metrics import radial_error
 
 
 def reader_agreement(

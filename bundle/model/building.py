@@ -15,9 +15,8 @@ import torch
 from bundle.encoders import EncoderSettings, XFeatEncoder, create_encoder
 from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
-from bundle.model.checkpoint import Checkpoint, missing_model, read_checkpoint
+from bundle.model.checkpoint import Checkpoint, LearnedLandmarks, missing_model, read_checkpoint
 from bundle.model.inferer import OneShotInferer
-from bundle.model.learned import LearnedLandmarks
 from bundle.model.paper_inferer import PaperInferer
 from bundle.model.posed_inferer import PosedInferer
 from bundle.model.posterior_inferer import PosteriorInferer

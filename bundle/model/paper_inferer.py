@@ -19,7 +19,7 @@ from bundle.matching.settings import MatchingSettings
 from bundle.model.inferer import OneShotInferer, as_columns, describe_whole, template_tensors
 from bundle.model.memory import Region, RegionStore, crops_at_a_time, hand_back_freed_memory, memory_budget_gb
 from bundle.networks import OneShotNetwork
-from bundle.networks.windows import clipped_windows
+from bundle.networks.crops import clipped_windows
 from bundle.records.template import Template
 
 #: Full-size maps of one crop that are in memory at the same time: upsampled, padded, decoded, context, fused, and one

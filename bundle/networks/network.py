@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from bundle.encoders import FrozenEncoder
 from bundle.errors import ConfigError
-from bundle.networks.decoders import GlobalDecoder, LocalDecoder
-from bundle.networks.log_binning import LogBinning, NoBinning
+from bundle.networks.decoders import GlobalDecoder, LocalDecoder, LogBinning, NoBinning
 from bundle.networks.resampling import resize, working_size
 from bundle.networks.settings import NetworkSettings
 from bundle.networks.whitening import Whitening

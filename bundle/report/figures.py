@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib import cbook
 
 from bundle.errors import one_line
-from bundle.metrics.error_factors import FEW_IMAGES
+from bundle.metrics.calibration import FEW_IMAGES, bins_of_equal_count, rank_correlation, risk_coverage
 from bundle.metrics.error_summary import detection_rate
-from bundle.metrics.ranking import bins_of_equal_count, rank_correlation, risk_coverage
 from bundle.report.chart import LIGHT, ReportFigure, chart, round_end, tip_bands
 
 #: A chart of more boxes would be taller than anyone scrolls; the table below it has them all.

@@ -16,9 +16,9 @@ from PIL import Image
 
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
+from bundle.report.cases import small_jpeg
 from bundle.report.chart import WIDTH, ReportFigure, Tip
-from bundle.report.pictures import small_jpeg
-from bundle.writers.panel import abbreviations
+from bundle.writers.overlay import abbreviations
 
 #: The figure is dark as the radiograph is, on any page.
 _GROUND, _INK, _FOUND, _MEAN = "#0b0e11", "#f2f5f8", "#6fc0ff", "#ff8fc8"

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from bundle.errors import ConfigError
-from bundle.metrics.calibration import cross_validated, interval_factor
-from bundle.metrics.error_factors import error_factors
+from bundle.metrics.calibration import cross_validated, error_factors, interval_factor
 from bundle.model.building import Model, fit_whitening
 from bundle.training.adaptation import adapted_landmarks
 from bundle.training.landmark_trainer import LandmarkTrainer

@@ -12,7 +12,7 @@ from torch import Tensor
 from bundle.matching.geometric_prior import extent
 from bundle.matching.posterior_matcher import KnownLandmarks
 from bundle.matching.shape_prior import ShapePrior
-from bundle.model.learned import LearnedLandmarks
+from bundle.model.checkpoint import LearnedLandmarks
 from bundle.training.discriminant import discriminants
 from bundle.training.landmark_trainer import LOSSES, others_of
 from bundle.training.leave_one_out import TemplateExamples

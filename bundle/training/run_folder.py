@@ -15,7 +15,7 @@ from bundle.data import run_fingerprint
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template
-from bundle.writers.atomic import atomic_file
+from bundle.writers.files import atomic_file
 
 
 def run_folder(root: str | Path, template: Template, network: OneShotNetwork) -> str:

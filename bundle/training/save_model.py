@@ -10,8 +10,7 @@ import ignite.distributed as idist
 
 from bundle import __version__
 from bundle.matching.settings import MatchingSettings
-from bundle.model.checkpoint import Checkpoint, write_checkpoint
-from bundle.model.learned import LearnedLandmarks
+from bundle.model.checkpoint import Checkpoint, LearnedLandmarks, write_checkpoint
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first
 from bundle.records.template import Template

@@ -22,7 +22,7 @@ from bundle.ranks import batch_share, equal_share, is_first, of_all
 from bundle.records.progress import progress
 from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stages import Stage
-from bundle.writers.atomic import atomic_file
+from bundle.writers.files import atomic_file
 
 #: Seconds between two saved states: what is lost at most when a training is killed, beside the step in progress. Where
 #: saving takes more than half a second, they are longer, so that it never takes more than a twentieth of the time.

@@ -12,7 +12,7 @@ from bundle.data.warps import WarpedTemplate
 from bundle.errors import ConfigError
 from bundle.geometry import CellGeometry, PixelCentres
 from bundle.networks import OneShotNetwork
-from bundle.networks.windows import inner_windows
+from bundle.networks.crops import inner_windows
 
 
 class Stage(nn.Module, ABC):

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.atomic import atomic_file
-from bundle.writers.json_file import json_lines, json_values, rounded
+from bundle.writers.files import atomic_file, json_lines, json_values, rounded
 
 #: The visibility flags of the format: not labelled, and labelled and visible.
 _ABSENT, _VISIBLE = 0, 2

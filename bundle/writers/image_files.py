@@ -10,7 +10,7 @@ import numpy as np
 from bundle.errors import ConfigError
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.naming import ENDINGS
+from bundle.writers.files import ENDINGS
 from bundle.writers.overlay import overlay_png
 from bundle.writers.result_json import result_json
 from bundle.writers.slicer_markups import markups_json

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.metrics.error_summary import LandmarkErrors
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 from bundle.writers.run_tables import write_table
 
 _COLUMNS = 100

@@ -17,7 +17,7 @@ from bundle.records.measured_value import MeasuredValue
 from bundle.records.pose import Pose
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import Items, Pair, Validated
-from bundle.writers.json_file import json_lines, json_values, rounded
+from bundle.writers.files import json_lines, json_values, rounded
 
 #: Name and version of the schema; the version changes when a reader of the old one would stumble.
 SCHEMA = "one-shot-landmarks/result/3"

@@ -14,8 +14,7 @@ import numpy as np
 from bundle.errors import one_line
 from bundle.records.landmarks import are_numbers
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.atomic import atomic_file
-from bundle.writers.naming import printable, spreadsheet_safe
+from bundle.writers.files import atomic_file, printable, spreadsheet_safe
 
 _MEASUREMENTS = ("image", "measurement", "value", "unit", "uncertainty", "normal_low", "normal_high", "class", "note")
 

@@ -10,7 +10,7 @@ import numpy as np
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction, annotated
 from bundle.records.radiograph import Radiograph
-from bundle.writers.naming import printable
+from bundle.writers.files import printable
 
 #: The published schema of 3D Slicer that the files follow.
 MARKUPS_SCHEMA = (

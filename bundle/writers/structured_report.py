@@ -19,7 +19,7 @@ from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIM
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.dicom_source import new_uid, read_source, steady_uid
-from bundle.writers.naming import printable
+from bundle.writers.files import printable
 
 _SERIES_NUMBER = 9001  # far from the numbers that scanners give
 _UNITS = {"mm": ("mm", "millimeter"), "deg": ("deg", "degree"), "1": ("1", "no units"), "px": ("{pixels}", "pixels")}

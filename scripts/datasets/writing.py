@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bundle.io.overwriting import refuse_to_overwrite
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 from bundle.writers.run_tables import write_errors, write_table
 from datasets.checks import Duplicate, Look, consecutive
 from datasets.files import PREPARED, Source

@@ -18,7 +18,7 @@ from typing import Any
 from bundle import __version__
 from bundle.errors import BundleError
 from bundle.model.checkpoint import read_checkpoint, write_checkpoint
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 from reproduction.cells import Cell, Training
 from reproduction.dataset import ReproductionData
 

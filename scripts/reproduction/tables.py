@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from bundle.writers.atomic import atomic_file
+from bundle.writers.files import atomic_file
 from reproduction.cells import Plan, Row
 from reproduction.dataset import ReproductionData
 from reproduction.paper_figures import TABLE_1_OTHERS, PaperFigure

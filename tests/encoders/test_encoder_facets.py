@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bundle.encoders import FrozenEncoder, create_encoder
 from bundle.encoders.vit import resize_position_embedding
-from bundle.networks.log_binning import LogBinning
+from bundle.networks.decoders import LogBinning
 from tests.reference.encoder import FACETS, facet_map, facet_maps, normalised_rgb, resized_position_embedding
 from tests.reference.log_binning import log_binned
 from tests.reference.models import seeded_model

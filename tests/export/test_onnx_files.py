@@ -15,9 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.errors import ExportError
-from bundle.export import export_model
-from bundle.export.onnx_files import largest_difference
-from bundle.export.parts import GlobalPart, LocalPart
+from bundle.export import GlobalPart, LocalPart, export_model, largest_difference
 from bundle.io.overwriting import file_digest
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network, trained_model
@@ -187,7 +185,7 @@ class TestRefusals:
         assert "global part cannot be written as ONNX with opset 18" in said and "not supported); try" in said
 
     def test_packages_that_are_missing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setattr("bundle.export.onnx_files.find_spec", lambda name: None if name == "onnxscript" else name)
+        monkeypatch.setattr("bundle.export.find_spec", lambda name: None if name == "onnxscript" else name)
         with pytest.raises(ExportError, match=r"package\(s\) onnxscript: .* requirements-export.txt"):
             export_model(tmp_path / "model.pt", SIZE, tmp_path)
 

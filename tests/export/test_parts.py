@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bundle.export.parts import SteadyInstanceNorm, with_steady_norms
+from bundle.export import SteadyInstanceNorm, with_steady_norms
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 40, 33), (2, 3, 7, 5), (1, 1, 1, 9)])

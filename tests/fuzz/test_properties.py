@@ -20,7 +20,7 @@ from bundle.io.landmark_files import read_landmark_table, read_landmarks
 from bundle.io.names import MAX_ID_BYTES, safe_image_id
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.radiograph import Radiograph
-from bundle.writers.naming import output_path
+from bundle.writers.files import output_path
 from bundle.writers.run_tables import write_errors, write_landmarks
 from tests.writers.test_overlay import prediction
 

@@ -14,7 +14,7 @@ from PIL import Image
 from bundle.errors import ImageError
 from bundle.io.folders import find_images, image_ids, search_folder
 from bundle.io.radiographs import read_radiograph
-from bundle.writers.naming import ENDINGS, made_here, output_path
+from bundle.writers.files import ENDINGS, made_here, output_path
 from tests.conftest import as_nobody
 
 

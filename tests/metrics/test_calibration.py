@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bundle.metrics.calibration import cross_validated, interval_factor
-from bundle.metrics.error_factors import error_factors
-from bundle.metrics.ranking import risk_coverage
+from bundle.metrics.calibration import cross_validated, error_factors, interval_factor, risk_coverage
 
 RNG = np.random.default_rng(0)
 #: How much harder each of six landmarks is than the evidence says.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.metrics.radial_error import radial_error
+from bundle.metrics.landmark_metrics import radial_error
 
 
 def literal_radial_error(y_pred: np.ndarray, y: np.ndarray, spacing: np.ndarray | None) -> np.ndarray:

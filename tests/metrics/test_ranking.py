@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bundle.metrics.ranking import bins_of_equal_count, rank_correlation, risk_coverage
+from bundle.metrics.calibration import bins_of_equal_count, rank_correlation, risk_coverage
 
 NAN, INF = float("nan"), float("inf")
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from bundle.errors import CheckpointError
-from bundle.model.checkpoint import LEARNED_FORMAT, read_checkpoint, write_checkpoint
-from bundle.model.learned import LearnedLandmarks
+from bundle.model.checkpoint import LEARNED_FORMAT, LearnedLandmarks, read_checkpoint, write_checkpoint
 from tests.model.test_checkpoint import checkpoint
 
 

@@ -22,7 +22,7 @@ from bundle.errors import ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PaperInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.networks.windows import clipped_windows
+from bundle.networks.crops import clipped_windows
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import PREDICTION_COLUMNS
 from bundle.records.template import Template

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from bundle.networks import winograd
-from bundle.networks.decoders import GlobalDecoder, LocalDecoder
-from bundle.networks.log_binning import LogBinning
+from bundle.networks.decoders import GlobalDecoder, LocalDecoder, LogBinning
 from tests.reference.decoders import convolution_by_hand, global_features, local_features
 from tests.reference.log_binning import log_binned
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bundle.networks import winograd
-from bundle.networks.log_binning import LOG_BINS, LogBinning, NoBinning
+from bundle.networks.decoders import LOG_BINS, LogBinning, NoBinning
 from tests.reference.log_binning import log_binned
 
 

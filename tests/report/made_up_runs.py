@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from bundle.metrics.error_summary import summarise_run
-from bundle.metrics.radial_error import landmark_errors
+from bundle.metrics.landmark_metrics import landmark_errors
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
 from bundle.report import ReportRun, small_jpeg
-from bundle.writers.json_file import json_values
+from bundle.writers.files import json_values
 
 #: Text that would do harm in a page that does not escape it.
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"

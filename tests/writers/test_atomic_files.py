@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bundle.errors import BundleError
-from bundle.writers.atomic import atomic_file, remove_leftovers
+from bundle.writers.files import atomic_file, remove_leftovers
 from tests.conftest import as_nobody
 
 

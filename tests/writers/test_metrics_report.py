@@ -15,7 +15,7 @@ import pytest
 
 from bundle.errors import BundleError
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
-from bundle.writers.json_file import json_values
+from bundle.writers.files import json_values
 from bundle.writers.metrics_report import format_summary, write_report
 from tests.metrics.test_error_summary import random_run
 

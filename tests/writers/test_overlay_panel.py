@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bundle.records.measured_value import MeasuredValue
-from bundle.writers.panel import abbreviations, panel_lines
+from bundle.writers.overlay import abbreviations, panel_lines
 from tests.writers.test_result_writers import prediction
 
 VALUES = (

@@ -11,8 +11,7 @@ from bundle.errors import BundleError
 from bundle.io.landmark_files import read_landmark_table, read_landmarks
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
-from bundle.writers.atomic import atomic_file
-from bundle.writers.naming import output_path, safe_image_id
+from bundle.writers.files import atomic_file, output_path, safe_image_id
 from bundle.writers.result_json import SCHEMA, read_result, result_document, result_json
 from bundle.writers.run_tables import write_errors, write_landmarks, write_table
 from bundle.writers.slicer_markups import markups_document, markups_json

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from bundle.geometry import PixelCentres, sample_map
-from bundle.networks.local_view import local_crops, local_size
+from bundle.networks.crops import clipped_windows, inner_windows, local_crops, local_size, padded_windows
 from bundle.networks.settings import NetworkSettings
-from bundle.networks.windows import clipped_windows, inner_windows, padded_windows
 from tests.reference.fusion import clipped_crop
 
 IMAGE = torch.arange(120 * 97, dtype=torch.float32).reshape(1, 120, 97)  # every pixel has its own value
