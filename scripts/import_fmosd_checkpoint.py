@@ -22,8 +22,6 @@ from bundle.networks import NetworkSettings
 from bundle.records.console import CommandParser, command
 from bundle.records.validation import validate
 
-DIFFERS = "note: the local file's conv_out1 differs from the global file's conv_out, which is the one that is taken"
-
 
 def build_parser() -> CommandParser:
     """Command line of the script."""
@@ -72,8 +70,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         encoder_weights=args.encoder_weights,
     )
     written = write_checkpoint(args.output, checkpoint)
-    if checkpoint.training["local_copy_differs"]:
-        print(DIFFERS)
     print(f"model written to {written} ({written.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -11,7 +11,6 @@ weights that read tokens are put into that order, bin by bin.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,43 +29,24 @@ from bundle.networks import NetworkSettings
 from bundle.records.template import Template
 from bundle.records.validation import validate
 
-
-@dataclass(frozen=True)
-class _Stage:
-    """One of the two files.
-
-    Attributes:
-        name: the stage's name.
-        names: our names by those of the public code.
-        what: what the file holds, for messages.
-        reads_tokens: the one weight that is applied to the encoder's tokens, and its dimension of their channels.
-    """
-
-    name: str
-    names: Mapping[str, str]
-    what: str
-    reads_tokens: tuple[str, int]
-
-
 _AFFINE = ("weight", "bias")
 _NORM = (*_AFFINE, "running_mean", "running_var", "num_batches_tracked")
 
-GLOBAL = _Stage(
-    "global",
-    {f"conv_out.{part}": f"global_decoder.conv.{part}" for part in _AFFINE},
-    "the weights of FM-OSD's global stage (conv_out)",
-    ("conv_out.weight", 1),
-)
-LOCAL = _Stage(
-    "local",
-    {
+#: Our names of the weights by those of the public code, for each stage.
+STAGES = {
+    "global": {f"conv_out.{part}": f"global_decoder.conv.{part}" for part in _AFFINE},
+    "local": {
         **{f"up.{layer}.{part}": f"local_decoder.up.{layer}.{part}" for layer in (0, 3) for part in _AFFINE},
         **{f"up.1.{part}": f"local_decoder.up.1.{part}" for part in _NORM},
         **{f"conv_out2.{part}": f"local_decoder.conv.{part}" for part in _AFFINE},
     },
-    "the weights of FM-OSD's local stage (up.0, up.1, up.3, conv_out2)",
-    ("up.0.weight", 0),
-)
+}
+
+#: The weights that are applied to the encoder's tokens, each with its dimension of their channels.
+READ_TOKENS = {"global_decoder.conv.weight": 1, "local_decoder.up.0.weight": 0}
+
+#: Keys under which programs put the state of a network, and what ``DataParallel`` puts before the names.
+WRAPPERS = ("state_dict.", "model.", "net.", "module.")
 
 
 def import_fmosd(
@@ -89,10 +69,6 @@ def import_fmosd(
         encoder_weights: ``"hub"``, ``"random"`` or a local file: the weights of the encoder that inference shall use;
             their digest goes into the checkpoint.
 
-    Returns:
-        the checkpoint; ``training["local_copy_differs"]`` says whether the local file's copy of the global convolution
-        is another one than the global file's, which is the one that is taken.
-
     Raises:
         CheckpointError: when a file is missing, is of the other stage, or holds weights that do not fit the network.
         ConfigError: when the settings are wrong or have no decoders.
@@ -105,105 +81,62 @@ def import_fmosd(
             "expected both decoders, as in configs/paper.json."
         )
     how = validate(MatchingSettings, matching, "matching")
-    in_global, in_local = read_weights(global_file, GLOBAL.what), read_weights(local_file, LOCAL.what)
-    _require_names(in_global, GLOBAL, LOCAL, global_file)
-    _require_names(in_local, LOCAL, GLOBAL, local_file)
+    files = {"global": global_file, "local": local_file}
+    weights = {ours: value for stage, path in files.items() for ours, value in read_stage(path, stage).items()}
     built = build_network(settings, encoder_weights=encoder_weights)
-    expected = built.state_dict()
-    decoders = {
-        **_renamed(in_global, GLOBAL, expected, global_file),
-        **_renamed(in_local, LOCAL, expected, local_file),
-    }
-    for stage in (GLOBAL, LOCAL):
-        name, channels = stage.reads_tokens
-        weight = decoders[stage.names[name]]
-        decoders[stage.names[name]] = _by_head(weight, channels, built.binning.bins, built.encoder.heads)
+    try:
+        built.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{global_file} and {local_file} do not fit ({str(error).splitlines()[-1].strip()}): expected the network "
+            "that the configuration describes."
+        ) from error
+    decoders = built.state_dict()
+    for name, channels in READ_TOKENS.items():
+        decoders[name] = _by_head(decoders[name], channels, built.binning.bins, built.encoder.heads)
     record = {
         "imported": IMPORTED,
-        "global_file": {"name": Path(global_file).name, "sha256": file_digest(global_file)},
-        "local_file": {"name": Path(local_file).name, "sha256": file_digest(local_file)},
-        "local_copy_differs": _copy_differs(in_global, in_local),
+        **{f"{stage}_file": {"name": Path(path).name, "sha256": file_digest(path)} for stage, path in files.items()},
         "version": __version__,
     }
     return Checkpoint(decoders, template, settings.as_dict(), how.as_dict(), built.encoder.digest, record)
 
 
-def _require_names(weights: Mapping[str, Tensor], stage: _Stage, other: _Stage, path: str | Path) -> None:
-    missing = [name for name in stage.names if name not in weights]
-    if not missing:
-        return
-    if all(name in weights for name in other.names):
-        raise CheckpointError(
-            f"{path} holds the weights of the {other.name} stage, expected {stage.what}: give the global stage's file "
-            "first and the local stage's second."
-        )
-    raise CheckpointError(f"{path} lacks {', '.join(missing)}: expected {stage.what}.")
+def read_stage(path: str | Path, stage: str) -> dict[str, Tensor]:
+    """The weights of a stage under our names; nothing in the file is executed.
 
-
-def _renamed(
-    weights: Mapping[str, Tensor], stage: _Stage, expected: Mapping[str, Tensor], path: str | Path
-) -> dict[str, Tensor]:
-    """The weights of a stage under our names, once they are known to fit."""
-    renamed = {}
-    for theirs, ours in stage.names.items():
-        value, like = weights[theirs], expected[ours]
-        if value.shape != like.shape:
-            raise CheckpointError(
-                f"{path} has {theirs} of the shape {tuple(value.shape)}, expected {tuple(like.shape)}: the file "
-                "belongs to another network than the configuration describes."
-            )
-        if value.layout != torch.strided or value.is_meta or value.is_floating_point() != like.is_floating_point():
-            raise CheckpointError(f"{path} has {theirs} of the kind {value.dtype}, expected plain {like.dtype}.")
-        if not torch.isfinite(value).all():
-            raise CheckpointError(f"{path} has values in {theirs} that are not finite: expected {stage.what}.")
-        if theirs.endswith("running_var") and bool((value < 0).any()):
-            raise CheckpointError(f"{path} has negative variances in {theirs}: expected {stage.what}.")
-        renamed[ours] = value.to(like.dtype)
-    return renamed
+    Raises:
+        CheckpointError: when the file is missing, holds more than plain values, lacks a weight, or has one that is not
+            finite.
+    """
+    expected = (
+        f"expected the weights of FM-OSD's {stage} stage ({', '.join(STAGES[stage])}), the file of the global stage "
+        "first and that of the local stage second"
+    )
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no file {path}: {expected}.")
+    try:
+        tensors = read_tensors(Path(path))
+    except EncoderError as error:
+        raise CheckpointError(f"{path} cannot be used, {error}: {expected}.") from error
+    for wrapper in WRAPPERS:
+        inside = {name: value for name, value in tensors.items() if name.startswith(wrapper)}
+        tensors = {name.removeprefix(wrapper): value for name, value in inside.items()} or tensors
+    names = STAGES[stage]
+    if missing := [name for name in names if name not in tensors]:
+        raise CheckpointError(f"{path} lacks {', '.join(missing)}: {expected}.")
+    for name in names:
+        value = tensors[name]
+        plain = value.layout is torch.strided and not value.is_meta
+        if not (plain and torch.isfinite(value).all()) or (name.endswith("running_var") and (value < 0).any()):
+            raise CheckpointError(f"{path} has values in {name} that no training leaves: expected finite weights.")
+    return {ours: tensors[theirs] for theirs, ours in names.items()}
 
 
 def _by_head(weight: Tensor, channels: int, bins: int, heads: int) -> Tensor:
     """A weight whose channels stand by (bin, head dimension, head), by (bin, head, head dimension)."""
     parts = weight.unflatten(channels, (bins, -1, heads)).transpose(channels + 1, channels + 2)
     return parts.flatten(channels, channels + 2).contiguous()
-
-
-def _copy_differs(in_global: Mapping[str, Tensor], in_local: Mapping[str, Tensor]) -> bool:
-    """Whether the local file has a copy of the global convolution, and it is another one."""
-    pairs = [(in_global[f"conv_out.{part}"], in_local.get(f"conv_out1.{part}")) for part in _AFFINE]
-    return any(copy is not None and not torch.equal(original, copy) for original, copy in pairs)
-
-
-#: Keys under which programs put the state of a network, beside what else they save.
-WRAPPERS = ("state_dict", "model", "net")
-
-#: What ``DataParallel`` puts before the names.
-PARALLEL = "module."
-
-
-def read_weights(path: str | Path, what: str) -> dict[str, Tensor]:
-    """The tensors of a state, bare or under one of :data:`WRAPPERS`; nothing in the file is executed.
-
-    Args:
-        path: the file.
-        what: what the file should be, for the messages.
-
-    Returns:
-        tensors by name, without the prefix ``module.``; entries that are no tensors are left out.
-
-    Raises:
-        CheckpointError: when the file is missing, or holds more than plain values.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError(f"there is no file {path}: expected {what}.")
-    try:
-        tensors = read_tensors(Path(path))
-    except EncoderError as error:
-        raise CheckpointError(f"{path} cannot be used, {error}: expected {what}.") from error
-    for wrapper in WRAPPERS:
-        inside = {name: value for name, value in tensors.items() if name.startswith(f"{wrapper}.")}
-        tensors = {name.removeprefix(f"{wrapper}."): value for name, value in inside.items()} or tensors
-    return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
 
 
 #: The settings, and the one key that those of the matching refer to.
@@ -216,9 +149,6 @@ def read_preset(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ConfigError: when the file cannot be read, or lacks one of the two.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"there is no configuration {path}: expected a JSON file with 'network' and 'matching'.")
     try:
         content = ConfigParser.load_config_file(path)
         parser = ConfigParser({key: content[key] for key in _PRESET_KEYS if key in content})

@@ -66,7 +66,7 @@ def test_the_decoders_are_those_of_the_files(files: tuple[Path, Path], template:
     checkpoint = convert(files, template)
     path = write_checkpoint(tmp_path / "model.pt", checkpoint)
     check_against_the_reference(path, torch.load(files[0]), torch.load(files[1]), (17, 13))
-    assert checkpoint.matching["strategy"] == "paper" and checkpoint.training["local_copy_differs"] is False
+    assert checkpoint.matching["strategy"] == "paper"
     assert checkpoint.training["local_file"]["name"] == "local.pth"
     assert checkpoint.decoders["local_decoder.up.1.num_batches_tracked"] == 1000
 
@@ -97,14 +97,7 @@ def test_wrapped_states(wrapper: str | None, prefix: str, template: Template, tm
 def test_the_global_file_decides_about_the_global_convolution(files: tuple[Path, Path], template: Template) -> None:
     torch.save(global_state(FEATURES, CHANNELS, seed=9), files[0])
     checkpoint = convert(files, template)
-    assert checkpoint.training["local_copy_differs"] is True
     assert torch.equal(checkpoint.decoders["global_decoder.conv.bias"], torch.load(files[0])["conv_out.bias"])
-
-
-def test_the_copy_in_the_local_file_may_be_absent(files: tuple[Path, Path], template: Template) -> None:
-    state = torch.load(files[1])
-    torch.save({key: value for key, value in state.items() if "conv_out1" not in key}, files[1])
-    assert convert(files, template).training["local_copy_differs"] is False
 
 
 def test_what_an_earlier_version_imported_is_refused(
@@ -158,14 +151,13 @@ WRONG: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "nothing": (lambda path: torch.save({}, path), 0, "lacks conv_out.weight, conv_out.bias"),
     "no bias": (lambda path: _without(path, "conv_out2.bias"), 1, "lacks conv_out2.bias: expected"),
     "no tensor": (lambda path: _changed(path, up__0__bias="x"), 1, "lacks up.0.bias"),
-    "channels": (lambda path: torch.save(global_state(96, 8), path), 0, "(8, 96, 3, 3), expected (16, 3264, 3, 3)"),
-    "features": (lambda path: torch.save(local_state(96, 16), path), 1, "(96, 16, 2, 2), expected (3264, 16, 2, 2)"),
-    "not finite": (lambda path: _changed(path, conv_out__bias=_not_finite((16,))), 0, "conv_out.bias that are not"),
-    "infinite": (lambda path: _changed(path, up__3__bias=torch.full((16,), torch.inf)), 1, "up.3.bias that are not"),
-    "variance": (lambda path: _changed(path, up__1__running_var=-torch.ones(16)), 1, "negative variances"),
-    "integers": (lambda path: _changed(path, up__0__bias=torch.ones(16).long()), 1, "torch.int64, expected plain"),
-    "global twice": (lambda path: torch.save(global_state(FEATURES, 16), path), 1, "the weights of the global stage"),
-    "local twice": (lambda path: torch.save(local_state(FEATURES, 16), path), 0, "the weights of the local stage"),
+    "channels": (lambda path: torch.save(global_state(96, 8), path), 0, "do not fit"),
+    "features": (lambda path: torch.save(local_state(96, 16), path), 1, "do not fit"),
+    "not finite": (lambda path: _changed(path, conv_out__bias=_not_finite((16,))), 0, "conv_out.bias that no"),
+    "infinite": (lambda path: _changed(path, up__3__bias=torch.full((16,), torch.inf)), 1, "up.3.bias that no"),
+    "variance": (lambda path: _changed(path, up__1__running_var=-torch.ones(16)), 1, "up.1.running_var that no"),
+    "global twice": (lambda path: torch.save(global_state(FEATURES, 16), path), 1, "lacks up.0.weight"),
+    "local twice": (lambda path: torch.save(local_state(FEATURES, 16), path), 0, "lacks conv_out.weight"),
 }
 
 
@@ -179,11 +171,6 @@ def test_a_wrong_file(
     said = refusal(lambda: convert(files, template))
     assert str(files[index]) in said and words in said and "expected" in said, said
     assert not (tmp_path / "executed").exists()
-
-
-def test_swapped_files(files: tuple[Path, Path], template: Template) -> None:
-    said = refusal(lambda: convert((files[1], files[0]), template))
-    assert str(files[1]) in said and "global stage's file first" in said
 
 
 @pytest.mark.parametrize("network", [{"global_channels": 0}, {"local_channels": 0}])
@@ -203,6 +190,3 @@ class TestPreset:
         (tmp_path / "a.json").write_text(text)
         said = refusal(lambda: read_preset(tmp_path / "a.json"))
         assert re.search(r"a\.json.*'network' and 'matching'", said)
-
-    def test_no_file(self, tmp_path: Path) -> None:
-        assert "there is no configuration" in refusal(lambda: read_preset(tmp_path / "a.json"))
