@@ -25,8 +25,8 @@ from bundle.errors import ConfigError
 from bundle.io.error_files import error_file, read_errors
 from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.io.spacing import parse_spacing
+from bundle.metrics.comparison import error_against_readers, reader_agreement
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, detection_rate, summarise
-from bundle.metrics.reader_agreement import error_against_readers, reader_agreement
 from bundle.records.console import CommandParser, command
 
 SCHEMA = "one-shot-landmarks/readers/1"

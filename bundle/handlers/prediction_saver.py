@@ -17,9 +17,8 @@ from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.writers.coco_keypoints import write_coco
 from bundle.writers.image_files import COCO, image_files, writer_names
-from bundle.writers.run_tables import write_landmarks, write_measurements, write_notes, write_poses
+from bundle.writers.run_tables import write_coco, write_landmarks, write_measurements, write_notes, write_poses
 
 
 class PredictionSaver(RunSaver):

@@ -17,10 +17,18 @@ from markupsafe import Markup
 
 from bundle.metrics.error_summary import mean, summarise
 from bundle.records.measured_value import MeasuredValue
-from bundle.report.cases import card_marks, case_columns, case_order, case_scores, choose_cases, shown_size, viewer_data
+from bundle.report.cases import (
+    ReportRun,
+    card_marks,
+    case_columns,
+    case_order,
+    case_scores,
+    choose_cases,
+    shown_size,
+    viewer_data,
+)
 from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
 from bundle.report.figures import box_plot, calibration_plot, detection_curve, risk_plot
-from bundle.report.records import ReportRun
 from bundle.report.shape import shape_plot
 from bundle.writers.files import atomic_file, printable
 from bundle.writers.metrics_report import cell, landmark_table

@@ -16,7 +16,7 @@ from bundle.writers.result_json import result_json
 from bundle.writers.slicer_markups import markups_json
 from bundle.writers.structured_report import StructuredReports
 
-#: The writer of the one file of a whole run (see :mod:`bundle.writers.coco_keypoints`).
+#: The writer of the one file of a whole run (see :mod:`bundle.writers.run_tables`).
 COCO = "coco"
 
 #: A prediction and the image's pixels, (H, W), 0 to 1, to the content of a file.

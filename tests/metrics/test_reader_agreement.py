@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bundle.metrics.reader_agreement import error_against_readers, reader_agreement
+from bundle.metrics.comparison import error_against_readers, reader_agreement
 
 NAN = math.nan
 

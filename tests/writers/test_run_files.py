@@ -14,8 +14,7 @@ import pytest
 
 from bundle.records.measured_value import MeasuredValue
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.coco_keypoints import write_coco
-from bundle.writers.run_tables import write_measurements, write_notes
+from bundle.writers.run_tables import write_coco, write_measurements, write_notes
 from tests.writers.test_result_writers import prediction
 
 VALUES = (
