@@ -78,17 +78,6 @@ def test_figures_are_those_of_the_engine(tmp_path: Path) -> None:
     assert found["seconds_per_image"] > 0
 
 
-def test_an_unknown_spacing_leaves_pixels(tmp_path: Path) -> None:
-    metrics = evaluate(tmp_path / "none", [outputs(seed, (NAN, NAN)) for seed in (0, 2)])
-    found = report(tmp_path / "none")
-    assert np.isnan(metrics["mre_mm"])
-    assert found["mre_mm"] is None and found["std_mm"] is None and found["mre_px"] > 0
-    assert found["sdr"] == {"2.0": None, "4.0": None}
-    assert all(row["mre_mm"] is None and row["mre_px"] is not None for row in found["per_landmark"])
-    evaluate(tmp_path / "some", [outputs(0, (0.5, 0.5)), outputs(2, (NAN, NAN))])
-    assert (report(tmp_path / "some")["points"], report(tmp_path / "some")["points_mm"]) == (6, 3)
-
-
 def test_what_was_left_out_is_named(tmp_path: Path) -> None:
     cases = Cases([], without_truth=["x"], without_image=["y"], template_copies=["z"], source=Path("/images/list.json"))
     failures = Failures([("/images/broken.png", "/images/broken.png is broken.")])

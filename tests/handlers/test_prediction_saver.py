@@ -75,12 +75,6 @@ def test_an_item_becomes_a_prediction() -> None:
         np.testing.assert_allclose(getattr(prediction, name), outputs["pred"][:, index], rtol=1e-6)
 
 
-def test_an_unknown_spacing() -> None:
-    inputs, outputs = pair("one", (float("nan"), float("nan")))
-    prediction = as_prediction({**inputs, **outputs}, NAMES)
-    assert prediction.spacing is None and prediction.spacing_source is None
-
-
 def test_files_and_tables_in_the_order_of_the_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saver = saver_of(tmp_path, "one", "two")
     run(saver, pair("two"), pair("one"))
@@ -206,20 +200,6 @@ def test_measurements_and_run_files(tmp_path: Path) -> None:
     assert values[0]["value"] == pytest.approx(length, abs=1e-4) and values[0]["uncertainty"] > 0
     images = json.loads((out / "keypoints.json").read_text(encoding="utf-8"))["images"]
     assert [(image["name"], image["width"], image["height"]) for image in images] == [("one", 50, 40), ("two", 50, 40)]
-
-
-def test_a_run_that_goes_on_has_the_measurements_of_both_parts(tmp_path: Path) -> None:
-    plan = read_measurements(definitions(tmp_path), NAMES)
-    first = saver_of(tmp_path / "out", "one", "two", writers=["coco"], measurements=plan)
-    with pytest.raises(KeyboardInterrupt):
-        run(first, pair("one"), stop=True)
-    second = saver_of(tmp_path / "out", "one", "two", writers=["coco"], measurements=plan)
-    run(second, pair("two"))
-    second.finish()
-    rows = (tmp_path / "out" / "measurements.csv").read_text(encoding="utf-8").splitlines()
-    assert [row.split(",")[0] for row in rows[1:]] == ["one", "one", "two", "two"]
-    document = json.loads((tmp_path / "out" / "keypoints.json").read_text(encoding="utf-8"))
-    assert [image["name"] for image in document["images"]] == ["one", "two"]
 
 
 def test_a_report_that_cannot_be_written_is_a_note_and_no_failure(

@@ -1,11 +1,9 @@
-"""Both landmark metrics against their definitions written out in numpy, in MONAI's engines, and over processes."""
+"""Distances and both metrics against their definitions written out in numpy, and in MONAI's engines."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,69 @@ from monai.handlers import IgniteMetricHandler, from_engine
 
 from bundle.errors import ConfigError
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII
-from bundle.metrics.landmark_metrics import MeanRadialErrorMetric, SuccessfulDetectionRateMetric
+from bundle.metrics.landmark_metrics import MeanRadialErrorMetric, SuccessfulDetectionRateMetric, radial_error
+
+
+def literal_radial_error(y_pred: np.ndarray, y: np.ndarray, spacing: np.ndarray | None) -> np.ndarray:
+    """The definition, one landmark at a time."""
+    result = np.full(y.shape[:2], np.nan)
+    for image in range(y.shape[0]):
+        for landmark in range(y.shape[1]):
+            scale = (1.0, 1.0) if spacing is None else spacing[image]
+            if np.isnan(y[image, landmark]).any() or np.isnan(scale).any():
+                continue
+            dx = (y_pred[image, landmark, 0] - y[image, landmark, 0]) * scale[0]
+            dy = (y_pred[image, landmark, 1] - y[image, landmark, 1]) * scale[1]
+            result[image, landmark] = math.sqrt(dx * dx + dy * dy)
+    return result
+
+
+@pytest.mark.parametrize("with_spacing", [False, True])
+@pytest.mark.parametrize(("images", "landmarks"), [(7, 19), (1, 5), (6, 1), (1, 1)])
+def test_equals_the_definition(images: int, landmarks: int, with_spacing: bool) -> None:
+    rng = np.random.default_rng(images * 100 + landmarks)
+    y = rng.uniform(0, 2500, (images, landmarks, 2))
+    y_pred = y + rng.normal(0, 30, y.shape)
+    y[rng.random((images, landmarks)) < 0.3] = np.nan
+    spacing = rng.uniform(0.05, 0.5, (images, 2)) if with_spacing else None
+    if spacing is not None and images > 1:
+        spacing[1] = np.nan
+    found = radial_error(
+        torch.from_numpy(y_pred), torch.from_numpy(y), None if spacing is None else torch.from_numpy(spacing)
+    )
+    assert found.dtype == torch.float64
+    np.testing.assert_allclose(found.numpy(), literal_radial_error(y_pred, y, spacing), rtol=1e-13)
+
+
+def test_pixels_that_are_not_square() -> None:
+    y_pred, y = torch.tensor([[[13.0, 20.0], [10.0, 24.0]]]), torch.tensor([[[10.0, 20.0], [10.0, 20.0]]])
+    error = radial_error(y_pred, y, torch.tensor([[0.5, 2.0]]))
+    torch.testing.assert_close(error, torch.tensor([[1.5, 8.0]]))
+
+
+def test_missing_truth_and_unknown_spacing_are_nan_but_a_lost_landmark_is_infinitely_far() -> None:
+    nan, inf = math.nan, math.inf
+    y = torch.tensor([[[1.0, 1.0], [nan, nan], [nan, 1.0], [1.0, 1.0], [1.0, 1.0], [nan, nan]]])
+    y_pred = torch.tensor([[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [nan, nan], [inf, 1.0], [nan, nan]]])
+    expected = torch.tensor([[0.0, nan, nan, inf, inf, nan]])
+    torch.testing.assert_close(radial_error(y_pred, y), expected, equal_nan=True)
+    for spacing in ([nan, nan], [1.0, nan], [0.0, 1.0], [-1.0, 1.0], [inf, 1.0]):
+        assert radial_error(y_pred, y, torch.tensor([spacing])).isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_narrow_dtypes_are_measured_in_float32(dtype: torch.dtype) -> None:
+    y_pred, y = torch.full((1, 1, 2), 2048, dtype=dtype), torch.full((1, 1, 2), 1024, dtype=dtype)
+    error = radial_error(y_pred, y)
+    assert error.dtype == torch.float32
+    assert error.item() == pytest.approx(1024 * math.sqrt(2))
+
+
+@pytest.mark.parametrize(("y_pred", "y"), [((3, 2), (3, 2)), ((1, 3, 3), (1, 3, 3)), ((1, 3, 2), (1, 4, 2))])
+def test_names_the_shape_expected(y_pred: tuple[int, ...], y: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected the same shape \(B, N, 2\), got \("):
+        radial_error(torch.zeros(y_pred), torch.zeros(y))
+
 
 SHAPES = [(9, 19), (1, 6), (8, 1), (1, 1)]
 
@@ -148,62 +208,3 @@ def test_metrics_of_an_evaluator(decollate: bool) -> None:
     found = {"mre": literal_pooled_mean(errors), "sdr": literal_rate(errors, 2.0)}
     assert evaluator.state.metrics == pytest.approx(found, rel=1e-5)
     assert evaluator.state.metric_details["mre"].shape == (5, 4)
-
-
-@pytest.fixture
-def no_way_to_the_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make every way of a tensor to the host raise."""
-
-    def refuse(name: str):
-        def raising(self: torch.Tensor, *args: object, **kwargs: object) -> None:
-            raise AssertionError(f"torch.Tensor.{name} takes the metric off its device.")
-
-        return raising
-
-    with monkeypatch.context() as patch:
-        for name in ("cpu", "numpy", "item", "tolist", "__array__", "__bool__", "__float__", "__int__"):
-            patch.setattr(torch.Tensor, name, refuse(name))
-        yield
-
-
-@pytest.mark.usefixtures("no_way_to_the_host")
-@pytest.mark.parametrize("device", ["cpu", "meta", "cuda"])
-@pytest.mark.parametrize(
-    ("metric_class", "shape"), [(MeanRadialErrorMetric, ()), (SuccessfulDetectionRateMetric, (4,))]
-)
-def test_stays_on_the_device(metric_class: type[MeanRadialErrorMetric], shape: tuple[int, ...], device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    metric = metric_class()
-    y_pred, y = torch.ones(2, 5, 2, device=device), torch.zeros(2, 5, 2, device=device)
-    y[0, 0] = math.nan
-    metric(y_pred, y)
-    metric(list(y_pred), list(y))
-    for reduction, dimensions in {"mean": (), "mean_batch": (5,), "mean_channel": (4,), "none": (4, 5)}.items():
-        result = metric.aggregate(reduction)
-        assert result.device.type == device
-        assert result.shape == dimensions + shape
-
-
-def measure_share(rank: int, folder: str) -> None:
-    """One of two processes: the first measures five images, the second two."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    y_pred, y = random_points(7, 11)
-    mine = slice(0, 5) if rank == 0 else slice(5, 7)
-    metric = SuccessfulDetectionRateMetric()
-    feed(metric, y_pred[mine], y[mine], batch=2, as_list=rank == 1)
-    torch.save([metric.aggregate("mean"), metric.aggregate("none")], Path(folder) / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this torch has no gloo")
-def test_two_processes_of_unequal_shares_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    torch.multiprocessing.spawn(measure_share, args=(str(tmp_path),), nprocs=2)
-    metric = SuccessfulDetectionRateMetric()
-    feed(metric, *random_points(7, 11), batch=7, as_list=False)
-    for rank in (0, 1):
-        for reduction, value in zip(("mean", "none"), torch.load(tmp_path / f"{rank}.pt")):
-            torch.testing.assert_close(value, metric.aggregate(reduction), rtol=0, atol=1e-12, equal_nan=True)

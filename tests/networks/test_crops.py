@@ -36,13 +36,6 @@ def test_clipped_window_of_odd_side_has_the_point_in_its_middle() -> None:
     assert found.crops[0, 0, 16, 16] == IMAGE[0, 60, 48]
 
 
-def test_clipped_windows_of_several_points() -> None:
-    found = clipped_windows(IMAGE, torch.tensor(CENTRES, dtype=torch.float32), 32)
-    assert [window.origins[0].tolist() for window in found] == [
-        list(clipped_crop(IMAGE[0], *centre, 32)[1:]) for centre in CENTRES
-    ]
-
-
 @pytest.mark.parametrize("side", [64, 33, 1, 400])
 def test_padded_windows_repeat_the_border(side: int) -> None:
     found = padded_windows(IMAGE, torch.tensor(CENTRES, dtype=torch.float32), side)

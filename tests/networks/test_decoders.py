@@ -1,12 +1,54 @@
+"""The decoders and log-binning against the literal method."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 
 from bundle.networks import winograd
-from bundle.networks.decoders import GlobalDecoder, LocalDecoder, LogBinning
+from bundle.networks.decoders import LOG_BINS, GlobalDecoder, LocalDecoder, LogBinning, NoBinning
 from tests.reference.decoders import convolution_by_hand, global_features, local_features
 from tests.reference.log_binning import log_binned
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 9), (13, 6), (1, 1), (2, 3), (1, 8)])
+def test_equals_the_loops(size: tuple[int, int]) -> None:
+    features = torch.randn(2, 3, *size)
+    found = LogBinning()(features)
+    assert found.shape == (2, LOG_BINS * 3, *size)
+    expected = torch.stack([log_binned(image) for image in features])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_order_of_the_bins() -> None:
+    """Row by row: the window of nine, then the ring of eight; each bin holds all channels."""
+    columns = torch.arange(15.0).expand(15, 15)
+    features = torch.stack([columns, columns.T])[None]  # each token knows its column and its row
+    bins = LogBinning()(features)[0, :, 7, 7].reshape(17, 2)
+    window = [[7.0 + dx, 7.0 + dy] for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    ring = [[7.0 + dx, 7.0 + dy] for dy in (-3, 0, 3) for dx in (-3, 0, 3) if (dx, dy) != (0, 0)]
+    assert bins.tolist() == window + ring
+
+
+@pytest.mark.parametrize("binning", [LogBinning(), NoBinning()])
+@pytest.mark.parametrize("size", [(4, 4), (5, 9), (13, 6), (1, 1), (2, 3), (1, 8)])
+def test_a_matrix_on_the_bins_without_the_bins(size: tuple[int, int], binning: LogBinning | NoBinning) -> None:
+    features = torch.randn(2, 3, *size, dtype=torch.float64)
+    weight = torch.randn(5, 3 * binning.bins, dtype=torch.float64)
+    expected = torch.einsum("oc,bchw->bohw", weight, binning(features))
+    torch.testing.assert_close(binning.linear(features, weight), expected)
+
+
+@pytest.mark.parametrize("channels", [3, 64])
+def test_the_matrix_has_the_gradients_of_the_bins(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "LEAST_CELLS", 1)
+    features = torch.randn(2, channels, 11, 8, dtype=torch.float64)
+    weight = torch.randn(channels, 17 * channels, dtype=torch.float64, requires_grad=True)
+    pull = torch.randn(2, channels, 11, 8, dtype=torch.float64)
+    (found,) = torch.autograd.grad(LogBinning().linear(features, weight), weight, pull)
+    explicit = torch.einsum("oc,bchw->bohw", weight, LogBinning()(features))
+    (expected,) = torch.autograd.grad(explicit, weight, pull)
+    torch.testing.assert_close(found, expected)
 
 
 def random_map(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -24,15 +66,6 @@ def test_global_decoder_equals_upsampling_and_then_convolution(old: tuple[int, i
     found = decoder(features, new)
     expected = torch.stack([global_features(image, new, decoder.conv.weight, decoder.conv.bias) for image in features])
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
-
-
-@torch.no_grad()
-def test_global_decoder_in_single_precision() -> None:
-    decoder = GlobalDecoder(17 * 24, 16)
-    features = random_map(1, 17 * 24, 14, 11, dtype=torch.float32)
-    expected = global_features(features[0], (63, 50), decoder.conv.weight, decoder.conv.bias)
-    found = decoder(features, (63, 50))[0]
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
 @torch.no_grad()

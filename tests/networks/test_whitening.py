@@ -48,12 +48,3 @@ def test_a_channel_that_never_changes_stays_finite() -> None:
     features = correlated()
     features[:, 3] = 2.5
     assert inverse_power(total_covariance(features), 0.5, 0.0).isfinite().all()
-
-
-def test_the_matrices_belong_to_the_state() -> None:
-    fitted = Whitening(1, 5)
-    fitted.fit([total_covariance(correlated()).float()], power=0.5, shrinkage=0.1)
-    other = Whitening(1, 5)
-    other.load_state_dict(fitted.state_dict())
-    features = torch.randn(1, 5, 4, 4)
-    assert torch.equal(other(features, 0), fitted(features, 0))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import ImageColor
 
 from bundle.metrics.error_summary import detection_rate
 from bundle.report import ReportFigure, draw_figures
 from bundle.report.chart import DARK, LIGHT, as_svg, round_end
 from bundle.report.figures import box_plot, calibration_plot, detection_curve, risk_plot
-from tests.report.made_up_runs import HOSTILE, RADII, make_run
+from bundle.report.shape import align, similarity
+from tests.report.made_up_runs import HOSTILE, RADII, make_run, shape
 
 NAN, INF = float("nan"), float("inf")
 
@@ -128,13 +129,6 @@ def test_colours_follow_the_page_and_the_policy_is_kept() -> None:
     assert len(set(named)) == len(named) > 5
 
 
-def test_another_program_gets_a_picture_in_the_light_colours(tmp_path) -> None:
-    figure = draw_figures(make_run(12, 5), RADII)[0]
-    assert isinstance(figure.picture, Figure)
-    figure.picture.savefig(tmp_path / "alone.svg")
-    assert LIGHT["accent"] in (tmp_path / "alone.svg").read_text()
-
-
 def luminance(colour: str) -> float:
     channels = [value / 255 for value in ImageColor.getrgb(colour)[:3]]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
@@ -153,3 +147,57 @@ def test_the_contrast_is_that_of_wcag_aa(colours: dict[str, str]) -> None:
             assert contrast(text, ground) >= 4.5, (text, ground)
     for line in ("accent", "second", "axis"):
         assert contrast(line, "card") >= 3.0, line
+
+
+NAN = float("nan")
+PLANE = np.array([1, 1j])
+
+
+def turned(points: np.ndarray, angle: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
+    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return points @ matrix.T + shift
+
+
+def test_a_similarity_is_found_again_though_points_are_missing() -> None:
+    source, target = shape(6) @ PLANE, turned(shape(6), 0.4, 1.7, (30, -12)) @ PLANE
+    source[2] = target[4] = NAN
+    factor, shift = similarity(source, target)
+    expected = turned(shape(6), 0.4, 1.7, (30, -12)) @ PLANE
+    np.testing.assert_allclose(factor * (shape(6) @ PLANE) + shift, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_common_points(count: int) -> None:
+    source = np.full(4, complex(NAN, NAN))
+    source[:count] = 1.0
+    assert np.isnan(similarity(source, shape(4) @ PLANE)).all()
+    assert np.isnan(similarity(np.ones(4, complex), shape(4) @ PLANE)).all(), "all points in one place"
+
+
+def test_errors_are_turned_and_scaled_with_their_image() -> None:
+    run = make_run(3, 6)
+    base = shape(6)
+    cases, truths = [], []
+    for index, case in enumerate(run.cases):
+        angle, scale = 0.3 * index, 1 + 0.5 * index
+        truth = turned(base, angle, scale, (5 * index, 2))
+        points = truth + turned(np.array([[2.0, 0.0]]), angle, scale, (0, 0))
+        truths.append(truth)
+        cases.append(replace(case, points=points))
+    mean, vectors = align(cases, np.array(truths), base)
+    np.testing.assert_allclose(mean, base, atol=1e-9)
+    np.testing.assert_allclose(vectors, np.broadcast_to([2.0, 0.0], (3, 6, 2)), atol=1e-9)
+
+
+def test_pixels_that_are_not_square() -> None:
+    case = make_run(1, 6, spacing=(0.5, 1.0)).cases[0]
+    # One millimetre is two columns, but one row.
+    truth = shape(6) * (1.0, 0.5)
+    mean, _ = align([replace(case, points=truth)], truth[None], shape(6))
+    np.testing.assert_allclose(mean, shape(6), atol=1e-9)
+
+
+def test_without_a_truth_the_reference_is_the_mean_shape() -> None:
+    run = make_run(5, 6, kind="inference")
+    _, vectors = align(run.cases, None, run.template.landmarks.points)
+    np.testing.assert_allclose(vectors.mean(axis=0), 0, atol=1e-9)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bundle.model import trained_model
-from tests.export.test_onnx_files import XFEAT, check_files, write_model
+from tests.test_export import XFEAT, check_files, write_model
 from tests.workflows.running import ROOT, TINY_PAPER_NETWORK, environment
 
 SCRIPT = ROOT / "scripts" / "export_onnx.py"

@@ -101,13 +101,3 @@ def test_what_is_refused(
     (said,) = capsys.readouterr().err.strip().splitlines()
     assert said.startswith("error: ") and words in said
     assert not (tmp_path / "model.pt").exists()
-
-
-def test_a_wrong_file_costs_one_line(folder: Path, small: Sample, tmp_path: Path) -> None:
-    (tmp_path / "text.pth").write_text("no weights")
-    done = call(small, tmp_path, "text.pth", folder / "local.pth")
-    assert done.returncode == 2 and done.stdout == ""
-    assert (
-        done.stderr.startswith("error: text.pth cannot be used, it is no file of weights")
-        and done.stderr.count("\n") == 1
-    )

@@ -187,10 +187,3 @@ def test_nothing_says_who_the_patient_is(small: Sample, tmp_path: Path, capfd: p
     written = b"\n".join([*filter(None, everything(tmp_path / "out").values()), said.out.encode(), said.err.encode()])
     secrets = [part for value in IDENTIFYING.values() for part in value.split("^")]
     assert [secret for secret in secrets if secret.encode() in written] == []
-
-
-def test_a_hostile_template(small: Sample, tmp_path: Path) -> None:
-    (tmp_path / "template.json").write_text(json.dumps({"=HYPERLINK(1)": [10, 10]}))
-    settings = {"template_image": small.image, "template_landmarks": tmp_path / "template.json"}
-    said = refusal(lambda: run("inference", **settings, dataset_dir=small.images, output_dir=tmp_path / "out"))
-    assert "reads like a formula" in said and not (tmp_path / "out").exists()

@@ -126,29 +126,3 @@ def test_without_training_and_with_a_broken_file_among_good_ones(sample: Sample,
     assert header == ["file", "reason"]
     ((file_name, reason),) = rows
     assert file_name == str(images / "b.dcm") and reason.endswith(".") and f"error: {reason}" in finished.stderr
-
-
-def test_a_missing_template_image(sample: Sample, tmp_path: Path) -> None:
-    finished = run_command(
-        "training",
-        "train",
-        template_image=tmp_path / "none.dcm",
-        template_landmarks=sample.landmarks,
-        model_path=tmp_path / "model.pt",
-        output_dir=tmp_path,
-    )
-    assert_one_error(finished, "none.dcm", "does not exist")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_missing_model(sample: Sample, tmp_path: Path) -> None:
-    finished = run_command(
-        "evaluation",
-        "evaluate",
-        dataset_dir=sample.images,
-        landmarks=sample.truth,
-        model_path=tmp_path / "none.pt",
-        output_dir=tmp_path,
-    )
-    assert_one_error(finished, "none.pt", "--model_path")
-    assert not list(tmp_path.iterdir())

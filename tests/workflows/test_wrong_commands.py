@@ -415,7 +415,3 @@ def test_so_it_is_in_a_process_of_its_own(place: Place) -> None:
     done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=240, check=False)
     assert_refused(done, *parts)
     assert not place.results.exists()
-
-
-def test_there_are_enough() -> None:
-    assert len(WRONG) >= 60

@@ -3,8 +3,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import subprocess
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.errors import BundleError
 from bundle.metrics.error_summary import LandmarkErrors, summarise_run
 from bundle.writers.files import json_values
 from bundle.writers.metrics_report import format_summary, write_report
@@ -158,15 +155,3 @@ def test_summary_fits_a_terminal(radii: tuple[float, ...]) -> None:
     assert any("Images without truth (12)" in line for line in lines)
     assert "and 7 more" in format_summary(report)
     assert ("In metrics.json only" in format_summary(report)) is (len(radii) > 4)
-
-
-def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    errors, _ = random_run(1, 1)
-    with pytest.raises(BundleError, match="cannot be written"):
-        write_report(tmp_path / "file", errors, report_of(errors))
-
-
-def test_needs_no_torch() -> None:
-    code = "import sys, bundle.writers.metrics_report; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0

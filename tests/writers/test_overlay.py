@@ -1,6 +1,10 @@
+"""The picture: what is drawn lies where it belongs, and what is said beside it."""
+
+from __future__ import annotations
+
 import io
+import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,29 +12,28 @@ from PIL import Image
 
 from bundle.errors import BundleError
 from bundle.records.measured_value import MeasuredValue
-from bundle.records.prediction import LandmarkPrediction
-from bundle.records.radiograph import identity_pixel_to_lps
-from bundle.writers.overlay import confidence_colours, draw_overlay, overlay_png, overlay_scale, place_labels
+from bundle.writers.overlay import (
+    abbreviations,
+    confidence_colours,
+    draw_overlay,
+    overlay_png,
+    overlay_scale,
+    panel_lines,
+    place_labels,
+)
+from tests.writers.test_result_writers import prediction as any_prediction
 
 
-def prediction(points, width=800, height=600, confidence=None, names=None, spacing=None, image_id="i"):
+def prediction(points, width=800, height=600, confidence=None, names=None, spacing=None):
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    ones = np.ones(len(points))
-    return LandmarkPrediction(
-        image_id=image_id,
-        path=Path("i.png"),
+    return any_prediction(
+        count=len(points),
         names=tuple(names or map(str, range(1, len(points) + 1))),
         points=points,
-        similarity=ones,
-        back_match_error=ones,
-        spread=ones,
-        confidence=ones if confidence is None else np.asarray(confidence, dtype=np.float64),
-        expected_error=np.full(len(points), np.nan),
+        confidence=np.ones(len(points)) if confidence is None else np.asarray(confidence, dtype=np.float64),
         width=width,
         height=height,
         spacing=spacing,
-        spacing_source=None,
-        pixel_to_lps=identity_pixel_to_lps(),
     )
 
 
@@ -172,3 +175,51 @@ def test_what_cannot_be_drawn_is_refused():
     found = prediction([[1, 1]])
     with pytest.raises(BundleError, match="have the shape"):
         overlay_png(found, np.zeros((800, 600), np.float32))
+
+
+VALUES = (
+    MeasuredValue("ANB", "t", "deg", 3.2123, 0.71, (3.2, 5.7), "class I"),
+    MeasuredValue("MW", "t", "mm", -2.0, math.nan, (2.0, None)),
+    MeasuredValue("FHI", "t", "1", 0.65432, normal_range=(None, 0.6), decimals=3),
+    MeasuredValue("骨", "t", "mm", math.nan, note="landmark 骨 is missing"),
+)
+
+
+def test_what_the_column_says() -> None:
+    lines = panel_lines(any_prediction(measurements=VALUES, names=tuple("abcde")), list("abcde"))
+    assert [line[:2] for line in lines] == [
+        ("ANB", "3.2° ± 0.7"),
+        ("", "class I"),
+        ("MW", "-2.0 mm"),
+        ("", "below normal"),
+        ("FHI", "0.654"),
+        ("", "above normal"),
+        ("?", "-"),
+        ("", "landmark ? is missing"),
+    ]
+    assert lines[0].colour != lines[2].colour == lines[4].colour, "what is not normal"
+
+
+@pytest.mark.parametrize(("spacing", "error"), [((0.1, 0.1), "1.2 mm"), (None, "12 px")])
+def test_short_forms_have_a_key(spacing: tuple[float, float] | None, error: str) -> None:
+    found = any_prediction(count=2, names=("sella", "gonion"), expected_error=np.array([12.0, np.nan]), spacing=spacing)
+    lines = panel_lines(found, abbreviations(found.names))
+    assert [line[:2] for line in lines] == [
+        ("", "landmarks, expected error"),
+        ("S", f"sella  {error}"),
+        ("Go", "gonion"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["sella", "subspinale", "Incision_superius", "soft-tissue pogonion"], ["S", "A", "U1", "Pog'"]),
+        (["tip", "wrist", "wrist left", "world", "W"], ["tip", "W", "WL", "Wo", "5"]),
+        (["1", "2", "37"], ["1", "2", "37"]),
+        (["骨", "sella"], ["1", "2"]),
+        (["___", "-----"], ["___", "2"]),
+    ],
+)
+def test_abbreviations(names: list[str], short: list[str]) -> None:
+    assert abbreviations(names) == short

@@ -11,11 +11,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.errors import ExportError
-from bundle.export import GlobalPart, LocalPart, export_model, largest_difference
+from bundle.export import GlobalPart, LocalPart, SteadyInstanceNorm, export_model, largest_difference, with_steady_norms
 from bundle.io.overwriting import file_digest
 from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network, trained_model
@@ -25,6 +25,33 @@ from bundle.networks.resampling import resize
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.workflows.running import TINY_NETWORK, TINY_PAPER_NETWORK, refusal
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 40, 33), (2, 3, 7, 5), (1, 1, 1, 9)])
+def test_it_equals_the_plain_norm(shape: tuple[int, ...]) -> None:
+    images = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 3 + 5
+    found = SteadyInstanceNorm(1e-5)(images)
+    torch.testing.assert_close(found, nn.InstanceNorm2d(shape[1])(images), rtol=1e-10, atol=1e-12)
+
+
+def test_an_image_of_one_value() -> None:
+    assert torch.equal(SteadyInstanceNorm(1e-5)(torch.full((1, 1, 8, 8), 0.25)), torch.zeros(1, 1, 8, 8))
+
+
+def test_only_norms_without_weights_and_statistics_are_replaced() -> None:
+    plain, weighted, tracking = (
+        nn.InstanceNorm2d(2),
+        nn.InstanceNorm2d(2, affine=True),
+        nn.InstanceNorm2d(2, track_running_stats=True),
+    )
+    module = nn.Sequential(nn.Sequential(plain), weighted, tracking).eval()
+    changed = with_steady_norms(module)
+    assert [type(layer) for layer in changed[0]] == [SteadyInstanceNorm]
+    assert [type(layer) for layer in changed[1:]] == [nn.InstanceNorm2d] * 2
+    assert module[0][0] is plain, "the original stays"
+    images = torch.rand(2, 2, 6, 5, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(changed(images), module(images))
+
 
 SIZE = (331, 277)
 XFEAT = {**TINY_NETWORK, "working_sides": [96, 160], "local_channels": 8}
@@ -135,14 +162,6 @@ class TestParts:
             ("image_0", True),
             ("image_1", True),
         ]
-
-    def test_without_a_local_decoder(self) -> None:
-        network = build_network(NetworkSettings(**{**XFEAT, "local_channels": 0}))
-        local = LocalPart(network, image(SIZE), torch.tensor([[20.0, 30.0]]), 1)
-        assert [about["name"] for about in local.about] == ["features"]
-        with torch.no_grad():
-            (features,) = local(*local.example)
-        assert features.shape[:2] == (1, 64)
 
     def test_an_image_that_is_too_narrow(self) -> None:
         network = build_network(NetworkSettings(**TINY_PAPER_NETWORK), encoder_weights="random")
