@@ -227,7 +227,8 @@ class LandmarkFinder:
         Args:
             images: a file, or grey values of shape (H, W) in which bone is bright, or a list of them.
             spacing: millimetres per pixel, one number or ``(x, y)``, where the files are not to decide.
-            flip: which images show the other side than the template, see :func:`bundle.data.flip.check_flip`.
+            flip: which images show the other side than the template, see
+                :func:`bundle.data.load_radiograph.check_flip`.
 
         Returns:
             points (N, 2), ``(x, y)`` = (column, row) in pixels of the image, 0-based, pixel centres at integers, with

@@ -18,8 +18,7 @@ from bundle.errors import ConfigError, find_bundle_error, one_line
 from bundle.io.folders import image_ids
 from bundle.model import Model
 from bundle.ranks import is_first, of_all, refuse_uninvited_ranks
-from bundle.records.console import NOT_DONE, SOME_FAILED
-from bundle.records.progress import progress
+from bundle.records.console import NOT_DONE, SOME_FAILED, progress
 from bundle.writers.files import write_json
 from bundle.writers.run_tables import write_errors, write_table
 

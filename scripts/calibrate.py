@@ -29,8 +29,7 @@ from bundle.io.template import read_template
 from bundle.metrics.calibration import FEW_IMAGES, cross_validated, error_factors, interval_factor, risk_coverage
 from bundle.model import open_model
 from bundle.networks import NetworkSettings
-from bundle.records.console import CommandParser, command
-from bundle.records.progress import progress
+from bundle.records.console import CommandParser, command, progress
 from bundle.records.validation import validate
 from bundle.writers.files import atomic_file
 

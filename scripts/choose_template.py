@@ -24,8 +24,7 @@ from bundle.io.overwriting import refuse_to_overwrite
 from bundle.io.radiographs import read_radiograph
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
-from bundle.records.console import CommandParser, command
-from bundle.records.progress import progress
+from bundle.records.console import CommandParser, command, progress
 from bundle.selection import deformation_of_each, describe_images, rank_by_coverage, whiten_together
 from bundle.selection.typical import WORKING_SIDE
 from bundle.writers.files import printable

@@ -31,7 +31,7 @@ from datasets.records import SPLITS, DataSet
 from datasets.writing import write_data_set
 
 from bundle.errors import one_line
-from bundle.io.spacing import parse_spacing
+from bundle.io.decoded import parse_spacing
 from bundle.records.console import DONE, SOME_FAILED, CommandParser, command
 
 READERS: dict[str, Callable[[Source], DataSet]] = {

@@ -22,9 +22,9 @@ import numpy as np
 from findings import present
 
 from bundle.errors import ConfigError
+from bundle.io.decoded import parse_spacing
 from bundle.io.error_files import error_file, read_errors
 from bundle.io.landmark_files import RowIndex, read_landmark_table
-from bundle.io.spacing import parse_spacing
 from bundle.metrics.comparison import error_against_readers, reader_agreement
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, detection_rate, summarise
 from bundle.records.console import CommandParser, command

@@ -20,9 +20,9 @@ import numpy as np
 from filelock import FileLock
 
 from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError, one_line
+from bundle.io.decoded import parse_spacing
 from bundle.io.formats import image_suffix, is_own_result
 from bundle.io.radiographs import read_radiograph
-from bundle.io.spacing import parse_spacing
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import atomic_file, remove_leftovers, write_json

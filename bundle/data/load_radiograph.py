@@ -13,12 +13,18 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-from bundle.data.flip import check_flip, mirror
-from bundle.io.decoded import DEFAULT_MAX_PIXELS, check_max_pixels
+from bundle.errors import ConfigError
+from bundle.io.decoded import DEFAULT_MAX_PIXELS, check_max_pixels, parse_spacing
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import read_radiograph
-from bundle.io.spacing import parse_spacing
 from bundle.records.landmarks import LandmarkSet, truth_inside
+from bundle.records.radiograph import Radiograph
+
+#: What the setting ``flip`` says of every image, and how :class:`bundle.model.PosedInferer` is told.
+_OF_ALL = {"horizontal": "yes", "auto": "auto", "refuse": "refuse"}
+
+#: Attributes of :class:`bundle.records.radiograph.Radiograph` that may decide, and their values.
+_OF_THE_HEADER = {"laterality": "LR", "rows_towards": "APLRHF"}
 
 
 def array_index_to_ras(pixel_to_lps: np.ndarray) -> np.ndarray:
@@ -61,7 +67,7 @@ class LoadRadiograph(Transform):
         spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
         invert: True makes low values bright, False high values; None follows the file.
         voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
-        flip: which images may show the other side, see :func:`bundle.data.flip.check_flip`.
+        flip: which images may show the other side, see :func:`bundle.data.load_radiograph.check_flip`.
         max_pixels: the largest number of pixels that is decoded.
         grey_values: how they become 0 to 1, see :func:`bundle.io.intensity.scale_to_unit`.
 
@@ -180,3 +186,35 @@ def _inside(points: np.ndarray, width: int, height: int, path: Any) -> np.ndarra
         names = tuple(str(number) for number in range(1, len(points) + 1))
         LandmarkSet(names, points).require_inside(width, height, where, missing=True)
     return inside
+
+
+def check_flip(setting: Any) -> Any:
+    """Validate the setting ``flip``.
+
+    Args:
+        setting: None or False for no image; ``"horizontal"`` or True for all images; ``"auto"`` for those in which
+            the pose is found so; ``"refuse"`` to use none of these; ``{"laterality": "L"}`` for images whose file names
+            that side; ``{"rows_towards": "P"}`` for images whose columns are counted in that direction of the patient.
+
+    Returns:
+        The same.
+
+    Raises:
+        ConfigError: when it is something else.
+    """
+    by_header = [{name: letter} for name, letters in _OF_THE_HEADER.items() for letter in letters]
+    if setting is not None and not isinstance(setting, bool) and setting not in [*_OF_ALL, *by_header]:
+        raise ConfigError(
+            f"flip is {setting!r}, expected null, 'horizontal', 'auto', 'refuse', {{'laterality': 'L' or 'R'}} or "
+            "{'rows_towards': 'A', 'P', 'L', 'R', 'H' or 'F'}: choose one."
+        )
+    return setting
+
+
+def mirror(setting: Any, radiograph: Radiograph) -> str:
+    """Whether an image is mirrored: ``"yes"``, ``"no"``, ``"auto"`` to look for both, or ``"refuse"`` if it is."""
+    if isinstance(setting, Mapping):
+        ((attribute, value),) = setting.items()
+        stated = getattr(radiograph, attribute)
+        return "auto" if not stated else "yes" if stated[0] == value else "no"
+    return _OF_ALL.get(setting, "yes" if setting else "no")

@@ -23,10 +23,8 @@ from bundle.data.readable import Failures
 from bundle.errors import ImageError, one_line
 from bundle.handlers.experiment_logs import ExperimentLogs
 from bundle.ranks import from_first, is_first
-from bundle.records.console import NOT_DONE, SOME_FAILED
-from bundle.records.pose import Pose
-from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction
-from bundle.records.progress import progress
+from bundle.records.console import NOT_DONE, SOME_FAILED, progress
+from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction, Pose
 from bundle.records.template import Template
 from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
 from bundle.writers.files import atomic_file, output_path

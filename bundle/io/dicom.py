@@ -27,8 +27,7 @@ from bundle.io.dicom_geometry import (
     pixel_spacing,
     rows_towards,
 )
-from bundle.io.dicom_grey import modality_values, padding, white_is_zero, windowed
-from bundle.io.dicom_shutter import hidden_pixels
+from bundle.io.dicom_grey import hidden_pixels, modality_values, padding, white_is_zero, windowed
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _UNSUPPORTED = ("missing dependenc", "not support", "handler", "no available", "no plugins", "unsupported")
@@ -41,7 +40,7 @@ def read_dicom(path: Path, max_pixels: int, voi_lut: bool = False) -> DecodedIma
     ``voi_lut`` asks for it: it is one reader's display choice, it differs between exports of the same exposure and can
     clip bone away, while the percentiles in :mod:`bundle.io.intensity` are the same function of the measured values
     for every file. Overlays (60xx) are left out, also those in unused bits of the pixels. Padding and the display
-    shutter (:mod:`bundle.io.dicom_shutter`) mark pixels to ignore. What the header's functional groups say holds for
+    shutter (:mod:`bundle.io.dicom_grey`) mark pixels to ignore. What the header's functional groups say holds for
     the one frame, and goes before the same elements of the header itself.
 
     Args:

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-from bundle.io.spacing import positive_pair, stated_spacing
+from bundle.io.decoded import positive_pair, stated_spacing
 from bundle.records.radiograph import identity_pixel_to_lps
 
 _SAME_SPACING = 1e-4  # relative; decimal strings of one spacing may be rounded differently
@@ -81,7 +81,7 @@ def pixel_spacing(
     7. ``NominalScannedPixelSpacing`` (0018,2010), of digitised film.
 
     All of them hold the row spacing (y) before the column spacing (x). A spacing that is absent, zero, negative,
-    malformed, not finite, or 1 x 1 without a calibration (see :func:`bundle.io.spacing.stated_spacing`) is unknown and
+    malformed, not finite, or 1 x 1 without a calibration (see :func:`bundle.io.decoded.stated_spacing`) is unknown and
     the next rule is tried.
 
     Args:

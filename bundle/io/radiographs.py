@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from bundle.errors import BundleError, ImageError
-from bundle.io.decoded import DEFAULT_MAX_PIXELS, DecodedImage, check_max_pixels
+from bundle.io.decoded import DEFAULT_MAX_PIXELS, DecodedImage, check_max_pixels, parse_spacing
 from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import READABLE_KINDS, image_suffix, sniff_kind
 from bundle.io.intensity import scale_to_unit
-from bundle.io.spacing import parse_spacing
 from bundle.records.radiograph import Radiograph
 
 #: Memory that decoding takes at most: for the decoders themselves, and for the copies of each pixel on the way.
@@ -148,7 +147,7 @@ def decode(path: Path, kind: str, max_pixels: int, voi_lut: bool = False) -> Dec
 
             return read_dicom(path, max_pixels, voi_lut)
         if kind == "NIfTI":
-            from bundle.io.nifti import read_nifti
+            from bundle.io.volumes import read_nifti
 
             return read_nifti(path, max_pixels)
         if kind in ("MetaImage", "NRRD"):

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from bundle.errors import ImageError
-from bundle.io.decoded import DecodedImage, check_size, is_grey
-from bundle.io.spacing import positive_pair
+from bundle.io.decoded import DecodedImage, check_size, is_grey, positive_pair
 from bundle.records.radiograph import identity_pixel_to_lps
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is that of check_size

@@ -1,4 +1,4 @@
-"""MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK."""
+"""MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK; NIfTI files (.nii, .nii.gz), through nibabel."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import ImageError
-from bundle.io.decoded import DecodedImage, check_single_plane
-from bundle.io.spacing import positive_pair, stated_spacing
+from bundle.io.decoded import DecodedImage, check_single_plane, positive_pair, stated_spacing
 from bundle.records.radiograph import identity_pixel_to_lps
 
 #: How a name out of a header is shown.
@@ -38,13 +37,16 @@ _MM_OF_UNIT = {
 }
 
 
+_MM_OF_NIFTI_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # of the length code in xyzt_units: metre, millimetre, micrometre
+
+
 def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
     """Read a MetaImage or NRRD file that holds one 2D image.
 
     The first axis longer than one pixel is x (columns), the second y (rows). Origin, direction and step are those that
     ITK reports, in LPS. The spacing is that step in the unit that the header states, which ITK passes over; an unstated
     unit is millimetres, and a unit that is no length leaves the proportion of a pixel alone. See
-    :func:`bundle.io.spacing.stated_spacing` for when it is unknown besides.
+    :func:`bundle.io.decoded.stated_spacing` for when it is unknown besides.
 
     Args:
         path: the file; for .mhd and .nhdr its data file lies where the header says.
@@ -132,3 +134,63 @@ def _decode(itk: Any, path: Path, image_io: Any, size: tuple[int, int]) -> np.nd
     exact_in_single = {"unsigned_char", "char", "unsigned_short", "short", "float"}
     image = itk.imread(str(path), pixel_type=itk.F if name in exact_in_single else itk.D, imageio=image_io)
     return np.array(itk.array_view_from_image(image)).reshape(size)
+
+
+def read_nifti(path: Path, max_pixels: int) -> DecodedImage:
+    """Read a NIfTI file that holds one 2D image.
+
+    The first axis longer than one pixel is x (columns), the second y (rows), as ITK and 3D Slicer show them. The
+    spacing is that of ``pixdim``, whatever the codes of the orientation are; see
+    :func:`bundle.io.decoded.stated_spacing` for when it is unknown. Lengths in metres and micrometres are converted,
+    an unstated unit is millimetres.
+
+    Args:
+        path: the file.
+        max_pixels: the largest number of pixels that is decoded.
+
+    Returns:
+        The grey values and the geometry. A NIfTI file does not say whether low values are bright.
+
+    Raises:
+        ImageError: when the file holds more than one slice, colour or complex numbers.
+    """
+    import nibabel as nib  # takes a second, so only where a file needs it
+
+    with nib.openers.ImageOpener(str(path)) as file:
+        head = file.read(nib.Nifti2Header.sizeof_hdr)
+    kind = nib.Nifti2Header if head[4:8] == b"n+2\0" else nib.Nifti1Header
+    header = kind(head[: kind.sizeof_hdr], check=False)  # as it is in the file, before nibabel mends it
+    image: Any = nib.load(path)
+    x, y = check_single_plane(path, image.shape, max_pixels)
+    if image.get_data_dtype().names or image.get_data_dtype().kind not in "uif":
+        raise ImageError(f"{path} does not hold grey values but {image.get_data_dtype()}: save it in grey.")
+    scale = _MM_OF_NIFTI_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+    zooms = np.abs(header["pixdim"][1:4].astype(np.float64))
+    affine = _slicer_affine(image.header, zooms * scale, scale)
+    spacing = stated_spacing((zooms[x], zooms[y]), scale)
+    return DecodedImage(
+        values=np.squeeze(np.asanyarray(image.dataobj)).T,
+        spacing=spacing,
+        spacing_source="NIfTI pixdim" if spacing else None,
+        pixel_to_lps=affine[:3][:, [x, y, 3]],
+    )
+
+
+def _slicer_affine(header: Any, zooms: np.ndarray, scale: float) -> np.ndarray:
+    """Array index to LPS in mm, array of shape (4, 4), by the choice between sform and qform that ITK makes.
+
+    Without a usable one of them, x is left, y is posterior and the origin 0.
+    """
+    qform, qform_code = header.get_qform(coded=True)
+    sform, sform_code = header.get_sform(coded=True)
+    if sform_code and (sform_code == 1 or not qform_code):
+        ras = sform
+    elif qform_code:
+        ras = qform
+    else:
+        ras = np.zeros((4, 4))
+    lengths = np.linalg.norm(ras[:3, :3], axis=0)
+    if np.isfinite(ras).all() and (lengths > 0).all():
+        return np.diag([-scale, -scale, scale, 1.0]) @ ras
+    known = np.where(np.isfinite(zooms) & (zooms > 0), zooms, 1.0)
+    return np.diag([*known, 1.0])

@@ -26,8 +26,7 @@ from bundle.measurements.kinds import (
     Unmeasurable,
     standard_deviation,
 )
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.records.validation import Items, Validated, parse_json, shown, validate
 
 #: Standard deviation along each axis of an error whose mean distance is 1: an isotropic normal distribution of

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bundle.encoders.weights_only import load_weights_only
+from bundle.encoders.weight_files import load_weights_only
 from bundle.errors import CheckpointError
 from bundle.matching.posterior_matcher import KnownLandmarks
 from bundle.matching.shape_prior import ShapePrior

@@ -31,8 +31,7 @@ from bundle.pose import (
     scaling,
     turn_and_scale,
 )
-from bundle.records.pose import Pose
-from bundle.records.prediction import PREDICTION_COLUMNS
+from bundle.records.prediction import PREDICTION_COLUMNS, Pose
 from bundle.records.template import Template
 
 POSES, OTHER_KINDS = ("auto", "as_is"), ("report", "refuse", "ignore")
@@ -119,7 +118,7 @@ class PosedInferer(Inferer):
         Returns:
             :class:`monai.data.MetaTensor` of shape (B, N, 7), columns ``PREDICTION_COLUMNS``; ``x`` and ``y`` in pixels
             of the input, 0-based, pixel centres at integers. Its ``meta`` says of each image under ``pose`` the fields
-            of :class:`bundle.records.pose.Pose`, under ``refused`` why it is not to be used, in which case its
+            of :class:`bundle.records.prediction.Pose`, under ``refused`` why it is not to be used, in which case its
             columns are NaN, or nothing, and under ``missing`` how probable it is that each landmark lies outside the
             image, (N,).
         """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.pose import Pose
 from bundle.records.radiograph import Radiograph, WithPixelSize
 
 #: Lengths in space that differ by less, in proportion, are the same.
@@ -17,9 +16,100 @@ _SAME_LENGTH = 1e-3
 #: Columns of the prediction tensor (B, N, 7) that the inferer returns, in this order.
 PREDICTION_COLUMNS = ("x", "y", "similarity", "back_match_error", "spread", "confidence", "expected_error")
 
-
 #: Probability from which on a landmark is reported as missing.
 MISSING = 0.5
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How an image lies beside the template.
+
+    Attributes:
+        turn: degrees by which its anatomy is turned, counter-clockwise, -180 to 180.
+        mirrored: whether it shows the other side, as in a mirror.
+        inverted: whether it is a negative of the template.
+        scale: size of its anatomy, in shares of the image's long side, beside the template's.
+        distortion: the largest over the smallest factor by which it changes lengths of the template, 1 for none.
+        changed: whether the image was brought to the template's frame before the matching; else it was matched as it
+            lies, which is near enough.
+        kind_confidence: how sure it is that the image is of the template's kind, 0 to 1; NaN where nobody looked.
+    """
+
+    turn: float = 0.0
+    mirrored: bool = False
+    inverted: bool = False
+    scale: float = 1.0
+    distortion: float = 1.0
+    changed: bool = False
+    kind_confidence: float = math.nan
+
+    @property
+    def other_kind(self) -> bool:
+        """Whether the image is probably of another kind."""
+        return self.kind_confidence < 0.5
+
+    @property
+    def side(self) -> str:
+        """``"template"``, or ``"mirrored"`` where the image shows the other side."""
+        return "mirrored" if self.mirrored else "template"
+
+    @property
+    def kind(self) -> str | None:
+        """``"template"``, ``"other"`` for an image that is probably of another kind, None where nobody looked."""
+        if math.isnan(self.kind_confidence):
+            return None
+        return "other" if self.other_kind else "template"
+
+    def words(self) -> str:
+        """What there is to say of the image, for a person; empty where it lies as the template does."""
+        if self.other_kind:
+            return "probably another kind of image"
+        if not self.changed:
+            return ""
+        done = [f"turned by {self.turn:.0f} degrees"] if abs(self.turn) >= 1 else []
+        done += ["mirrored"] if self.mirrored else []
+        done += ["inverted"] if self.inverted else []
+        done += [f"scaled by {self.scale:.2f}"] if abs(self.scale - 1) >= 0.05 else []
+        done += [f"stretched by {self.distortion:.2f}"] if self.distortion >= 1.05 else []
+        return ", ".join(done)
+
+
+@dataclass(frozen=True)
+class MeasuredValue:
+    """One measurement of one image.
+
+    Attributes:
+        name: its short name, unique within the image, such as ``"ANB"``.
+        title: its name in words.
+        unit: unit of value, uncertainty and normal range, by UCUM: ``"deg"``, ``"mm"``, or ``"1"`` for a ratio.
+        value: the value; NaN where it cannot be had.
+        uncertainty: standard deviation of the value that follows from the expected errors of its landmarks; NaN where
+            these are not known.
+        normal_range: the lowest and the highest normal value, None for an end that is open; None where none is defined.
+        category: the class that the value falls into, None where it falls into none or none is defined.
+        note: why there is no value; None where there is one.
+        segments: pairs of landmarks, 0-based in the template's order, between which lines show what was measured.
+        decimals: how many decimals people are shown.
+    """
+
+    name: str
+    title: str
+    unit: str
+    value: float
+    uncertainty: float = math.nan
+    normal_range: tuple[float | None, float | None] | None = None
+    category: str | None = None
+    note: str | None = None
+    segments: tuple[tuple[int, int], ...] = ()
+    decimals: int = 1
+
+    @property
+    def normal(self) -> bool | None:
+        """Whether the value lies in the normal range, its ends included; None where either is not known."""
+        if self.normal_range is None or not math.isfinite(self.value):
+            return None
+        low, high = self.normal_range
+        return (low is None or self.value >= low) and (high is None or self.value <= high)
 
 
 @dataclass(frozen=True)

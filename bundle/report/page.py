@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bundle.metrics.error_summary import mean, summarise
-from bundle.records.measured_value import MeasuredValue
+from bundle.records.prediction import MeasuredValue
 from bundle.report.cases import (
     ReportRun,
     card_marks,

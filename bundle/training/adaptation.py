@@ -19,7 +19,7 @@ from bundle.matching.local_kernels import kernels_at
 from bundle.matching.posterior_matcher import KnownLandmarks
 from bundle.model.posterior_inferer import PosteriorInferer, crop_unit
 from bundle.networks import OneShotNetwork
-from bundle.records.progress import progress
+from bundle.records.console import progress
 from bundle.training.run_folder import kept
 
 #: The template counts as much as so many images on which a landmark was found without doubt; a spread of so many pixels

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bundle.matching.lattice import Window
-from bundle.records.progress import progress
+from bundle.records.console import progress
 from bundle.training.filter_fit import cross_entropy, distance_aware, fit_filter, shared_scores
 from bundle.training.leave_one_out import LandmarkExamples
 from bundle.training.run_folder import kept

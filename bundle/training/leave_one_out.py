@@ -16,7 +16,7 @@ from bundle.matching.shape_prior import ShapePrior
 from bundle.model.inferer import template_tensors
 from bundle.model.posterior_inferer import DescribedTemplates, PosteriorInferer, crop_unit
 from bundle.networks import OneShotNetwork
-from bundle.records.progress import progress
+from bundle.records.console import progress
 
 #: A lattice is moved until its landmark is no further from its centre than this share of a crop's side.
 FARTHEST = 0.3125

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from bundle.data.warps import WarpedTemplate
 from bundle.errors import ConfigError
 from bundle.ranks import is_first
-from bundle.records.progress import progress
+from bundle.records.console import progress
 from bundle.training.run_folder import kept
 from bundle.training.stages import Stage
 

@@ -19,7 +19,7 @@ from bundle.data.warps import WarpedTemplate
 from bundle.errors import ConfigError
 from bundle.model.memory import reuse_memory
 from bundle.ranks import batch_share, equal_share, is_first, of_all
-from bundle.records.progress import progress
+from bundle.records.console import progress
 from bundle.training.stage_features import StageFeatures, collate_stage
 from bundle.training.stages import Stage
 from bundle.writers.files import atomic_file

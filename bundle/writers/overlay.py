@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bundle.errors import BundleError
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.writers.files import made_here
 
 Colour = tuple[int, int, int]

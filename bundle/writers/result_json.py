@@ -13,9 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.pose import Pose
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, MeasuredValue, Pose
 from bundle.records.validation import Items, Pair, Validated
 from bundle.writers.files import json_lines, json_values, rounded
 

@@ -23,8 +23,7 @@ from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import sniff_kind
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.writers.files import printable
 
 #: What identifies an image, each of which a reference to it needs.

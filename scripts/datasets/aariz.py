@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from bundle.io.decoded import positive_pair
 from bundle.io.landmark_files.checks import Coordinate, pixel_set
-from bundle.io.spacing import positive_pair
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.validation import Foreign
 from datasets.files import DataSetError, Source, arrange, csv_rows, name_order, read_json

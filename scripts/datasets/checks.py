@@ -16,8 +16,8 @@ from bundle.errors import BundleError
 from bundle.io.intensity import scale_to_unit
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import decode_image
+from bundle.records.console import progress
 from bundle.records.landmarks import outside_image
-from bundle.records.progress import progress
 from datasets.files import DataSetError
 from datasets.records import DataSet, LabelledImage
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.data.flip import check_flip, mirror
+from bundle.data.load_radiograph import check_flip, mirror
 from bundle.errors import ConfigError
 from bundle.records.radiograph import Radiograph
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bundle.encoders import weights_only
-from bundle.encoders.weights_only import load_weights_only
+from bundle.encoders.weight_files import load_weights_only
 from bundle.errors import CheckpointError
 from bundle.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bundle.records.landmarks import LandmarkSet

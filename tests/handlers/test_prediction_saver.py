@@ -21,8 +21,7 @@ from bundle.handlers.run_saver import as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.pose import Pose
-from bundle.records.prediction import PREDICTION_COLUMNS
+from bundle.records.prediction import PREDICTION_COLUMNS, Pose
 from bundle.records.template import Template
 
 NAMES = ("a", "b")

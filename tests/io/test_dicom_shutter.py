@@ -5,7 +5,7 @@ import pytest
 from image_files import picture, write_dicom
 from pydicom.dataset import Dataset
 
-from bundle.io.dicom_shutter import hidden_pixels
+from bundle.io.dicom_grey import hidden_pixels
 from bundle.io.radiographs import read_radiograph
 
 SHAPE = (40, 60)

@@ -15,8 +15,7 @@ import pytest
 from bundle.errors import ConfigError
 from bundle.measurements import MeasurementPlan, read_measurements
 from bundle.measurements.plan import DEVIATION_OF_MEAN_DISTANCE
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.records.radiograph import identity_pixel_to_lps
 
 SCHEMA = "one-shot-landmarks/measurements/1"

@@ -5,7 +5,7 @@ import sys
 import pytest
 from tqdm import tqdm
 
-from bundle.records.progress import progress
+from bundle.records.console import progress
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.records.pose import Pose
+from bundle.records.prediction import Pose
 from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
 from bundle.report.cases import case_scores, choose_cases
 from tests.report.made_up_runs import HOSTILE, RADII, make_pictures, make_run, with_truths

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bundle.errors import BundleError
-from bundle.records.measured_value import MeasuredValue
+from bundle.records.prediction import MeasuredValue
 from bundle.writers.overlay import (
     abbreviations,
     confidence_colours,

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.writers.run_tables import write_coco, write_measurements, write_notes
 from tests.writers.test_result_writers import prediction
 

@@ -15,8 +15,7 @@ from bundle.errors import LandmarkError, NothingToWrite
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.records.measured_value import MeasuredValue
-from bundle.records.prediction import LandmarkPrediction
+from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.records.radiograph import identity_pixel_to_lps
 from bundle.writers.structured_report import StructuredReports
 

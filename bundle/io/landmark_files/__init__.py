@@ -6,9 +6,8 @@ from pathlib import Path
 
 from bundle.errors import LandmarkError
 from bundle.io.landmark_files.checks import refuse_shares
-from bundle.io.landmark_files.csv_file import WideTable, read_csv
+from bundle.io.landmark_files.csv_file import RowIndex, WideTable, a_few, read_csv
 from bundle.io.landmark_files.json_file import landmarks_from_document, landmarks_from_markups, load_document
-from bundle.io.landmark_files.rows import RowIndex, a_few
 from bundle.io.landmark_files.structured_report_file import landmarks_from_report
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
