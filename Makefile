@@ -78,7 +78,7 @@ $(LABEL_VENV)/.installed: $(VENV)/.installed requirements-monailabel.txt constra
 	@touch $@
 
 $(STUDY)/truth/landmarks.csv: | setup-monailabel
-	$(LABEL_BIN)/python scripts/make_phantom_study.py --output_dir $(STUDY)
+	$(LABEL_BIN)/python scripts/make_phantoms.py --study --count 5 --output_dir $(STUDY)
 
 monailabel: setup-monailabel $(STUDY)/truth/landmarks.csv
 	$(LABEL_BIN)/python -m label_server --studies $(STUDY) --port $(PORT)

@@ -1,7 +1,5 @@
 """The command line of ``python -m monai.bundle``, checked before anything of the bundle is computed or written."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import sys

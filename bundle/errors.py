@@ -1,7 +1,5 @@
 """The errors that a user can cause: each message is one sentence that says what to do."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

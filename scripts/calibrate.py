@@ -9,8 +9,6 @@ Example:
     python -m monai.bundle run inference --config_file "['configs/inference.json','calibration.json']" ...
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

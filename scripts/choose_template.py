@@ -8,8 +8,6 @@ Example:
     python scripts/choose_template.py --dataset_dir my_images --annotated case_07 case_31
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

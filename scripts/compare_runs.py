@@ -8,8 +8,6 @@ Example:
     python scripts/compare_runs.py output/evaluation_before output/evaluation_after --output comparison.json
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

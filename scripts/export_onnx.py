@@ -8,8 +8,6 @@ Example:
     python scripts/export_onnx.py --model_path models/model.pt --image_size 2400 1935 --output_dir output/onnx
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What scripts/compare_runs.py and scripts/reader_agreement.py share: they find something, say it, and write it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any

@@ -8,8 +8,6 @@ Example:
         --template_landmarks 125.csv --pixel_spacing 0.1 --output models/paper.pt
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -10,8 +10,6 @@ Example:
     python scripts/label_client.py infer 008 --output_dir points
 """
 
-from __future__ import annotations
-
 import argparse
 import getpass
 import json

@@ -10,8 +10,6 @@ Example:
     python scripts/make_bundle.py --template_image a.png --template_landmarks a.csv --output output/untrained.zip
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -5,21 +5,29 @@ Each image is computed by Beer-Lambert attenuation through a posed hand of its o
 and on, and their landmarks in ``landmarks.csv`` (image,x1,y1,x2,y2,...). Coordinates are (x, y) = (column, row) in
 pixels, 0-based, whole numbers at pixel centres. The same seed and height give the same bytes.
 
+With --study it is a folder for the workbench or the MONAI Label server instead: the images ``phantom_000.dcm`` and on,
+none of them annotated, and in its subfolder ``truth``, where neither looks, ``landmarks.csv`` of all images and a point
+list for 3D Slicer of each, which can be saved as its annotation.
+
 Example:
     python scripts/make_phantoms.py --output_dir sample --count 8 --height 1200 --seed 0
+    python scripts/make_phantoms.py --study --output_dir output/study --count 5
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from phantoms.hand import LANDMARKS
 from phantoms.radiograph import make_phantom
 from phantoms.writing import write_dicom, write_landmark_table, write_landmarks
 from tqdm import tqdm
 
 from bundle.errors import ConfigError
+from bundle.io.radiographs import read_radiograph
 from bundle.records.console import CommandParser, command
+from bundle.records.landmarks import LandmarkSet
+from bundle.writers.json_file import write_json
+from bundle.writers.slicer_markups import annotation_document
 
 HEIGHTS = (128, 8192)
 MAX_COUNT = 1_000_000
@@ -52,19 +60,37 @@ def make_sample(output_dir: Path, count: int, height: int, seed: int) -> None:
     write_landmark_table(output_dir / "landmarks.csv", points)
 
 
+def make_study(output_dir: Path, count: int, height: int, seed: int) -> None:
+    """Write ``count`` images into a folder, and their landmarks into its subfolder; see :func:`make_sample`."""
+    truth, points = output_dir / "truth", {}
+    truth.mkdir(parents=True, exist_ok=True)
+    for index in tqdm(range(count), desc="phantoms", unit="image"):
+        phantom = make_phantom(seed, index, height)
+        image = output_dir / f"phantom_{index:03d}.dcm"
+        write_dicom(image, phantom, seed, index)
+        points[image.stem] = phantom.landmarks
+        document = annotation_document(LandmarkSet(LANDMARKS, phantom.landmarks), read_radiograph(image), image.stem)
+        write_json(truth / f"{image.stem}.mrk.json", document)
+    write_landmark_table(truth / "landmarks.csv", points)
+
+
 def own_files(output_dir: Path) -> list[Path]:
     """Files in ``output_dir`` that this script wrote, or would write over."""
     patterns = ("template/phantom_*.dcm", "template/landmarks.csv", "images/phantom_*.dcm", "landmarks.csv")
     return sorted(file for pattern in patterns for file in output_dir.glob(pattern) if file.is_file())
 
 
-def check_request(output_dir: Path, count: int, most: int, height: int, seed: int) -> None:
+def check_request(output_dir: Path, count: int, height: int, seed: int) -> None:
     """Refuse what cannot be made.
 
     Raises:
         ConfigError: naming the argument and its value.
     """
-    for name, value, low, high in (("count", count, 1, most), ("height", height, *HEIGHTS), ("seed", seed, 0, 2**32)):
+    for name, value, low, high in (
+        ("count", count, 1, MAX_COUNT),
+        ("height", height, *HEIGHTS),
+        ("seed", seed, 0, 2**32),
+    ):
         if not low <= value <= high:
             raise ConfigError(f"--{name} is {value}, expected a whole number from {low} to {high}.")
     for folder in (output_dir, output_dir / "template", output_dir / "images"):
@@ -80,9 +106,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=8, help="number of query images, beside the template (default 8)")
     parser.add_argument("--height", type=int, default=1200, help="image height in pixels (default 1200)")
     parser.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same files (default 0)")
+    parser.add_argument("--study", action="store_true", help="write a folder of images to annotate instead")
     parser.add_argument("--force", action="store_true", help="replace a sample set that lies in output_dir already")
     args = parser.parse_args(argv)
-    check_request(args.output_dir, args.count, MAX_COUNT, args.height, args.seed)
+    check_request(args.output_dir, args.count, args.height, args.seed)
+    if args.study:
+        return make_study(args.output_dir, args.count, args.height, args.seed)
     if own_files(args.output_dir) and not args.force:
         raise ConfigError(
             f"--output_dir is {args.output_dir}, which holds a sample set already: give --force to replace it."

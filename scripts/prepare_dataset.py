@@ -9,8 +9,6 @@ Example:
     python scripts/prepare_dataset.py isbi2015 --source DOWNLOAD --output data/isbi2015
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence

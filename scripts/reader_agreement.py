@@ -8,8 +8,6 @@ Example:
     python scripts/reader_agreement.py --readers senior.csv junior.csv --pixel_spacing 0.1
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -35,7 +35,7 @@ VIEWS = {
 
 def prepare(folder: Path, accepted: int) -> None:
     """A study in which some images are accepted and all others found."""
-    script = [sys.executable, str(ROOT / "scripts" / "make_phantom_study.py"), "--output_dir", str(folder)]
+    script = [sys.executable, str(ROOT / "scripts" / "make_phantoms.py"), "--study", "--output_dir", str(folder)]
     subprocess.run([*script, "--count", "8", "--height", "900"], check=True)
     study, loop = Study(folder), Loop(Study(folder))
     protocol = read_protocol(shipped_protocols()["hand-37"])

@@ -149,8 +149,8 @@ def simulated_study(folder: Path) -> Path:
     """A study of simulated hands with its protocol, made where it is not there yet."""
     if not (folder / "phantom_000.dcm").is_file():
         print(f"Simulating hands in {folder} ...", flush=True)
-        script = ROOT / "scripts" / "make_phantom_study.py"
-        subprocess.run([sys.executable, str(script), "--output_dir", str(folder), "--count", "8"], check=True)
+        script = ROOT / "scripts" / "make_phantoms.py"
+        subprocess.run([sys.executable, str(script), "--study", "--output_dir", str(folder)], check=True)
     from study import Study
     from study.protocol import read_protocol, shipped_protocols
 

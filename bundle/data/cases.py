@@ -1,7 +1,5 @@
 """Which images a run works on, and which of them have true landmarks."""
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import dataclass, field, replace

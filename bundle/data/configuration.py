@@ -1,7 +1,5 @@
 """What the configuration of a run says, all of it, so that nothing done under another one is taken up by mistake."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

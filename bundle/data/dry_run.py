@@ -1,7 +1,5 @@
 """What a run would do, said without doing it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a run has done, image by image, so that a killed one goes on; and how the ranks of a run put it together."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -102,13 +100,6 @@ class Journal:
         self.done = len(done)
         left = [item for item in cases.items if item["image_id"] not in done]
         self.remaining = left[idist.get_rank() :: idist.get_world_size()]
-
-    def earlier(self) -> list[Finding]:
-        """What an earlier run has done, in the order of the cases.
-
-        Rank 0 has it; the others have nothing, so that whatever gathers over ranks counts each image once.
-        """
-        return self._findings(self._earlier)
 
     def is_done(self, image_id: str) -> bool:
         """Whether an earlier run has done an image; known to rank 0."""

@@ -1,7 +1,5 @@
 """Loading a radiograph as a MONAI image."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From pixels to millimetres, where the size of a pixel is known."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Annotated, Any

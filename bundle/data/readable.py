@@ -1,7 +1,5 @@
 """Read a run's images one after the other; those that cannot be read are recorded and left out."""
 
-from __future__ import annotations
-
 import sys
 from collections import deque
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The folder that a run writes to, what it writes there, and what a person has changed there since."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

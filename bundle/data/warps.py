@@ -1,7 +1,5 @@
 """Warps of the one template: the only images that the decoders are trained on (paper, section 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ The families are those that the paper compares (section 3 and figure 4), and DIN
 be had by timm's own name; it just has no entry here. ``docs/configuration.md`` shows this table to users.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

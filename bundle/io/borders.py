@@ -1,7 +1,5 @@
 """Uniform frames around a radiograph, such as collimation leaves and exports add."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

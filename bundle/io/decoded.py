@@ -1,7 +1,5 @@
 """What the readers return, before grey values are brought to 0..1; what size, grey and spacing of a file may be."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from collections.abc import Sequence

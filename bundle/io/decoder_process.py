@@ -4,8 +4,6 @@ Decoders in C and C++ may end their process instead of raising an error, a small
 and some headers keep a decoder busy for ever. One limit of time and one of memory hold for all of them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

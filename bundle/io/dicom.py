@@ -1,7 +1,5 @@
 """DICOM files: from bytes to stored values, and all that their header says of them."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a DICOM header says of size, place and side of an image."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

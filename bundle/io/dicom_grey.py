@@ -1,7 +1,5 @@
 """From the stored values of a DICOM image to grey values, and which of them count (DICOM PS3.3 C.7.6.3, C.11)."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

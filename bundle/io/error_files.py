@@ -1,7 +1,5 @@
 """Reading ``metrics.csv`` of an evaluation back."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass

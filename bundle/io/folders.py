@@ -1,7 +1,5 @@
 """Finding the images in a folder, or on a DICOM disc, and naming them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,11 +83,6 @@ def search_folder(
         raise ImageError(f"{folder} has no image in it: put {READABLE_KINDS} files there or give another folder.")
     content.images.sort()
     return FolderContent(content.images, {reason: sorted(paths) for reason, paths in content.left_out.items()})
-
-
-def find_images(folder: str | Path) -> list[Path]:
-    """The images in a folder and its subfolders, see :func:`search_folder`."""
-    return search_folder(folder).images
 
 
 def _why_left_out(entry: Path, results: set[Identity]) -> str | None:

@@ -1,7 +1,5 @@
 """Which kind of image a file is: by its first bytes, and by the endings of file names."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

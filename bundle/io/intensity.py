@@ -1,7 +1,5 @@
 """Grey values to 0..1, bone bright: by robust percentiles, or as they are in 8 bits."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import get_args

@@ -1,7 +1,5 @@
 """Codes of landmarks, such as SNOMED CT's, out of a JSON file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names of files as they are written on any system, and names that can serve as file names on every system."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import PurePosixPath

@@ -1,7 +1,5 @@
 """Which files are the same, and the one door at which it is refused to write over what is read."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import defaultdict

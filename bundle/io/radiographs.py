@@ -1,7 +1,5 @@
 """Reading one radiograph from a file of any supported format."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """PNG, JPEG, TIFF and BMP files."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 from typing import Any

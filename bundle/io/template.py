@@ -1,7 +1,5 @@
 """Read the template: one image and its landmarks, or a few."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK; NIfTI files (.nii, .nii.gz), through nibabel."""
 
-from __future__ import annotations
-
 import re
 import reprlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a run says on the command line: its progress, and at its end one sentence and how far it came, no traceback."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 import os

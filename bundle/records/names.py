@@ -1,7 +1,5 @@
 """When two names mean the same: whatever the case, however accents are encoded."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
 

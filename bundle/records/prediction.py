@@ -1,7 +1,5 @@
 """What one inference gives for one image, as plain arrays: what every writer takes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from pathlib import Path

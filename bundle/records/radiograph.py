@@ -1,7 +1,5 @@
 """One radiograph as plain arrays: what every reader returns."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from pathlib import Path

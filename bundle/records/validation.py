@@ -1,7 +1,5 @@
 """What comes from outside is validated here: pydantic models, and their errors as one sentence of ours."""
 
-from __future__ import annotations
-
 import json
 import re
 import reprlib

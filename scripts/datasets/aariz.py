@@ -5,8 +5,6 @@
 annotation has ``landmarks``: a list of ``{"symbol": "A", "value": {"x": 1412, "y": 1280}}``.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Checks on a data set that has been read: counts, sizes, places of the landmarks, duplicates."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Sequence

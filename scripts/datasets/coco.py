@@ -3,8 +3,6 @@
 Keypoints are ``x, y, v`` in a row, 0-based; ``v`` 0 is a landmark that is missing. Every image has one annotation.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -14,8 +12,7 @@ from pydantic import Field
 from bundle.io.landmark_files.checks import Coordinate, pixel_set
 from bundle.records.validation import Foreign
 from datasets.files import DataSetError, Source, read_json, size_of
-from datasets.named_points import Annotation, named_points_data_set
-from datasets.records import DataSet
+from datasets.records import Annotation, DataSet, named_points_data_set
 
 
 class _Image(Foreign):

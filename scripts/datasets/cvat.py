@@ -5,8 +5,6 @@ landmarks in their order, which are then numbered; or they are the points of a `
 landmark that is missing. CVAT counts from the corner of the first pixel, so half a pixel comes off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,8 +14,7 @@ import numpy as np
 from bundle.io.landmark_files.checks import parse_pair, pixel_set, read_text
 from bundle.records.landmarks import LandmarkSet
 from datasets.files import DataSetError, Source, size_of
-from datasets.named_points import Annotation, named_points_data_set
-from datasets.records import DataSet
+from datasets.records import Annotation, DataSet, named_points_data_set
 
 
 def read_cvat(source: Source) -> DataSet:

@@ -1,7 +1,5 @@
 """Finding and reading the files of a layout, with sentences that say what is wrong."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,6 @@
 The tables are those of ``docs/formats.md`` (CSV, many images).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bundle.io.landmark_files import read_landmark_table

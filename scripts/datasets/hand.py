@@ -4,8 +4,6 @@
 first 609 of 909 images and measures on the others; there is no true spacing (see ``configs/hand.json``).
 """
 
-from __future__ import annotations
-
 from datasets.files import DataSetError, Source, csv_rows, table
 from datasets.records import DataSet, LabelledImage
 

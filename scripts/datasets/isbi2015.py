@@ -4,8 +4,6 @@ Images 1 to 150 are for training, 151 to 300 are test set 1, 301 to 400 test set
 about.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,13 +1,10 @@
 """LabelMe: one JSON file beside each image, with ``shapes`` of the type ``point``, named by their labels."""
 
-from __future__ import annotations
-
 from bundle.errors import BundleError
 from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
 from bundle.io.names import name_parts
 from datasets.files import DataSetError, Source, size_of
-from datasets.named_points import Annotation, named_points_data_set
-from datasets.records import DataSet
+from datasets.records import Annotation, DataSet, named_points_data_set
 
 
 def read_labelme(source: Source) -> DataSet:

@@ -1,7 +1,5 @@
 """A data set as the bundle reads it: ``dataset.json``, a data list for each split, and tables of landmarks."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

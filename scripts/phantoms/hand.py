@@ -4,8 +4,6 @@ Coordinates are mm in the detector's plane, x to the thumb and y to the finger t
 A bone is described by how thick it is above each of its points, so that the X-ray's path needs no search.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field

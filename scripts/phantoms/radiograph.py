@@ -1,7 +1,5 @@
 """The image of a hand: attenuation along the rays, scatter, noise, collimation, and the processing for display."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 

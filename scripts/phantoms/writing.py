@@ -1,7 +1,5 @@
 """Files of simulated radiographs: DICOM images and tables of landmarks."""
 
-from __future__ import annotations
-
 import csv
 import inspect
 from collections.abc import Iterable

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from bundle.encoders import weights_only
+from bundle.encoders import weight_files
 from bundle.encoders.weight_files import load_weights_only
 from bundle.errors import CheckpointError
 from bundle.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -37,7 +37,7 @@ def test_an_archive_that_unpacks_to_far_more(tmp_path: Path, monkeypatch: pytest
     with zipfile.ZipFile(tmp_path / "a.pt") as good, zipfile.ZipFile(tmp_path / "b.pt", "w") as bad:
         for name in good.namelist():
             bad.writestr(name, good.read(name), zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(weights_only, "_UNPACKED_BYTES", 10**6)
+    monkeypatch.setattr(weight_files, "_UNPACKED_BYTES", 10**6)
     assert load_weights_only(tmp_path / "a.pt").shape == (10**6,)
     with pytest.raises(CheckpointError, match=r"unpacks to 400\d+ bytes, far more than"):
         load_weights_only(tmp_path / "b.pt")

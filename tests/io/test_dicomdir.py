@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from bundle.errors import ImageError
-from bundle.io.folders import find_images
+from bundle.io.folders import search_folder
 
 DISC = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
 
@@ -37,10 +37,10 @@ def write_dicomdir(path, *records):
 
 
 def test_a_disc_of_pydicom():
-    found = find_images(DISC / "DICOMDIR")
+    found = search_folder(DISC / "DICOMDIR").images
     assert len(found) == 31 and all(path.is_file() and path.is_relative_to(DISC) for path in found)
     assert found == sorted(set(found))
-    assert set(found) <= set(find_images(DISC))
+    assert set(found) <= set(search_folder(DISC).images)
 
 
 def test_images_in_use_alone(tmp_path):
@@ -57,18 +57,18 @@ def test_images_in_use_alone(tmp_path):
         record("IMAGE", ["A", "GONE"]),
         record("IMAGE", ["A", "IM1"]),
     )
-    assert find_images(path) == [tmp_path / "A" / name for name in ("GONE", "IM1", "im2")]
+    assert search_folder(path).images == [tmp_path / "A" / name for name in ("GONE", "IM1", "im2")]
 
 
 @pytest.mark.parametrize("file_id", [["..", "IM1"], ["A", ".", "IM1"], "/etc/passwd", ["A/../..", "IM1"], ["A", ""]])
 def test_files_outside_are_refused(tmp_path, file_id):
     with pytest.raises(ImageError, match=r"which is not below its own folder: give the folder of the images\.$"):
-        find_images(write_dicomdir(tmp_path / "DICOMDIR", record("IMAGE", file_id)))
+        search_folder(write_dicomdir(tmp_path / "DICOMDIR", record("IMAGE", file_id)))
 
 
 def test_a_dicomdir_that_is_none(tmp_path):
     (tmp_path / "DICOMDIR").write_text("nothing of the sort " * 20)
     with pytest.raises(ImageError, match="is no DICOMDIR, or a damaged one"):
-        find_images(tmp_path / "DICOMDIR")
+        search_folder(tmp_path / "DICOMDIR")
     with pytest.raises(ImageError, match="names no image"):
-        find_images(write_dicomdir(tmp_path / "dicomdir", record("PATIENT")))
+        search_folder(write_dicomdir(tmp_path / "dicomdir", record("PATIENT")))

@@ -12,7 +12,7 @@ from image_files import dicom_dataset, picture, write_dicom
 from PIL import Image
 
 from bundle.errors import ImageError
-from bundle.io.folders import find_images, image_ids, search_folder
+from bundle.io.folders import image_ids, search_folder
 from bundle.io.radiographs import read_radiograph
 from bundle.writers.files import ENDINGS, made_here, output_path
 from tests.conftest import as_nobody
@@ -26,7 +26,7 @@ def touch(root, *names):
 
 
 def names_of(root):
-    return [path.relative_to(root).as_posix() for path in find_images(root)]
+    return [path.relative_to(root).as_posix() for path in search_folder(root).images]
 
 
 def test_images_are_found_by_name_and_by_preamble(tmp_path):
@@ -150,15 +150,15 @@ def test_a_subfolder_that_may_not_be_opened(tmp_path):
 
 def test_one_file_is_a_list_of_one(tmp_path):
     touch(tmp_path, "a.png")
-    assert find_images(str(tmp_path / "a.png")) == [tmp_path / "a.png"]
+    assert search_folder(str(tmp_path / "a.png")).images == [tmp_path / "a.png"]
 
 
 def test_nothing_found(tmp_path):
     with pytest.raises(ImageError, match=r"absent does not exist: check the path of the images\.$"):
-        find_images(tmp_path / "absent")
+        search_folder(tmp_path / "absent")
     touch(tmp_path, "a.csv")
     with pytest.raises(ImageError, match=r"has no image in it: put DICOM, .*\.$"):
-        find_images(tmp_path)
+        search_folder(tmp_path)
 
 
 @pytest.mark.parametrize(

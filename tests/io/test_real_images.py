@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bundle.errors import ImageError
-from bundle.io.folders import find_images
+from bundle.io.folders import search_folder
 from bundle.io.radiographs import read_radiograph
 
 SHIPPED = Path(pydicom.__file__).parent / "data"
@@ -87,7 +87,7 @@ class TestRealFolder:
             folder = Path(REAL) / kind
             if not folder.is_dir():
                 continue
-            for path in find_images(folder)[:6]:
+            for path in search_folder(folder).images[:6]:
                 radiograph = read_radiograph(path)
                 assert min(radiograph.pixels.shape) > 500
                 assert 0.1 < radiograph.pixels.mean() < 0.9 and radiograph.pixels.std() > 0.1
@@ -105,7 +105,7 @@ class TestRealFolder:
         folder = Path(REAL) / "isbi2015" / "images"
         if not folder.is_dir():
             pytest.skip("the cephalograms are not there")
-        path = find_images(folder)[0]
+        path = search_folder(folder).images[0]
         with Image.open(path) as image:
             grey = np.asarray(image.convert("L"))
         seconds = []

@@ -29,7 +29,7 @@ NAMES = read_protocol(shipped_protocols()["hand-37"]).names[::5]
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hands")
-    line = [sys.executable, "scripts/make_phantom_study.py", "--output_dir", str(folder), "--count", "4"]
+    line = [sys.executable, "scripts/make_phantoms.py", "--study", "--output_dir", str(folder), "--count", "4"]
     subprocess.run([*line, "--height", "320"], cwd=ROOT, check=True, capture_output=True, timeout=120)
     return folder
 

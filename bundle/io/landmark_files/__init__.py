@@ -1,7 +1,5 @@
 """Landmark files: the landmarks of one image, or of a table of images, out of a file of any known format."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bundle.errors import LandmarkError

@@ -1,7 +1,5 @@
 """What the landmark formats share: the door through which a file's text comes in, and what its numbers may be."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Landmarks in CSV: one image (``name,x,y``) or many (``image,x1,y1,...`` or ``image,<name>_x,<name>_y,...``)."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Landmarks in DICOM Structured Reports by template TID 1500: a point of the image in each measurement group."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
