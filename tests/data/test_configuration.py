@@ -1,7 +1,5 @@
 """A fingerprint holds whatever a configuration can change."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What a journal gives back, what it does not take for its own, and what it never writes over."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

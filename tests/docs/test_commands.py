@@ -3,8 +3,6 @@
 What needs a download, several devices or a server is not run, but its files and options are checked.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import re

@@ -1,7 +1,5 @@
 """The documents: few, every link leads somewhere, and every file that they name is there."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The tutorial runs from the first cell to the last, and is kept without what it printed."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

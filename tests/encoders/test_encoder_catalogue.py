@@ -1,7 +1,5 @@
 """The encoders with a short name: the table is true, the users' copy of it is the same, and each of them runs."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The features that an encoder gives are those that a hook hears in the whole, unchanged model of timm."""
 
-from __future__ import annotations
-
 import copy
 import functools
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Weights of local files: whatever project named them, the encoder is the same; what does not fit is refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

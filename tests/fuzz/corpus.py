@@ -1,7 +1,5 @@
 """Small files of every kind that is read, from which the fuzzer starts."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

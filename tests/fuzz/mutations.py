@@ -1,7 +1,5 @@
 """Changes that turn a sound file into one that nobody would write by accident, and some that happen by accident."""
 
-from __future__ import annotations
-
 import random
 import re
 import struct

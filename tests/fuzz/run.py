@@ -1,110 +1,118 @@
 """Reads thousands of changed files, each of which must be read or refused with one sentence.
 
 ``python -m tests.fuzz --inputs 20000 --seed 0`` from the project's folder. What was neither read nor refused is kept in
-a folder, and the exit status is 1.
+a folder, and the exit status is 1. Images and reports are read by the process of their decoders, as in the product:
+whatever they do to it, the fuzzer lives on.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
+import random
+import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-import threading
+import traceback
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 from tqdm import tqdm
 
-from tests.fuzz.corpus import make_corpus
-from tests.fuzz.worker import FINE, make_input
+from bundle.errors import BundleError
+from bundle.io import decoder_process
+from bundle.io.landmark_files import read_landmark_table, read_landmarks
+from bundle.io.radiographs import read_radiograph
+from bundle.records.radiograph import Radiograph
+from tests.fuzz.corpus import Seed, make_corpus
+from tests.fuzz.mutations import mutate
+from tests.io.image_files import picture
 
-ROOT = Path(__file__).parents[2]
+#: Seconds of processor time for one input, here and in the process of the decoders.
+SECONDS = 5
 
-#: Seconds without a word from the process that reads, after which it waits for something that never comes. On a machine
-#: that has other work to do, loading the readers alone can take minutes.
-PATIENCE = 1800
+#: With which the process of the decoders has less than 2 GB of memory.
+MAX_PIXELS = 40_000_000
+
+#: Outcomes that are as they should be.
+FINE = ("read", "refused", "ended")
 
 
-@dataclass
-class Report:
-    """What came of all inputs.
+def make_input(corpus: list[Seed], seed: int, index: int) -> tuple[Seed, bytes]:
+    """Input number ``index`` of a seed, the same wherever it is made."""
+    draw = random.Random(f"{seed}:{index}")
+    chosen = corpus[index % len(corpus)]
+    data = mutate(chosen.data, draw, [other.data for other in corpus])
+    return chosen, chosen.pack(data) if chosen.pack else data
 
-    Attributes:
-        seed: where the inputs came from.
-        counts: how many were ``read``, were ``refused``, ``ended`` the process of their decoder, or led to a ``crash``,
-            a ``hang``, too much ``memory`` or a bad ``sentence``.
-        findings: the inputs that were neither read nor refused, with what happened.
-        peak_mb: the most memory that reading took.
+
+def read(kind: str, path: Path) -> None:
+    """Read a file the way the product does."""
+    if kind == "image":
+        read_radiograph(path, voi_lut=True, max_pixels=MAX_PIXELS)
+    elif kind == "table":
+        read_landmark_table(path)
+    else:
+        read_landmarks(path, Radiograph(picture().astype("float32"), path.with_name("001.png")))
+
+
+def outcome(kind: str, path: Path) -> str:
+    """``"read"``, ``"refused"``, ``"ended"`` with the process of its decoder, or what is wrong with the refusal."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        read(kind, path)
+    except BundleError as error:
+        message = str(error)
+        if isinstance(error.__cause__, MemoryError):
+            return "memory " + message
+        if "\n" in message or not message.endswith(".") or len(message) > 1000:
+            return "sentence " + repr(message)
+        ended = "crashes its decoder" in message or "takes more time or memory" in message
+        return "ended" if ended else "refused"
+    except Exception:  # also MemoryError, and the alarm of the timer
+        return "crash " + traceback.format_exc()[-1500:].replace("\n", " | ")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    return "read"
+
+
+def alarm(*_: object) -> None:
+    raise TimeoutError(f"more than {SECONDS} seconds")
+
+
+def fuzz(seed: int, inputs: int, findings: Path) -> Counter[str]:
+    """Read the inputs 0 to ``inputs`` - 1 of a seed.
+
+    Args:
+        seed: where the inputs come from.
+        inputs: how many.
+        findings: a folder for those that were neither read nor refused; made where there is one.
+
+    Returns:
+        How many there were of each outcome.
     """
-
-    seed: int
-    counts: Counter[str] = field(default_factory=Counter)
-    findings: dict[int, str] = field(default_factory=dict)
-    peak_mb: int = 0
-
-
-def fuzz(seed: int, inputs: int) -> Report:
-    """Read the inputs 0 to ``inputs`` - 1 of a seed."""
-    report, first = Report(seed), 0
-    with tqdm(total=inputs, desc="fuzzing", unit="input", mininterval=1.0) as bar:
-        while first < inputs:
-            first = _run_worker(report, seed, first, inputs, bar)
-    return report
-
-
-def _run_worker(report: Report, seed: int, first: int, last: int, bar: tqdm) -> int:
-    """Let a process read inputs until it is done or dies; returns the input to go on with."""
-    line = [sys.executable, "-m", "tests.fuzz.worker", str(seed), str(first), str(last)]
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace")
-        timer = _timer(process)
-        current, ended = -1, first
-        assert process.stdout is not None
-        for word in process.stdout:
-            timer.cancel()
-            timer = _timer(process)
-            kind, _, rest = word.rstrip("\n").partition(" ")
-            if kind == "start":
-                current = int(rest)
-            elif kind == "end":
-                number, _, said = rest.partition(" ")
-                ended = int(number) + 1
-                _note(report, int(number), said)
-                bar.update()
-            elif kind == "peak":
-                report.peak_mb = max(report.peak_mb, int(rest))
-        timer.cancel()
-        status = process.wait()
-        errors.seek(0)
-        told = errors.read()[-500:]
-    if status == 0 and ended == last:
-        return last
-    if current < ended:
-        raise RuntimeError(f"the process that reads could not start: {told}")
-    hang = status in (-signal.SIGPROF, -signal.SIGKILL)
-    bar.update()
-    _note(report, current, "hang" if hang else f"crash status {status}: {told!r}")
-    return current + 1
-
-
-def _timer(process: subprocess.Popen[str]) -> threading.Timer:
-    timer = threading.Timer(PATIENCE, process.kill)
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def _note(report: Report, index: int, said: str) -> None:
-    kind = said.split(" ")[0]
-    report.counts[kind] += 1
-    if kind not in FINE:
-        report.findings[index] = said
-        tqdm.write(f"{index}: {said}")
+    counts: Counter[str] = Counter()
+    previous = signal.signal(signal.SIGPROF, alarm)
+    with tempfile.TemporaryDirectory() as name:
+        corpus = make_corpus(Path(name))
+        for sound in corpus:  # loads what is loaded on demand, before time counts
+            path = Path(name) / f"sound{sound.suffix}"
+            path.write_bytes(sound.pack(sound.data) if sound.pack else sound.data)
+            assert outcome(sound.reader, path) in FINE, sound.name
+        with mock.patch.object(decoder_process, "SECONDS", SECONDS):
+            for index in tqdm(range(inputs), desc="fuzzing", unit="input", mininterval=1.0):
+                chosen, data = make_input(corpus, seed, index)
+                path = Path(name) / f"input{chosen.suffix}"
+                path.write_bytes(data)
+                said = outcome(chosen.reader, path)
+                counts[said.split()[0]] += 1
+                if said not in FINE:
+                    findings.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, findings / f"{seed}-{index}{chosen.suffix}")
+                    tqdm.write(f"{index}: {said}")
+                path.unlink()
+    signal.signal(signal.SIGPROF, previous)
+    return counts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,13 +121,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="where they come from (default 0)")
     parser.add_argument("--findings", type=Path, default=Path("output/fuzz"), help="folder for what went wrong")
     args = parser.parse_args(argv)
-    report = fuzz(args.seed, args.inputs)
-    if report.findings:
-        args.findings.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as name:
-            corpus = make_corpus(Path(name))
-        for index in report.findings:
-            chosen, data = make_input(corpus, args.seed, index)
-            (args.findings / f"{args.seed}-{index}{chosen.suffix}").write_bytes(data)
-    print(json.dumps({"seed": args.seed, "inputs": args.inputs, **report.counts, "peak_mb": report.peak_mb}))
-    return 1 if report.findings else 0
+    counts = fuzz(args.seed, args.inputs, args.findings)
+    print(json.dumps({"seed": args.seed, "inputs": args.inputs, **counts}))
+    return int(bool(counts.keys() - set(FINE)))

@@ -1,7 +1,5 @@
 """Whatever a stranger writes into names and landmark files, it is read or refused, and harmless where it is written."""
 
-from __future__ import annotations
-
 import csv
 import json
 import tempfile

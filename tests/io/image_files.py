@@ -1,7 +1,5 @@
 """Small image files, written by hand where the test needs control of the header."""
 
-from __future__ import annotations
-
 import contextlib
 import struct
 import warnings

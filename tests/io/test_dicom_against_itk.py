@@ -4,8 +4,6 @@ Each row of the tables is a way to write a header. Where ITK, and so 3D Slicer, 
 the row says in which classes and why.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple

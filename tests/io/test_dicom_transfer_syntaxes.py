@@ -4,8 +4,6 @@ The streams of high-throughput JPEG 2000 in the folder beside this file hold `pi
 because no package of the project does.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Small files that would fill the memory, never end, or show another file: refused before anything is decoded."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

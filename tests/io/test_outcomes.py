@@ -3,8 +3,6 @@
 ``UPDATE_OUTCOMES=1 python -m pytest tests/io/test_outcomes.py`` writes the file again, where a change is meant to be.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -1,7 +1,5 @@
 """Nothing that is read is written over, whichever way leads to it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

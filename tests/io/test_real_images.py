@@ -1,7 +1,5 @@
 """Files that real devices and other programs wrote: those that pydicom ships, and a folder of the user's."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import time

@@ -1,7 +1,5 @@
 """Structured reports as landmark files: what other programs may write, made without highdicom."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One annotated image, or a few."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tiny data sets, each written in the layout in which it is downloaded or exported."""
 
-from __future__ import annotations
-
 import csv
 import json
 import zlib

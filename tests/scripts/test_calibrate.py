@@ -1,7 +1,5 @@
 """The script as its users run it, and a run with the configuration that it writes."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

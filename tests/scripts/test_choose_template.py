@@ -1,7 +1,5 @@
 """The script as its users run it."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from pathlib import Path

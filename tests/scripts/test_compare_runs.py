@@ -1,7 +1,5 @@
 """Both scripts of comparison as their users run them, on files that an evaluation writes."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

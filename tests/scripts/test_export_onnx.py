@@ -1,7 +1,5 @@
 """The script as its users run it, on the paper's network with a small transformer."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The script as its users run it, and a run with the model that it makes."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import tempfile

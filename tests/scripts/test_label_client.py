@@ -1,7 +1,5 @@
 """The shell's client, as a command and in this process, against a small server."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Tests of the sample set's script: files, landmarks, image formation and messages for bad arguments."""
 
-from __future__ import annotations
-
 import csv
 import subprocess
 import sys

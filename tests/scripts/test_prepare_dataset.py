@@ -1,7 +1,5 @@
 """Every layout, written small, read by the script itself; and wrong ones, refused with one sentence."""
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil

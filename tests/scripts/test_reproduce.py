@@ -1,7 +1,5 @@
 """The reproduction as its users run it, on a tiny data set with a tiny training."""
 
-from __future__ import annotations
-
 import ast
 import csv
 import json

@@ -4,8 +4,6 @@ The forks come from a process that has imported and computed nothing: PyTorch re
 that has trained itself.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import runpy

@@ -3,8 +3,6 @@
 Usage: python gdcm_encoder.py SOURCE TARGET=SYNTAX ...
 """
 
-from __future__ import annotations
-
 import sys
 
 import gdcm

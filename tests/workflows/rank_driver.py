@@ -5,8 +5,6 @@ names of the files; ``kind``; ``settings``; and ``stopped``, the engine
 that is stopped, if any, and its iterations. Each rank writes the exit status of each job beside the list.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

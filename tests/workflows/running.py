@@ -1,7 +1,5 @@
 """Run the bundle as its users do: in this process with overrides, or as a command of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Every bad input costs one clear sentence that names it, and nothing else."""
 
-from __future__ import annotations
-
 import csv
 import json
 import pickle

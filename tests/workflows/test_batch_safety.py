@@ -1,7 +1,5 @@
 """What a run over an archive can rely on: nothing is lost, nothing is written that should not be, nothing leaks."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import json

@@ -1,7 +1,5 @@
 """What MONAI and the model zoo ask of a bundle."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

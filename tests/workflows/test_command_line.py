@@ -1,7 +1,5 @@
 """The commands of the README, each in a process of its own."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

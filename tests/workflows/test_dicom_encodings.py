@@ -1,7 +1,5 @@
 """One radiograph in many files: the landmarks are the same whatever the format, the syntax and the kind of grey."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The overlays that choose an encoder: each builds, encodes, and finds landmarks without training."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A run never writes over what it reads, and never reads what a run has written."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What Windows and macOS lack is taken away from this system: inference does without it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

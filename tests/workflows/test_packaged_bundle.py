@@ -1,7 +1,5 @@
 """The bundle as it is handed on: a zip, unpacked into an empty folder, in an environment that knows nothing of it."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The preset of the paper, with a small transformer of random weights."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The preset ``paper`` beside the paper's public code: points that it found, and what a literal version of it finds."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

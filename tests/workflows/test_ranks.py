@@ -3,8 +3,6 @@
 Every start of ``torchrun`` costs many seconds, so all that has to succeed over two ranks is done in one start.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Real cephalograms, where the environment variable OSL_REAL_DATA names a folder that has them."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

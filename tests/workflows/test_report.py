@@ -1,7 +1,5 @@
 """The report and the logs of real runs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

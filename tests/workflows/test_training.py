@@ -1,7 +1,5 @@
 """Training: the same templates give the same model, and a killed training is continued, but no other one."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

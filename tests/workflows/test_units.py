@@ -1,7 +1,5 @@
 """Cases and units of the workflows: what is measured, on which images, and in which unit."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -4,8 +4,6 @@ They run as ``python -m monai.bundle`` does, in a fork of this process, which sa
 in a process of its own, too.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
