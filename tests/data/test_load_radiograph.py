@@ -8,11 +8,10 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, Resized
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd, array_index_to_ras
 from bundle.errors import ConfigError, ImageError
+from tests.io.image_files import write_dicom
 
 ROWS, COLUMNS = np.mgrid[:40, :56]
 VALUES = (ROWS * 3 + COLUMNS).astype(np.uint8)
@@ -27,21 +26,7 @@ def png(tmp_path):
 
 @pytest.fixture
 def dicom(tmp_path):
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.is_little_endian, dataset.is_implicit_VR = True, False
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dataset.Rows, dataset.Columns = VALUES.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    dataset.ImagerPixelSpacing = [0.3, 0.2]
-    dataset.PixelData = VALUES.tobytes()
-    path = tmp_path / "a.dcm"
-    pydicom.dcmwrite(path, dataset, write_like_original=False)
-    return path
+    return write_dicom(tmp_path / "a.dcm", VALUES, 8, ImagerPixelSpacing=[0.3, 0.2])
 
 
 def test_image_and_meta(dicom):
@@ -86,11 +71,6 @@ def test_spacing_of_the_constructor_and_of_the_call(dicom):
     assert load(dicom).meta["spacing_source"] == "config"
     assert load(dicom, spacing=0.7).meta["pixel_spacing"] == (0.7, 0.7)
     np.testing.assert_allclose(load(dicom).meta["pixel_to_lps"][:2, :2], [[0.2, 0], [0, 0.3]])
-
-
-def test_invert(png):
-    plain = LoadRadiograph()(png).as_tensor()
-    torch.testing.assert_close(LoadRadiograph(invert=True)(png).as_tensor(), 1 - plain)
 
 
 def test_dictionary(png, dicom):

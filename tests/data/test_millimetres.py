@@ -90,20 +90,3 @@ def test_settings() -> None:
     read = read_reference_length({"landmarks": [3, 1], "millimetres": 20}, template(4))
     assert read is not None and (read.landmarks, read.millimetres) == ((3, 1), 20.0)
     assert read_reference_length(None, template(4)) is None and read_reference_length({}, template(4)) is None
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"landmarks": [0, 4]},
-        {"landmarks": [0, 4], "millimetres": 50, "unit": "mm"},
-        {"landmarks": [0, True], "millimetres": 50},
-        {"landmarks": [0, 4], "millimetres": float("inf")},
-        {"landmarks": 4, "millimetres": 50},
-        [0, 4, 50],
-        "50",
-    ],
-)
-def test_settings_that_cannot_be(settings: Any) -> None:
-    with pytest.raises(ConfigError, match="reference_length"):
-        read_reference_length(settings, template(9))

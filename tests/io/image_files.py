@@ -26,6 +26,12 @@ def picture(height: int = 40, width: int = 56, top: int = 4000, dtype: type = np
     return np.round(values / values.max() * top).astype(dtype)
 
 
+def expected(values: np.ndarray) -> np.ndarray:
+    """Grey values stretched between their 0.5 and 99.5 percentiles, 0 to 1."""
+    low, high = np.percentile(values, (0.5, 99.5))
+    return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+
+
 @contextlib.contextmanager
 def quiet_pydicom() -> Iterator[None]:
     """Without what pydicom 3 says of the ways of pydicom 2."""

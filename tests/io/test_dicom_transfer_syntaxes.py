@@ -66,7 +66,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def encoded(plain: dict[str, Path]) -> dict[tuple[str, str], Path]:
     """Files by syntax and picture, each made by GDCM in a process of its own."""
-    pytest.importorskip("gdcm")
     program = [sys.executable, str(ROOT / "tests" / "workflows" / "gdcm_encoder.py")]
     made = {}
     for name, path in plain.items():

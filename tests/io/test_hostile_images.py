@@ -100,7 +100,6 @@ def test_pixels_far_behind_the_header(tmp_path: Path, offset: float, packed: boo
     ("write", "kind", "key"), [(write_metaimage, "mhd", b"ElementDataFile ="), (write_nrrd, "nhdr", b"data file:")]
 )
 def test_a_data_file_that_is_another_ones(tmp_path: Path, name: str, write: Any, kind: str, key: bytes) -> None:
-    pytest.importorskip("itk")
     folder = tmp_path / "images"
     folder.mkdir()
     (tmp_path / "secret.raw").write_bytes(picture().tobytes())
@@ -112,7 +111,6 @@ def test_a_data_file_that_is_another_ones(tmp_path: Path, name: str, write: Any,
 
 
 def test_a_long_name_of_a_data_file_is_not_repeated_whole(tmp_path: Path) -> None:
-    pytest.importorskip("itk")
     path = write_metaimage(tmp_path / "a.mhd", picture(), data=tmp_path / "a.raw")
     path.write_bytes(path.read_bytes().replace(b" a.raw", b" LIST" + b"x" * 5000))
     assert len(refused(path)) < 500
@@ -157,7 +155,6 @@ def test_numbers_that_a_header_cannot_have(
     tmp_path: Path, write: Any, kind: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ITK may pass over them, refuse them, crash or never end; whatever it does costs this file alone."""
-    pytest.importorskip("itk")
     path = write(tmp_path / f"a.{kind}", picture(), header=line + "\n")
     good = write(tmp_path / f"good.{kind}", picture())
     assert read_radiograph(good).pixels.shape == (40, 56)

@@ -21,7 +21,6 @@ def write_png(path, values):
 
 
 def test_all_formats_give_the_same_pixels(tmp_path):
-    pytest.importorskip("itk")
     values = picture(700, 800, top=4095)  # large enough for the percentiles to be taken from a part of the pixels
     values += np.random.default_rng(0).integers(0, 300, values.shape, dtype=np.uint16)
     signed = values.astype(np.int16)

@@ -222,7 +222,11 @@ class TestSettings:
             {"landmarks": [0, 4], "millimetres": "50"},
             {"landmarks": [0, 4]},
             {"landmarks": [0, 4], "millimetres": 50, "unit": "mm"},
+            {"landmarks": [0, True], "millimetres": 50},
+            {"landmarks": [0, 4], "millimetres": float("inf")},
+            {"landmarks": 4, "millimetres": 50},
             [0, 4, 50],
+            "50",
         ],
     )
     def test_a_reference_length_that_cannot_be(self, value: Any, small: Sample) -> None:

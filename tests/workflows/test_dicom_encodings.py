@@ -9,22 +9,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pydicom
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import (
-    UID,
-    ComputedRadiographyImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    RLELossless,
-    generate_uid,
-)
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
 from bundle.io.radiographs import read_radiograph
 from tests.conftest import Sample
+from tests.io.image_files import dicom_dataset, quiet_pydicom, save_dicom
 from tests.workflows.running import TINY_NETWORK, run
 
 REAL = Path(os.environ.get("OSL_REAL_DATA", "")) / "isbi2015"
@@ -32,30 +23,19 @@ REAL = Path(os.environ.get("OSL_REAL_DATA", "")) / "isbi2015"
 
 def write(path: Path, stored: np.ndarray, bits: int, syntax: UID = ExplicitVRLittleEndian, **elements: Any) -> Path:
     """A computed radiograph in an uncompressed or run-length encoded transfer syntax."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
-    little = syntax != ExplicitVRBigEndian
-    dataset = pydicom.FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
-    dataset.is_little_endian, dataset.is_implicit_VR = little, False
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dataset.Rows, dataset.Columns = stored.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * stored.dtype.itemsize, bits, bits - 1
-    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
-    for keyword, value in elements.items():
-        setattr(dataset, keyword, value)
-    dataset.PixelData = stored.astype(stored.dtype.newbyteorder("<" if little else ">")).tobytes()
-    dataset["PixelData"].VR = "OW"
+    dataset = dicom_dataset(stored, bits, **elements)
     if syntax == RLELossless:
         dataset.compress(RLELossless)
-    pydicom.dcmwrite(path, dataset, write_like_original=False)
-    return path
+    else:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    if syntax == ExplicitVRBigEndian:
+        with quiet_pydicom():
+            dataset.is_little_endian = False
+        dataset.PixelData = stored.astype(stored.dtype.newbyteorder(">")).tobytes()
+    return save_dicom(path, dataset)
 
 
 def encode_with_gdcm(source: Path, folder: Path) -> None:
-    pytest.importorskip("gdcm")
     encodings = [f"{folder / name}.dcm={syntax}" for name, syntax in GDCM_SYNTAXES.items()]
     program = [sys.executable, str(Path(__file__).with_name("gdcm_encoder.py")), str(source)]
     subprocess.run([*program, *encodings], check=True, capture_output=True, timeout=600)
