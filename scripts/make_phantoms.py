@@ -26,7 +26,7 @@ from bundle.errors import ConfigError
 from bundle.io.radiographs import read_radiograph
 from bundle.records.console import CommandParser, command
 from bundle.records.landmarks import LandmarkSet
-from bundle.writers.json_file import write_json
+from bundle.writers.files import write_json
 from bundle.writers.slicer_markups import annotation_document
 
 HEIGHTS = (128, 8192)
