@@ -22,7 +22,8 @@ from bundle.errors import BundleError, ConfigError
 from bundle.ranks import from_first, is_first, of_all, refuse_uninvited_ranks
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import Foreign
-from bundle.writers.files import ENDINGS, atomic_file, output_path, remove_leftovers
+from bundle.writers.files import atomic_file, output_path, remove_leftovers
+from bundle.writers.image_files import ENDINGS
 from bundle.writers.result_json import read_result, result_document
 
 #: The folder of what a run that is not complete has to remember, in that of its results.

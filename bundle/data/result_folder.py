@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bundle.io.overwriting import file_digest, refuse_to_overwrite
-from bundle.writers.files import ENDINGS, atomic_file
-from bundle.writers.image_files import writer_names
+from bundle.writers.files import atomic_file
+from bundle.writers.image_files import ENDINGS, writer_names
 
 #: Fingerprints of all files that runs have written into the folder, in the form of ``sha256sum``.
 CHECKSUMS = "checksums.sha256"

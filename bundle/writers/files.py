@@ -86,9 +86,6 @@ def _flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-#: The ending of each writer's file of an image; :func:`bundle.io.names.safe_image_id` keeps the names apart.
-ENDINGS = {"json": ".json", "markups": ".mrk.json", "overlay": ".png", "sr": ".sr.dcm"}
-
 #: What starts a formula in a spreadsheet: the ASCII signs, a tab or line end before them, and their full-width forms.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 

@@ -10,11 +10,13 @@ import numpy as np
 from bundle.errors import ConfigError
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.records.prediction import LandmarkPrediction
-from bundle.writers.files import ENDINGS
 from bundle.writers.overlay import overlay_png
 from bundle.writers.result_json import result_json
 from bundle.writers.slicer_markups import markups_json
 from bundle.writers.structured_report import StructuredReports
+
+#: The ending of each writer's file of an image; :func:`bundle.io.names.safe_image_id` keeps the names apart.
+ENDINGS = {"json": ".json", "markups": ".mrk.json", "overlay": ".png", "sr": ".sr.dcm"}
 
 #: The writer of the one file of a whole run (see :mod:`bundle.writers.run_tables`).
 COCO = "coco"

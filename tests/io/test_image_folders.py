@@ -12,7 +12,8 @@ from PIL import Image
 from bundle.errors import ImageError
 from bundle.io.folders import image_ids, search_folder
 from bundle.io.radiographs import read_radiograph
-from bundle.writers.files import ENDINGS, made_here, output_path
+from bundle.writers.files import made_here, output_path
+from bundle.writers.image_files import ENDINGS
 from tests.conftest import as_nobody
 
 

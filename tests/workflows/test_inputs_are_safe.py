@@ -13,7 +13,7 @@ from PIL import Image
 
 from bundle.io.landmark_files import read_landmark_table
 from bundle.io.radiographs import read_radiograph
-from bundle.writers.files import ENDINGS
+from bundle.writers.image_files import ENDINGS
 from tests.conftest import Sample
 from tests.workflows.running import TINY_NETWORK, refusal, run, run_command
 
