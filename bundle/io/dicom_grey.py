@@ -12,13 +12,9 @@ from bundle.io.decoded import is_grey
 from bundle.io.dicom_geometry import element, finite_numbers, first_item
 
 try:  # pydicom 3
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_windowing
+    from pydicom.pixels import apply_modality_lut, apply_windowing
 except ImportError:  # pydicom 2
-    from pydicom.pixel_data_handlers.util import (  # type: ignore[no-redef]
-        apply_color_lut,
-        apply_modality_lut,
-        apply_windowing,
-    )
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_windowing  # type: ignore[no-redef]
 
 _ANGIOGRAPHY = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.12\.[123](\.1)?")  # and fluoroscopy
 _MAX_VERTICES = 10_000
@@ -137,25 +133,15 @@ def white_is_zero(dataset: Dataset) -> bool:
 
 def _grey_of_colour(stored: np.ndarray, dataset: Dataset, path: Path) -> np.ndarray:
     photometric = str(element(dataset, "PhotometricInterpretation"))
-    channels, palette = stored, photometric == "PALETTE COLOR"
-    if palette:
-        try:
-            channels = np.asarray(apply_color_lut(stored, dataset))[..., :3]
-        except Exception as error:
-            raise ImageError(
-                f"{path} has a malformed colour palette in its DICOM header: export the image in grey."
-            ) from error
-    # A palette may use the upper or the lower half of its 16 bits, so its own maximum is the full range.
-    full_range = float(channels.max() if palette or channels.dtype.kind == "f" else np.iinfo(channels.dtype).max)
-    grey = is_grey(channels, full_range)
-    if not grey and photometric.startswith("YBR"):  # decoders differ in whether they return YBR or RGB
-        grey = is_grey(channels, full_range, neutral=(1, 2))
-    if not grey:
-        kind = photometric if re.fullmatch(r"[A-Z0-9_ ]{1,16}", photometric) else "of an unknown kind"
-        raise ImageError(
-            f"{path} is a colour image ({kind}), but a grey radiograph is needed: export it in grey (MONOCHROME2)."
-        )
-    return channels[..., 0]
+    # Decoders differ in whether they return YBR or RGB. A palette, of one channel, is taken for colour.
+    kinds = [(), (1, 2)] if photometric.startswith("YBR") else [()] if stored.ndim == 3 else []
+    full_range = float(np.iinfo(stored.dtype).max if stored.dtype.kind in "ui" else stored.max())
+    if any(is_grey(stored, full_range, neutral) for neutral in kinds):
+        return stored[..., 0]
+    kind = photometric if re.fullmatch(r"[A-Z0-9_ ]{1,16}", photometric) else "of an unknown kind"
+    raise ImageError(
+        f"{path} is a colour image ({kind}), but a grey radiograph is needed: export it in grey (MONOCHROME2)."
+    )
 
 
 def hidden_pixels(dataset: Dataset, shape: tuple[int, ...], aspect: float = 1.0) -> np.ndarray | None:

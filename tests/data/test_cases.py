@@ -45,10 +45,6 @@ def test_a_folder(folder: Path) -> None:
     ]
 
 
-def test_one_image(folder: Path) -> None:
-    assert collect_cases(str(folder / "b.png")).items == [{"image": str(folder / "b.png"), "image_id": "b"}]
-
-
 class TestDataList:
     @pytest.mark.parametrize(
         "content",
@@ -90,15 +86,6 @@ class TestDataList:
 
 
 class TestLabelledCases:
-    def test_truth_without_image_and_images_without_truth_are_named(self, folder: Path, tmp_path: Path) -> None:
-        truth = table(tmp_path / "truth.csv", "gone,1,2,3,4", "b.png,5,6,7,8", "left/c.png,1,1,2,2")
-        cases = with_truth(collect_cases(folder), truth, template())
-        assert [item["image_id"] for item in cases.items] == ["b", "left__c"]
-        np.testing.assert_array_equal(cases.items[0]["label"], [[5, 6], [7, 8]])
-        assert cases.without_truth == ["a", "right__c"]
-        assert cases.without_image == ["gone"]
-        assert cases.template_copies == []
-
     @pytest.mark.parametrize(
         ("file", "row"),
         [
@@ -114,20 +101,6 @@ class TestLabelledCases:
         png(folder / file)
         cases = with_truth(collect_cases(folder), table(tmp_path / "truth.csv", f"{row},1,2,3,4"), template())
         assert [item["image"] for item in cases.items] == [str(folder / file)] and cases.without_image == []
-
-    def test_copies_of_the_template_are_left_out_and_named(self, folder: Path, tmp_path: Path) -> None:
-        (folder / "copy.png").write_bytes((folder / "a.png").read_bytes())
-        truth = table(tmp_path / "truth.csv", "a,1,2,3,4", "b,5,6,7,8", "copy,1,2,3,4")
-        cases = with_truth(collect_cases(folder), truth, template(digest=file_digest(folder / "a.png")))
-        assert [item["image_id"] for item in cases.items] == ["b"]
-        assert cases.template_copies == ["a", "copy"]
-        assert cases.without_image == []
-
-    def test_landmarks_are_put_in_the_templates_order_by_name(self, folder: Path, tmp_path: Path) -> None:
-        header = "image,nasion_x,nasion_y,sella_x,sella_y"
-        truth = table(tmp_path / "truth.csv", "a,1,2,3,4", header=header)
-        (item,) = with_truth(collect_cases(folder), truth, template(("sella", "nasion"))).items
-        np.testing.assert_array_equal(item["label"], [[3, 4], [1, 2]])
 
     @pytest.mark.parametrize(
         ("header", "names"),

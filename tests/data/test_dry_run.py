@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from bundle.data import Cases, DryRun, Journal, ResultFolder
-from bundle.errors import ConfigError
 from bundle.writers.result_json import result_json
 from tests.writers.test_result_writers import prediction
 
@@ -63,9 +62,3 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
         "dry run of 6 image(s): 1 done already, 1 would be done anew, replacing its files, 1 would be done, "
         f"3 could not be used, 1 hidden, 2 left out; nothing was written to {out}",
     ]
-
-
-@pytest.mark.parametrize("wanted", ["false", 0, None])
-def test_it_is_wanted_or_not(wanted: object, tmp_path: Path, cases: Cases) -> None:
-    with pytest.raises(ConfigError, match="dry_run is"):
-        DryRun(wanted, Journal(ResultFolder(tmp_path), cases, {}), ResultFolder(tmp_path))  # type: ignore[arg-type]

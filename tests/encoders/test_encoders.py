@@ -11,7 +11,7 @@ from torch import nn
 from bundle.encoders import FrozenEncoder, XFeatEncoder, create_encoder, xfeat
 from bundle.encoders.base import state_digest
 from bundle.errors import ConfigError, EncoderError, ImageError
-from tests.reference.models import seeded_model, shallow_model
+from tests.reference.models import shallow_model
 
 TINY = "vit_tiny_patch16_224"
 
@@ -163,33 +163,6 @@ class TestDigest:
         torch.manual_seed(7)
         tiny(seed=3)
         assert torch.equal(torch.rand(3), expected)
-
-
-class TestWeightsFromFile:
-    @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-    def test_are_loaded(self, shallow: None, tmp_path: Path, suffix: str) -> None:
-        import safetensors.torch
-
-        model = seeded_model(TINY, seed=5, depth=2)
-        path = tmp_path / f"weights.{suffix}"
-        (torch.save if suffix == "pth" else safetensors.torch.save_file)(model.state_dict(), path)
-        assert tiny(weights=str(path)).digest == tiny(seed=5).digest
-
-    @pytest.mark.parametrize("content", [b"", b"no weights"])
-    def test_a_file_without_weights_is_refused(self, shallow: None, tmp_path: Path, content: bytes) -> None:
-        path = tmp_path / "weights.pth"
-        path.write_bytes(content)
-        with pytest.raises(EncoderError, match=rf"weights\.pth does not hold the weights of {TINY}"):
-            tiny(weights=str(path))
-
-    def test_the_weights_of_another_model_are_refused(self, shallow: None, tmp_path: Path) -> None:
-        path = tmp_path / "weights.pth"
-        torch.save(nn.Linear(2, 2).state_dict(), path)
-        with pytest.raises(EncoderError, match="does not hold the weights"):
-            tiny(weights=str(path))
-
-    def test_an_absent_file_is_refused(self, tmp_path: Path) -> None:
-        assert "no such file" in refusal(lambda: tiny(weights=str(tmp_path / "absent.pth")))
 
 
 class TestRefusals:

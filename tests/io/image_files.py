@@ -160,47 +160,33 @@ def write_nrrd(path: Path, pixels: np.ndarray, header: str = "", data: Path | No
     return path
 
 
-def write_tiff(path: Path, pixels: np.ndarray, white_is_zero: bool = False, orientation: int = 1) -> Path:
-    """An uncompressed little-endian TIFF of one strip."""
-    height, width = pixels.shape
-    data = pixels.tobytes()
-    sample_format = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
-    entries = [
-        (256, 4, width),
-        (257, 4, height),
-        (258, 3, 8 * pixels.dtype.itemsize),
-        (259, 3, 1),
-        (262, 3, 0 if white_is_zero else 1),
-        (273, 4, 8),
-        (274, 3, orientation),
-        (277, 3, 1),
-        (278, 4, height),
-        (279, 4, len(data)),
-        (339, 3, sample_format),
-    ]
-    content = b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries))
-    content += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
-    path.write_bytes(content + b"\0" * 4)
-    return path
-
-
-def write_tiff_of_channels(path: Path, channels: np.ndarray, planar: bool = False, alpha: bool = False) -> Path:
-    """An uncompressed little-endian TIFF of 16 bits per channel, from an array of shape (H, W, C)."""
-    height, width, count = channels.shape
-    data = (np.moveaxis(channels, 2, 0) if planar else channels).astype("<u2").tobytes()
-    bits = struct.pack(f"<{count}H", *[16] * count)
+def write_tiff(
+    path: Path,
+    pixels: np.ndarray,
+    white_is_zero: bool = False,
+    orientation: int = 1,
+    planar: bool = False,
+    alpha: bool = False,
+) -> Path:
+    """An uncompressed little-endian TIFF of one strip, from (H, W), or (H, W, C) of three channels and alpha."""
+    height, width, *channels = pixels.shape
+    count = channels[0] if channels else 1
+    data = (np.moveaxis(pixels, 2, 0) if planar else pixels).tobytes()
+    bits = struct.pack(f"<{count}H", *[8 * pixels.dtype.itemsize] * count)
     entries = [
         (256, 4, 1, width),
         (257, 4, 1, height),
-        (258, 3, count, 8 + len(data)),
+        (258, 3, count, 8 + len(data) if channels else 8 * pixels.dtype.itemsize),
         (259, 3, 1, 1),
-        (262, 3, 1, 2),
+        (262, 3, 1, 2 if channels else 0 if white_is_zero else 1),
         (273, 4, 1, 8),
+        (274, 3, 1, orientation),
         (277, 3, 1, count),
         (278, 4, 1, height),
         (279, 4, 1, len(data)),
         (284, 3, 1, 2 if planar else 1),
         *([(338, 3, 1, 2)] if alpha else []),
+        (339, 3, 1, {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]),
     ]
     content = b"II*\0" + struct.pack("<I", 8 + len(data) + len(bits)) + data + bits + struct.pack("<H", len(entries))
     path.write_bytes(content + b"".join(struct.pack("<HHII", *entry) for entry in entries) + b"\0" * 4)

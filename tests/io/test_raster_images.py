@@ -3,7 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
-from image_files import expected, picture, write_png_of_channels, write_tiff, write_tiff_of_channels
+from image_files import expected, picture, write_png_of_channels, write_tiff
 from PIL import Image
 
 from bundle.errors import ImageError
@@ -109,9 +109,9 @@ def test_channels_of_16_bits_are_refused(tmp_path, top):
         write_png_of_channels(tmp_path / "colour.png", np.stack([grey] * 3, axis=2)),
         write_png_of_channels(tmp_path / "alpha.png", np.stack([grey, opaque], axis=2)),
         write_png_of_channels(tmp_path / "both.png", np.stack([*[grey] * 3, opaque], axis=2)),
-        write_tiff_of_channels(tmp_path / "colour.tif", np.stack([grey] * 3, axis=2)),
-        write_tiff_of_channels(tmp_path / "planar.tif", np.stack([grey] * 3, axis=2), planar=True),
-        write_tiff_of_channels(tmp_path / "both.tif", np.stack([*[grey] * 3, opaque], axis=2), alpha=True),
+        write_tiff(tmp_path / "colour.tif", np.stack([grey] * 3, axis=2)),
+        write_tiff(tmp_path / "planar.tif", np.stack([grey] * 3, axis=2), planar=True),
+        write_tiff(tmp_path / "both.tif", np.stack([*[grey] * 3, opaque], axis=2), alpha=True),
     ]
     for path in files:
         with pytest.raises(ImageError, match="has more than 8 bits in each of several channels"):

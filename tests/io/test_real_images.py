@@ -10,7 +10,6 @@ import pydicom
 import pytest
 from PIL import Image
 
-from bundle.errors import ImageError
 from bundle.io.folders import search_folder
 from bundle.io.radiographs import read_radiograph
 
@@ -27,36 +26,6 @@ def pydicom_data(name: str) -> Path:
     return path
 
 
-def test_every_file_of_pydicom_is_read_or_refused_in_one_sentence():
-    read = set()
-    for path in sorted(SHIPPED.rglob("*")):
-        if not path.is_file() or path.suffix in (".py", ".pyc"):
-            continue
-        try:
-            pixels = read_radiograph(path).pixels
-        except ImageError as error:
-            message = str(error)
-            assert message.startswith(str(path)) and message.endswith(".") and "\n" not in message
-        else:
-            read.add(path.name)
-            assert pixels.ndim == 2 and pixels.min() >= 0 and pixels.max() <= 1 and pixels.std() > 0.01
-    assert {
-        "CT_small.dcm",
-        "MR_small.dcm",
-        "MR_small_RLE.dcm",
-        "MR_small_bigendian.dcm",
-        "J2K_pixelrep_mismatch.dcm",
-    } <= read
-    assert not read & {
-        "MR_truncated.dcm",
-        "rtplan.dcm",
-        "DICOMDIR",
-        "ExplVR_BigEnd.dcm",
-        "SC_rgb_rle.dcm",
-        "liver_1frame.dcm",
-    }
-
-
 @pytest.mark.parametrize("name", ["UNCR", "UNCI", "J2KR", "J2KI"])
 def test_chest_radiograph(name):
     """MONOCHROME1, and a PixelSpacing of zero by zero."""
@@ -71,25 +40,9 @@ def test_chest_radiograph(name):
     assert plain[600:900, 880:960].mean() > plain[600:900, 400:600].mean() + 0.1
 
 
-@pytest.mark.parametrize("name", ["UNCR", "J2KI"])
-def test_leg_radiograph(name):
-    radiograph = read_radiograph(pydicom_data(f"RG3_{name}.dcm"))
-    assert radiograph.pixels.shape == (1760, 1760) and radiograph.spacing is None
-
-
 @pytest.mark.real_data
 @pytest.mark.skipif(not REAL, reason="OSL_REAL_DATA does not name a folder")
 class TestRealFolder:
-    def test_every_image_is_read(self):
-        for kind in ("dicom", "hand/images", "isbi2015/images"):
-            folder = Path(REAL) / kind
-            if not folder.is_dir():
-                continue
-            for path in search_folder(folder).images[:6]:
-                radiograph = read_radiograph(path)
-                assert min(radiograph.pixels.shape) > 500
-                assert 0.1 < radiograph.pixels.mean() < 0.9 and radiograph.pixels.std() > 0.1
-
     def test_the_two_encodings_of_one_pelvis_agree(self):
         paths = [Path(REAL) / "dicom" / name for name in ("JPLL_RG2_JPLL.dcm", "J2KI_RG2_J2KI.dcm")]
         if not all(path.is_file() for path in paths):

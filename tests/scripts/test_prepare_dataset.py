@@ -382,40 +382,28 @@ def test_bad_arguments(places: tuple[Path, Path], capsys: pytest.CaptureFixture[
 
 
 GREY = layouts.picture(0).astype(np.float64)
-
-
-def float_tiff(path: Path, number: int) -> None:
-    Image.fromarray((GREY * 190 + 1000 + 3 * layouts.picture(number)).astype(np.float32)).save(path)
-
-
-def big_endian_tiff(path: Path, number: int) -> None:
-    Image.fromarray((GREY * 90 + 3000 + layouts.picture(number)).astype(">u2")).save(path)
-
-
-def wide_tiff(path: Path, number: int) -> None:
-    Image.fromarray((GREY * 900 + 70_000 + 90 * layouts.picture(number)).astype(np.int32)).save(path)
-
-
-def sixteen_bit_png(path: Path, number: int) -> None:
-    Image.fromarray((GREY * 90 + 3000 + layouts.picture(number)).astype(np.uint16)).save(path.with_suffix(".png"))
-
-
-def with_another_brightest_pixel(path: Path, number: int) -> None:
-    pixels = GREY.astype(np.uint16) * 10
-    pixels[3, 4 + number] = 60_000  # beyond the percentiles between which grey values are stretched
-    Image.fromarray(pixels).save(path.with_suffix(".png"))
+BRIGHTEST = np.zeros(GREY.shape)
+BRIGHTEST[3, 4] = 1  # beyond the percentiles between which grey values are stretched
 
 
 @pytest.mark.parametrize(
-    "write", [float_tiff, big_endian_tiff, wide_tiff, sixteen_bit_png, with_another_brightest_pixel]
+    ("scale", "differs", "dtype", "ending"),
+    [
+        (190, layouts.picture, np.float32, "tif"),
+        (90, layouts.picture, ">u2", "tif"),
+        (900, lambda number: 90 * layouts.picture(number).astype(int), np.int32, "tif"),
+        (90, layouts.picture, np.uint16, "png"),
+        (10, lambda number: 60_000 * np.roll(BRIGHTEST, number), np.uint16, "png"),
+    ],
 )
 def test_images_of_many_grey_values_are_the_same_only_if_all_their_pixels_are(
-    write: Callable[[Path, int], None], places: tuple[Path, Path]
+    scale: int, differs: Callable[[int], np.ndarray], dtype: Any, ending: str, places: tuple[Path, Path]
 ) -> None:
     source, output = places
     source.mkdir()
     for number in (1, 2, 3):
-        write(source / f"{number}.tif", number)
+        pixels = GREY * scale + 1000 + differs(number)
+        Image.fromarray(pixels.astype(dtype)).save(source / f"{number}.{ending}")
     layouts.write_rows(source / "landmarks.csv", [["image", "x1", "y1"], *([k, 10 + k, 20] for k in (1, 2, 3))])
     assert [pair for pair in prepare("folder", source, output)["duplicates"] if pair["exact"]] == []
 
