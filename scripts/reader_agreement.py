@@ -40,7 +40,6 @@ class Readings:
         landmarks: N landmark names.
         points: (K, M, N, 2), ``(x, y)`` in pixels, NaN where missing.
         spacing: (M, 2), mm a pixel ``(x, y)``; None where unknown.
-        kept: places of these landmarks among all that the tables have.
     """
 
     readers: list[str]
@@ -48,7 +47,6 @@ class Readings:
     landmarks: list[str]
     points: np.ndarray
     spacing: np.ndarray | None
-    kept: list[int]
 
 
 def build_parser() -> CommandParser:
@@ -58,7 +56,6 @@ def build_parser() -> CommandParser:
     given.add_argument("--dataset", type=Path, help="dataset.json of scripts/prepare_dataset.py")
     given.add_argument("--readers", type=Path, nargs="+", metavar="TABLE", help="a table of landmarks for each reader")
     parser.add_argument("--pixel_spacing", type=float, nargs="+", metavar="MM", help="mm a pixel: one number, or x y")
-    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help="landmarks to leave out")
     parser.add_argument("--run", type=Path, help="folder of an evaluation, or its metrics.csv")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     return parser
@@ -87,7 +84,7 @@ def from_tables(tables: dict[str, Path], spacings: dict[str, Any] | None) -> Rea
         ]
     )
     spacing = None if spacings is None else np.array([spacings.get(image, (np.nan, np.nan)) for image in images])
-    return Readings(list(tables), images, list(names), points, spacing, list(range(len(names))))
+    return Readings(list(tables), images, list(names), points, spacing)
 
 
 def from_data_set(file: Path, spacing: tuple[float, float] | None) -> Readings:
@@ -108,23 +105,6 @@ def from_data_set(file: Path, spacing: tuple[float, float] | None) -> Readings:
             f"--dataset {file} is no prepared data set: make one with scripts/prepare_dataset.py."
         ) from None
     return from_tables(tables, spacings)
-
-
-def leave_out(readings: Readings, names: Sequence[str]) -> Readings:
-    """The readings without some landmarks.
-
-    Raises:
-        ConfigError: when there is no landmark of a name, or none would be left.
-    """
-    unknown = [name for name in names if name not in readings.landmarks]
-    if unknown or len(set(names)) == len(readings.landmarks):
-        raise ConfigError(
-            f"--without is {' '.join(names)}, expected some, but not all, of the landmarks "
-            f"{', '.join(readings.landmarks)}."
-        )
-    kept = [index for index, name in enumerate(readings.landmarks) if name not in names]
-    landmarks = [readings.landmarks[index] for index in kept]
-    return replace(readings, landmarks=landmarks, points=readings.points[:, :, kept], kept=kept)
 
 
 def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
@@ -154,14 +134,13 @@ def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
 def _against(readings: Readings, disagreement: np.ndarray, run: Path, unit: str) -> dict[str, Any]:
     errors = read_errors(run)
     images = [name for name in readings.images if name in set(errors.images)]
-    if not images or len(errors.landmarks) <= max(readings.kept):
+    if not images or len(errors.landmarks) != len(readings.landmarks):
         raise ConfigError(
             f"{errors.path} is of other images or landmarks than the readers: evaluate on the same data set."
         )
     rows = [readings.images.index(name) for name in images]
-    landmarks = [errors.landmarks[index] for index in readings.kept]
     try:
-        found = error_against_readers(errors.chosen(images, landmarks, unit), disagreement[rows])
+        found = error_against_readers(errors.chosen(images, errors.landmarks, unit), disagreement[rows])
     except ValueError:
         raise ConfigError(
             f"{errors.path} has no error in {unit} on the readers' points: give --pixel_spacing."
@@ -220,7 +199,7 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
         readings = from_tables({path.stem.removeprefix("landmarks_"): path for path in args.readers}, None)
         if spacing is not None:
             readings = replace(readings, spacing=np.tile(spacing, (len(readings.images), 1)))
-    return measure(leave_out(readings, args.without) if args.without else readings, args.run)
+    return measure(readings, args.run)
 
 
 @command
