@@ -16,7 +16,7 @@ import numpy as np
 from bundle.errors import BundleError, ConfigError, ImageError
 from bundle.writers.files import atomic_file, write_json
 from study.annotations import AnnotatedImage, all_placed
-from study.estimate import foresee, leave_one_out
+from study.estimate import foresee
 from study.folder import Study, read_own
 from study.journal import note
 from study.proposals import Proposal, Proposals
@@ -34,7 +34,7 @@ class Progress:
     """Where the work in the background is.
 
     Attributes:
-        phase: ``idle``, ``learning``, ``finding`` or ``estimating``.
+        phase: ``idle``, ``learning`` or ``finding``.
         done: how much of the phase is done.
         total: of how much.
         paused: whether it waits.
@@ -58,12 +58,10 @@ class Loop:
     Args:
         study: the study.
         settings: for ``LandmarkFinder.from_template`` and ``from_model``, such as ``device``.
-        estimating: whether the error is estimated once all images are found.
     """
 
     study: Study
     settings: dict[str, Any] = field(default_factory=dict)
-    estimating: bool = True
 
     def __post_init__(self) -> None:
         self.proposals = Proposals(self.study)
@@ -127,29 +125,6 @@ class Loop:
         """Whether the model on the disk was trained on these templates."""
         return read_own(self.study.own / "model.json").get("source") == source and self.model_path.is_file()
 
-    def open_finder(self, templates: Sequence[AnnotatedImage], model: Path | None = None) -> Any:
-        """A finder made of annotated images; of several, a trained one.
-
-        Args:
-            templates: the images.
-            model: where the model is kept; None for nowhere.
-
-        Raises:
-            BundleError: when one of them cannot be used.
-            Stopped: when the work was stopped meanwhile.
-        """
-        from bundle import LandmarkFinder
-
-        if len(templates) == 1:
-            return LandmarkFinder.from_template(*_files(templates), **self.settings)
-        with tempfile.TemporaryDirectory() as folder:
-            trained = Path(folder) / "model.pt"
-            train_apart(trained, *_files(templates), self.settings, self._stop)
-            if model is not None:
-                with self.study.changing(), atomic_file(model, binary=True) as file:
-                    file.write(trained.read_bytes())
-            return LandmarkFinder.from_model(str(trained), **self.settings)
-
     def finder(self) -> tuple[str, Any]:
         """The best finder that is there at once, and what it was made of.
 
@@ -163,23 +138,29 @@ class Loop:
             source = self.source(templates)
             if self._finder is not None and self._finder[0] == source:
                 return self._finder
-            if len(templates) == 1:
-                self._finder = (source, self.open_finder(templates))
-            elif self.is_trained(source):
+            if len(templates) > 1 and self.is_trained(source):
                 self._finder = (source, LandmarkFinder.from_model(str(self.model_path), **self.settings))
-            elif self._finder is None:
-                untrained = LandmarkFinder.from_template(*_files(templates), **self.settings)
-                self._finder = (f"untrained {source}", untrained)
+            elif len(templates) == 1 or self._finder is None:
+                finder = LandmarkFinder.from_template(*_files(templates), **self.settings)
+                self._finder = (source if len(templates) == 1 else f"untrained {source}", finder)
             return self._finder
 
     def learn(self, templates: Sequence[AnnotatedImage], source: str) -> None:
-        """Train on several templates, keep the model, and use it from now on."""
-        finder = self.open_finder(templates, self.model_path)
-        with self.study.changing():
-            write_json(self.study.own / "model.json", {"source": source, "templates": [c.image_id for c in templates]})
-            note(self.study.journal, "trained", templates=[case.image_id for case in templates])
-        with self._opening:
-            self._finder = (source, finder)
+        """Train on several templates, and keep the model, which is used from now on.
+
+        Raises:
+            BundleError: when one of them cannot be used.
+            Stopped: when the work was stopped meanwhile.
+        """
+        names = [case.image_id for case in templates]
+        with tempfile.TemporaryDirectory() as folder:
+            trained = Path(folder) / "model.pt"
+            train_apart(trained, *_files(templates), self.settings, self._stop)
+            with self.study.changing():
+                with atomic_file(self.model_path, binary=True) as file:
+                    file.write(trained.read_bytes())
+                write_json(self.study.own / "model.json", {"source": source, "templates": names})
+                note(self.study.journal, "trained", templates=names)
 
     # ---- one image
 
@@ -326,16 +307,8 @@ class Loop:
             except BundleError as reason:
                 self.failed[image_id] = str(reason)
         found = [one for name in self.study.images() if (one := self.proposals.get(name)) and one.source == source]
-        foresee(self.study, len(templates), found)
-        if self.estimating and len(templates) > 1:
-            self._estimate(templates, source)
-
-    def _estimate(self, templates: Sequence[AnnotatedImage], source: str) -> None:
-        def go_on(done: int, total: int) -> bool:
-            self._tell(phase="estimating", done=done, total=total)
-            return self._may_go_on()
-
-        leave_one_out(self.study, templates, source, self.open_finder, go_on)
+        factors = self.finder()[1].model.matching.error_factors
+        foresee(self.study, len(templates), 1.0 if factors is None else float(np.mean(factors)), found)
 
     def _unfound(self, source: str) -> list[str]:
         """The images that nobody accepted and that were not found with these templates."""

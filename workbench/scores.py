@@ -115,8 +115,7 @@ async def scores_page(bench: Bench) -> None:
         points = curve(bench.study)
         if points:
             _draw(points)
-            estimates = [(str(count), f"{value:.2f} {of}", spread) for count, value, spread, of in points]
-            table(t.CURVE, (t.TEMPLATES, t.ERROR, t.STANDARD_ERROR), estimates)
+            table(t.CURVE, (t.TEMPLATES, t.ERROR), [(str(count), f"{value:.2f} {of}") for count, value, of in points])
         else:
             ui.label(t.NO_CURVE)
         ui.label(t.READERS).classes("wb-title").props("role=heading aria-level=2")
@@ -131,14 +130,14 @@ def _change(change: dict[str, Any]) -> list[Any]:
     return [change["time"][:19].replace("T", " "), change["action"], about, change.get("by", "")]
 
 
-def _draw(points: Sequence[tuple[int, float, float, str]]) -> None:
+def _draw(points: Sequence[tuple[int, float, str]]) -> None:
     ui.echart(
         {
             "aria": {"enabled": True},
             "animation": False,
             "grid": {"left": 60, "right": 20, "top": 20, "bottom": 45},
             "xAxis": {"type": "value", "name": t.TEMPLATES, "nameLocation": "middle", "nameGap": 28, "minInterval": 1},
-            "yAxis": {"type": "value", "name": f"{t.ERROR} ({points[0][3]})", "min": 0},
+            "yAxis": {"type": "value", "name": f"{t.ERROR} ({points[0][2]})", "min": 0},
             "series": [{"type": "line", "data": [[count, round(value, 3)] for count, value, *_ in points]}],
         }
     ).style("height: 260px; max-width: 640px")

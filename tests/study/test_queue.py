@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +13,8 @@ from PIL import Image
 from bundle.records.prediction import annotated
 from bundle.records.radiograph import Radiograph
 from study import FINAL, Landmark, Mark, Protocol, Study
-from study.estimate import curve, foresee, leave_one_out
+from study.estimate import curve, foresee
 from study.exchange import bring_in, export
-from study.folder import read_own
 from study.proposals import Proposal, Proposals
 from study.queue import rank
 from tests.study.test_folder import refusal
@@ -83,34 +80,17 @@ def study(tmp_path: Path) -> Study:
     return found
 
 
-def test_each_accepted_image_is_found_with_the_others(study: Study) -> None:
-    cases = study.annotated()
-    used = []
-
-    def open_finder(others: list[object]) -> SimpleNamespace:
-        used.append({case.image_id for case in others})  # type: ignore[attr-defined]
-        found = SimpleNamespace(
-            points=SHAPE[::-1] + np.array([3.0, 4.0]),
-            names=NAMES[::-1],
-            spacing=(0.5, 0.5),
-            mm_per_pixel=0.5,
-            expected_error=np.arange(5.0),
-        )
-        return SimpleNamespace(find=lambda image, spacing: found)
-
-    def measure(source: str, go_on: Callable[[int, int], bool] = lambda done, total: True) -> bool:
-        return leave_one_out(study, cases, source, open_finder, go_on)  # type: ignore[arg-type]
-
-    assert not measure("a", lambda done, total: done < 1) and len(used) == 1, "stopped"
-    assert measure("a")
-    assert sorted(map(sorted, used)) == [["image0", "image1"], ["image0", "image2"], ["image1", "image2"]]
-    assert curve(study) == [(2, pytest.approx(2.5), pytest.approx(0.0), "mm")]
-    foresee(study, 2, [proposal("a", error=1.0), proposal("b", error=2.0)])
-    assert curve(study)[0][1] == pytest.approx(0.75 * 2.5 / 1.0), "half of the images that were left out is expected"
-    (row,) = read_own(study.own / "estimates.json").values()
-    assert row["expected"]["image1"] == [2.0, 1.5, 1.0, 0.5, 0.0], "in mm, in the order of the truth"
-    assert measure("a") and len(used) == 3, "it is known"
-    assert measure("b") and len(used) == 6, "another annotation"
+def test_what_is_expected_is_corrected_by_what_the_next_training_has_seen(study: Study) -> None:
+    found = [proposal("a", error=2.0), proposal("b", error=4.0)]
+    foresee(study, 1, 1.0, found)
+    assert curve(study) == [], "one template tells of no other"
+    foresee(study, 2, 0.8, found[:1])
+    foresee(study, 3, 0.4, [replace(found[0], spacing=None)])
+    assert curve(study) == [(1, pytest.approx(1.5 * 0.8), "mm"), (2, pytest.approx(1.0 * 0.4 / 0.8), "mm")]
+    foresee(study, 4, 0.5, [])
+    assert curve(study)[2:] == [(3, pytest.approx(2.0 * 0.5 / 0.4), "px")]
+    foresee(study, 2, 0.9, [])
+    assert curve(study) == [(1, pytest.approx(1.5 * 0.9), "mm")], "one was taken out"
 
 
 def test_what_was_found_goes_out_with_all_that_is_known_of_it(study: Study) -> None:
