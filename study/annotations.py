@@ -36,9 +36,6 @@ State = Literal["open", "proposed", "placed", "uncertain", "absent", "not visibl
 WITH_POSITION: tuple[State, ...] = ("placed", "proposed", "uncertain")
 WITHOUT_POSITION: tuple[State, ...] = ("open", "absent", "not visible")
 
-#: Far more than a point list of thousands of landmarks needs.
-MAX_BYTES = 20_000_000
-
 
 @dataclass(frozen=True)
 class AnnotatedImage:
@@ -98,38 +95,29 @@ def version_of(label: Path) -> str:
     return file_digest(label)[:16]
 
 
-def check_annotation(
-    label: Path, image: Path, expected: Mapping[str, tuple[str, ...]]
-) -> tuple[LandmarkSet, Radiograph]:
-    """Read an annotation before it is saved, and refuse what could not be trained on or measured with.
+def as_landmarks(marks: Sequence[Mark]) -> LandmarkSet:
+    """The landmarks without their states; NaN where one has no position."""
+    points = np.array([mark.point or (np.nan, np.nan) for mark in marks], dtype=np.float64)
+    return LandmarkSet(tuple(mark.name for mark in marks), points)
+
+
+def check_annotation(found: LandmarkSet, radiograph: Radiograph, expected: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse what could not be trained on or measured with.
 
     Args:
-        label: the file that came in.
-        image: the image that it is said to belong to.
+        found: the landmarks, ``(x, y)`` in pixels, NaN where missing.
+        radiograph: the image that they are said to belong to, or its geometry.
         expected: who has which landmark names already, in words for the message; empty where nobody has.
 
-    Returns:
-        The landmarks, ``(x, y)`` in pixels, NaN where missing, and the image.
-
     Raises:
-        LandmarkError: when the file holds no landmarks of one image, its names are not those expected, no landmark is
-            placed, or one lies outside the image.
-        ImageError: when the image cannot be read.
+        LandmarkError: when the names are not those expected, no landmark is placed, or one lies outside the image.
     """
-    if label.stat().st_size > MAX_BYTES:
-        raise LandmarkError(f"the annotation has more than {MAX_BYTES // 10**6} MB: send one point list.")
-    radiograph = read_radiograph(image)
-    found = read_landmarks(label, radiograph)
     for owner, names in expected.items():
         if set(found.names) != set(names):
             raise LandmarkError(_different(found.names, names, owner))
-    present = ~found.missing
-    if not present.any():
+    if found.missing.all():
         raise LandmarkError("the annotation has no landmark that is placed: place at least one, and save again.")
-    LandmarkSet(tuple(np.array(found.names)[present]), found.points[present]).require_inside(
-        radiograph.width, radiograph.height, "the annotation"
-    )
-    return found, radiograph
+    found.require_inside(radiograph.width, radiograph.height, "the annotation", missing=True)
 
 
 def point_list(path: Path, found: LandmarkSet, radiograph: Radiograph, image_id: str) -> bytes:
@@ -142,8 +130,7 @@ def point_list(path: Path, found: LandmarkSet, radiograph: Radiograph, image_id:
 
 def marks_document(marks: Sequence[Mark], radiograph: Radiograph, image_id: str) -> bytes:
     """Landmarks with their states as a point list of 3D Slicer."""
-    points = np.array([mark.point or (np.nan, np.nan) for mark in marks])
-    document = annotation_document(LandmarkSet(tuple(mark.name for mark in marks), points), radiograph, image_id)
+    document = annotation_document(as_landmarks(marks), radiograph, image_id)
     for mark, control in zip(marks, document["markups"][0]["controlPoints"]):
         control["description"], control["locked"] = mark.state, mark.locked
     return json.dumps(document, indent=2, ensure_ascii=False).encode()

@@ -169,7 +169,8 @@ def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:
         raise LandmarkError(f"{file.name} names no image of the study: check the column image.")
     for image_id, landmarks in found.items():
         ordered = landmarks.in_order_of(protocol.names, file.name)
-        ordered.require_inside(*_size(study, image_id), file.name, missing=True)
+        geometry = study.geometry(image_id)
+        ordered.require_inside(geometry.width, geometry.height, file.name, missing=True)
         marks = [
             Mark(name, (float(x), float(y)), "placed") if np.isfinite([x, y]).all() else Mark(name, None, "not visible")
             for name, (x, y) in zip(ordered.names, ordered.points)
@@ -177,8 +178,3 @@ def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:
         study.save_marks(image_id, marks, DRAFT, study.version(image_id, DRAFT))
     note(study.journal, "imported", images=sorted(found))
     return sorted(found)
-
-
-def _size(study: Study, image_id: str) -> tuple[int, int]:
-    geometry = study.geometry(image_id)
-    return geometry.width, geometry.height

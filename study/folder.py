@@ -22,8 +22,8 @@ from filelock import FileLock
 from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError, one_line
 from bundle.io.decoded import parse_spacing
 from bundle.io.formats import image_suffix, is_own_result
+from bundle.io.landmark_files import read_landmarks
 from bundle.io.radiographs import read_radiograph
-from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import atomic_file, remove_leftovers, write_json
 from study.annotations import (
@@ -34,6 +34,7 @@ from study.annotations import (
     ORIGINAL,
     AnnotatedImage,
     Mark,
+    as_landmarks,
     check_annotation,
     file_state,
     marks_document,
@@ -53,6 +54,9 @@ OWN = "workbench"
 
 #: Tags of what no person finished: it is replaced without a trace.
 UNKEPT = re.compile(rf"{DRAFT}(-.*)?|{ORIGINAL}")
+
+#: Far more than a point list of thousands of landmarks needs.
+MAX_BYTES = 20_000_000
 
 #: In lower case alone: some systems take ``Final`` for the folder ``final``.
 TAG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -96,6 +100,7 @@ class Study:
         self.model_names = model_names
         self._threads = threading.RLock()
         self._images: tuple[int, dict[str, Path]] | None = None
+        self._spacings: tuple[int, dict[str, list[float]]] | None = None
         self._geometry = functools.lru_cache(maxsize=4096)(_read_geometry)
 
     @contextlib.contextmanager
@@ -202,10 +207,19 @@ class Study:
 
     def spacings(self) -> dict[str, list[float]]:
         """Millimetres per pixel ``(x, y)`` that people gave to images, by id."""
-        return read_own(self.own / "spacings.json")
+        path = self.own / "spacings.json"
+        changed = path.stat().st_mtime_ns if path.is_file() else 0
+        if self._spacings is None or self._spacings[0] != changed:
+            self._spacings = changed, read_own(path)
+        return self._spacings[1]
 
-    def save_spacing(self, image_id: str, millimetres: float) -> None:
+    def save_spacing(self, image_id: str, millimetres: float, others: bool = False) -> None:
         """Say how wide a pixel of an image is; how high it is then follows.
+
+        Args:
+            image_id: the image.
+            millimetres: the width.
+            others: whether it is that of all images, too, the pixel size of which nobody knows.
 
         Raises:
             ConfigError: when it is no possible size.
@@ -213,11 +227,16 @@ class Study:
             BundleError: when the study cannot be changed.
         """
         parse_spacing(millimetres)
-        wide, high = self.geometry(image_id).pixel_size
+        geometries = {image_id: self.geometry(image_id)}
+        for other in self.images() if others else ():
+            with contextlib.suppress(ImageError):  # whoever opens it hears of it
+                if self.geometry(other).spacing is None:
+                    geometries[other] = self.geometry(other)
+        sizes = {name: one.pixel_size for name, one in geometries.items()}
+        given = {name: [millimetres, millimetres * high / wide] for name, (wide, high) in sizes.items()}
         with self.changing():
-            spacing = [millimetres, millimetres * high / wide]
-            write_json(self.own / "spacings.json", {**self.spacings(), image_id: spacing})
-            note(self.journal, "spacing", image=image_id, millimetres=millimetres)
+            write_json(self.own / "spacings.json", {**self.spacings(), **given})
+            note(self.journal, "spacing", images=list(given), millimetres=millimetres)
 
     def annotated(self, tag: str = FINAL) -> list[AnnotatedImage]:
         """The images with an annotation, those saved first in front."""
@@ -272,19 +291,12 @@ class Study:
         """
         radiograph = self.geometry(image_id)
         if not UNKEPT.fullmatch(tag):
-            for owner, names in self.expected_names(image_id).items():
-                if {mark.name for mark in marks} != set(names):
-                    raise LandmarkError(
-                        f"the landmarks of {image_id} are not the {len(names)} of {owner}: load the image again."
-                    )
-            placed = [mark for mark in marks if mark.point is not None]
-            if not placed or any(mark.state == "open" for mark in marks):
+            check_annotation(as_landmarks(marks), radiograph, self.expected_names(image_id))
+            if any(mark.state == "open" for mark in marks):
                 raise LandmarkError(
                     f"not every landmark of {image_id} is placed: place the others, or say that they are absent or not "
                     "visible."
                 )
-            points = LandmarkSet(tuple(mark.name for mark in placed), np.array([mark.point for mark in placed]))
-            points.require_inside(radiograph.width, radiograph.height, image_id)
         content = marks_document(marks, radiograph, image_id)
         with self.changing():
             self._require_version(image_id, tag, replaces)
@@ -323,9 +335,13 @@ class Study:
                 f"the annotation came as {''.join(file.suffixes) or 'a file without an ending'}, but a point list of "
                 "3D Slicer was expected: send the markups as a .mrk.json file."
             )
+        if file.stat().st_size > MAX_BYTES:
+            raise LandmarkError(f"the annotation has more than {MAX_BYTES // 10**6} MB: send one point list.")
+        radiograph = read_radiograph(image)
         with self.changing():
             with copied_as(file, f"annotation{suffix}") as path:
-                found, radiograph = check_annotation(path, image, self.expected_names(image_id))
+                found = read_landmarks(path, radiograph)
+                check_annotation(found, radiograph, self.expected_names(image_id))
                 content = point_list(path, found, radiograph, image_id)
             self._require_version(image_id, tag, replaces)
             return self._write(image_id, tag, content, by)
@@ -336,18 +352,14 @@ class Study:
             return self._write(image_id, ORIGINAL, content, "")
 
     def remove(self, image_id: str, tag: str = FINAL, by: str = "") -> None:
-        """Take an annotation out of the study; its file is kept among the replaced ones."""
+        """Take an annotation out of the study; what a person finished is kept among the replaced ones."""
         with self.changing():
             label = self.label_file(image_id, tag)
             if image_id == Path(image_id).name and label.is_file():
-                _keep(label, image_id)
+                if not UNKEPT.fullmatch(tag):
+                    _keep(label, image_id)
+                    note(self.journal, "removed", image=image_id, tag=tag, by=by)
                 label.unlink()
-                note(self.journal, "removed", image=image_id, tag=tag, by=by)
-
-    def remove_draft(self, image_id: str, tag: str = DRAFT) -> None:
-        """Remove a draft once its annotation is saved."""
-        with self.changing():
-            self.label_file(image_id, tag).unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
         """Remove what killed programs have left half written.

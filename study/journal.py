@@ -26,13 +26,9 @@ def note(path: Path, action: str, **what: Any) -> None:
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "action": action, **what})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A line that a killed process has left half written ends here, too: the new one starts on its own.
-        with path.open("a+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size:
-                file.seek(size - 1)
-            whole = not size or file.read(1) == b"\n"
-            file.write((b"" if whole else b"\n") + line.encode() + b"\n")
+        # The break comes first, so that it also ends a line that a killed process has left half written.
+        with path.open("ab") as file:
+            file.write((b"\n" if file.tell() else b"") + line.encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

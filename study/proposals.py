@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bundle.io.decoded import parse_spacing
 from bundle.records.prediction import LandmarkPrediction, annotated
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import write_json
 from bundle.writers.result_json import read_result, result_document
 from bundle.writers.slicer_markups import markups_document
-from study.annotations import Mark
+from study.annotations import Mark, as_landmarks
 from study.folder import Study
 
 
@@ -71,6 +72,9 @@ class Proposals:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         known = self._known[image_id][1]
+        given = parse_spacing(self.study.spacings().get(image_id))
+        if given is not None:  # perhaps since it was found
+            known = replace(known, spacing=given, spacing_source="config")
         return known if names is None or known.names == tuple(names) else None
 
     def of_accepted(
@@ -97,5 +101,5 @@ def as_prediction(
         image_id: what it is called.
         expected_error: (N,), in pixels, where it is known.
     """
-    points = np.array([mark.point or (np.nan, np.nan) for mark in marks], dtype=np.float64)
-    return annotated(tuple(mark.name for mark in marks), points, image, image_id, expected_error)
+    found = as_landmarks(marks)
+    return annotated(found.names, found.points, image, image_id, expected_error)

@@ -21,8 +21,8 @@ class Doubt:
     Attributes:
         image_id: the image.
         doubt: how much there is; 1 is usual.
-        expected: the mean expected error of its landmarks: in mm where the spacing is known, else in pixels; NaN where
-            no error is known.
+        expected: the mean expected error of its landmarks: in mm where the spacing of all images is known, else in
+            pixels; NaN where no error is known.
         worst: number of the landmark with the largest expected error; None where no error is known.
         worst_error: that error.
         unit: ``"mm"`` or ``"px"``.
@@ -51,8 +51,8 @@ def rank(proposals: Sequence[Proposal], protocol: Protocol, accepted: Sequence[n
     """
     if not proposals:
         return []
-    scale = [1.0 if one.spacing is None else float(np.sqrt(one.spacing[0] * one.spacing[1])) for one in proposals]
-    errors = np.array([one.expected_error * mm for one, mm in zip(proposals, scale)])
+    unit = "px" if any(one.spacing is None for one in proposals) else "mm"
+    errors = np.array([one.expected_error * (1.0 if unit == "px" else one.mm_per_pixel) for one in proposals])
     unlike = 1 - np.nan_to_num(np.array([np.nanmean(one.confidence) for one in proposals]), nan=0.0)
     expected = np.array([np.nanmean(row) if np.isfinite(row).any() else np.nan for row in errors])
     shapes = [one.points for one in proposals]
@@ -67,7 +67,7 @@ def rank(proposals: Sequence[Proposal], protocol: Protocol, accepted: Sequence[n
         )
         known = bool(np.isfinite(errors[index]).any())
         worst = int(np.nanargmax(errors[index])) if known else None
-        doubt = by_reason["error"] + sum(max(0.0, value - 1) for name, value in by_reason.items() if name != "error")
+        doubt = by_reason["error"] + sum(by_reason[name] - 1 for name in reasons if name != "error")
         found.append(
             Doubt(
                 one.image_id,
@@ -75,7 +75,7 @@ def rank(proposals: Sequence[Proposal], protocol: Protocol, accepted: Sequence[n
                 float(expected[index]),
                 worst,
                 float(errors[index][worst]) if worst is not None else np.nan,
-                "px" if one.spacing is None else "mm",
+                unit,
                 tuple(reasons),
             )
         )

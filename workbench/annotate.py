@@ -19,7 +19,7 @@ from workbench.bench import Bench
 from workbench.choose_protocol import choose_protocol
 from workbench.editing import Editing
 from workbench.radiograph_view import RadiographView
-from workbench.shell import Shell, button, icon_button, say, saying_refusals
+from workbench.shell import Shell, button, icon_button, keep_focus, say, saying_refusals, working
 
 #: What a key or a button says of a landmark.
 SETTABLE: dict[str, State] = {state: state for state in get_args(State) if state not in ("placed", "proposed")}
@@ -60,8 +60,7 @@ class AnnotatePage:
             self._queue()
             self._stage()
             self._side()
-        self._refresh_queue()
-        ui.timer(0, lambda: self.open(image_id or (self.rows[0] if self.rows else ""), focus=False), once=True)
+        ui.timer(0, lambda: self.open(image_id or (self.rows[0] if self.rows else "")), once=True)
         ui.timer(0.3, self._tick)
 
     # ---- what there is
@@ -70,7 +69,7 @@ class AnnotatePage:
         with ui.element("section").classes("wb-queue").props(f'aria-label="{t.QUEUE}"'):
             with ui.element("div").classes("wb-line"):
                 ui.label(t.QUEUE).classes("wb-title wb-grow").props("role=heading aria-level=2")
-                button(t.SUGGEST, t.SUGGEST_HINT, self._suggest, "lightbulb")
+                self.suggesting = button(t.SUGGEST, t.SUGGEST_HINT, self._suggest, "lightbulb")
             self.grid = ui.aggrid(
                 {
                     "columnDefs": [
@@ -83,7 +82,7 @@ class AnnotatePage:
                         },
                         {"headerName": t.REASON, "field": "reason", "flex": 1, "wrapText": True, "autoHeight": True},
                     ],
-                    "rowData": [],
+                    "rowData": self._load_queue(),
                     "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
                     ":getRowId": "(row) => row.data.image",
                     ":onCellKeyDown": "(cell) => { if (cell.event.key === 'Enter') cell.event.target.click(); }",
@@ -96,31 +95,31 @@ class AnnotatePage:
 
     def _stage(self) -> None:
         with ui.element("section").classes("wb-stage").props('aria-label="image"'):
-            with ui.element("div").classes("wb-tools"):
+            with keep_focus(ui.element("div").classes("wb-tools")):
                 self.name = ui.label().classes("wb-title").props("role=heading aria-level=1")
                 ui.element("span").classes("wb-grow")
                 button(t.FIT, t.FIT_HINT, lambda: self.view.call("fit"))
                 button(t.INVERT, t.INVERT_HINT, lambda: self.view.call("invert"))
-                button(t.LENS, t.LENS_HINT, lambda: self.view.call("toggleLens"))
-                button(t.WINDOW, t.WINDOW_HINT, lambda: self.view.call("toggleMode", "window"))
+                button(t.LENS, t.LENS_HINT, lambda: self.view.call("toggleLens")).classes("wb-lens")
+                button(t.WINDOW, t.WINDOW_HINT, lambda: self.view.call("toggleMode", "window")).classes("wb-window")
                 with ui.button(t.PRESET, icon="tonality").props("flat dense no-caps"), ui.menu():
                     for preset, (centre, width) in t.PRESETS.items():
                         window = {"centre": centre, "width": width}
                         ui.menu_item(preset, lambda window=window: self.view.call("setWindow", window))
-                button(t.RULER, t.RULER_HINT, lambda: self.view.call("toggleMode", "line"))
+                button(t.RULER, t.RULER_HINT, lambda: self.view.call("toggleMode", "line")).classes("wb-ruler")
                 button(t.BESIDE, t.BESIDE_HINT, self._toggle_beside, "vertical_split")
             with ui.element("div").classes("wb-views"):
                 self.view = RadiographView(self._on_view)
                 self.template = RadiographView(self._on_template, readonly=True)
                 self.template.set_visibility(False)
-            with ui.element("div").classes("wb-tools"):
+            with keep_focus(ui.element("div").classes("wb-tools")):
                 icon_button("undo", t.UNDO, "Ctrl+Z", lambda: self._command("undo"))
                 icon_button("redo", t.REDO, "Ctrl+Y", lambda: self._command("redo"))
                 button(t.NEXT, t.NEXT_HINT, lambda: self._command("next unplaced"), "skip_next")
                 self.placed = ui.label().classes("wb-faint")
                 ui.element("span").classes("wb-grow")
                 self.saved = ui.label().classes("wb-faint wb-saved").props("role=status")
-                button(t.FIND, t.FIND_HINT, lambda: self._command("find"), "search")
+                self.finding = button(t.FIND, t.FIND_HINT, lambda: self._command("find"), "search")
                 self.accept = ui.button(t.ACCEPT, on_click=lambda: self._command("accept"), icon="check")
                 self.accept.props("dense no-caps").tooltip(t.ACCEPT_HINT)
 
@@ -140,7 +139,7 @@ class AnnotatePage:
                         state = ui.label().classes("wb-state")
                     self.items.append((item, state))
             self.definition = ui.label().classes("wb-faint wb-definition")
-            with ui.element("div").classes("wb-states"):
+            with keep_focus(ui.element("div").classes("wb-states")):
                 for text, hint, command in (
                     (t.ABSENT, t.ABSENT_HINT, "absent"),
                     (t.HIDDEN, t.HIDDEN_HINT, "not visible"),
@@ -155,7 +154,7 @@ class AnnotatePage:
 
     # ---- opening
 
-    async def open(self, image_id: str, focus: bool = True) -> None:
+    async def open(self, image_id: str) -> None:
         """Show an image, to which keys go from then on."""
         if not image_id:
             self.name.set_text(t.EMPTY.format(folder=self.bench.study.folder))
@@ -170,8 +169,7 @@ class AnnotatePage:
         self.name.set_text(image_id)
         self.grid.run_row_method(image_id, "setSelected", True)
         self._show()
-        if focus:
-            self.view.call("focusMark", self.selected)
+        self.view.call("focusMark", self.selected)
 
     def _show(self) -> None:
         """Bring the page to what is known of the image."""
@@ -300,6 +298,9 @@ class AnnotatePage:
                 await self._find()
             elif name == "accept":
                 await self._accept()
+            elif name == "to the landmark":
+                self.view.call("reveal")
+                self.template.call("reveal")
             elif name in ("previous image", "next image"):
                 await self._step(1 if name == "next image" else -1)
         self._show()
@@ -314,7 +315,8 @@ class AnnotatePage:
         editing = self.editing
         assert editing is not None
         started = time.monotonic()
-        proposal = await asyncio.to_thread(self.bench.loop.find, editing.image_id)
+        with working(self.finding):
+            proposal = await asyncio.to_thread(self.bench.loop.find, editing.image_id)
         editing.take_proposal(proposal)
         say(t.FOUND_IN.format(seconds=time.monotonic() - started), "positive")
 
@@ -352,25 +354,28 @@ class AnnotatePage:
                 editing.overrule()
                 dialog.close()
 
-            ui.button(t.TAKE_THEIRS, on_click=theirs)
-            ui.button(t.KEEP_MINE, on_click=mine)
+            ui.button(t.TAKE_THEIRS, on_click=theirs).props("no-caps")
+            ui.button(t.KEEP_MINE, on_click=mine).props("no-caps")
 
     def _ask_length(self, columns: float) -> None:
         with ui.dialog(value=True) as dialog, ui.card():
             dialog.props["aria-label"] = t.RULER
             ui.label(t.LENGTH_IS.format(columns=columns))
-            length = ui.number(t.LENGTH, min=0.001, max=100_000).props("autofocus")
+            length = ui.number(t.LENGTH, min=0.001, max=100_000).props("autofocus").classes("full-width")
+            others = ui.checkbox(t.SPACING_OF_OTHERS)
 
             async def use() -> None:
-                with saying_refusals():
+                with saying_refusals(), working(used):
                     assert self.editing is not None
                     image_id, millimetres = self.editing.image_id, float(length.value or 0) / max(columns, 1e-6)
-                    await asyncio.to_thread(self.bench.study.save_spacing, image_id, millimetres)
+                    await asyncio.to_thread(self.bench.study.save_spacing, image_id, millimetres, others.value)
+                    self.bench.revision += 1
                     dialog.close()
-                    self.view.call("setMode", "pan")
                     self._show()
 
-            ui.button(t.SET_SPACING, on_click=use)
+            length.on("keydown.enter", use)
+            used = ui.button(t.SET_SPACING, on_click=use).props("no-caps")
+            dialog.on("hide", lambda: self.view.call("setMode", "pan"))
 
     async def _set_template(self, event: Any) -> None:
         editing = self.editing
@@ -381,7 +386,7 @@ class AnnotatePage:
                     await asyncio.to_thread(self.bench.loop.start)
 
     async def _suggest(self) -> None:
-        with saying_refusals():
+        with saying_refusals(), working(self.suggesting):
             found = await asyncio.to_thread(self.bench.loop.suggest)
             if found is None:
                 say(t.NONE_LEFT)
@@ -394,12 +399,15 @@ class AnnotatePage:
     async def _row_chosen(self, event: Any) -> None:
         await self.open(event.args["data"]["image"])
 
-    def _refresh_queue(self) -> None:
+    def _load_queue(self) -> list[dict[str, str]]:
         self.state = self.bench.state
         rows = self.bench.queue()
         self.rows = [row.image for row in rows]
-        self.grid.options["rowData"] = [{"image": r.image, "reason": r.reason} for r in rows]
-        self.grid.run_grid_method("setGridOption", "rowData", self.grid.options["rowData"])
+        return [{"image": row.image, "reason": row.reason} for row in rows]
+
+    def _refresh_queue(self) -> None:
+        """Only the rows: a grid that is drawn anew forgets where it was scrolled to."""
+        self.grid.run_grid_method("setGridOption", "rowData", self._load_queue())
 
     def _tick(self) -> None:
         editing = self.editing

@@ -108,8 +108,8 @@ class Bench:
         ranked = rank(self.proposals(), protocol, list(accepted.values())) if protocol is not None else []
         rows = {}
         for one in ranked:
-            state = t.STARTED if one.image_id in drafts else t.FOUND
-            rows[one.image_id] = f"{state}: {words(one, protocol)}"
+            known = [t.STARTED] if one.image_id in drafts else []
+            rows[one.image_id] = ": ".join([*known, words(one, protocol) or t.FOUND])
         for image_id in self.study.images():
             if image_id in self.loop.failed:
                 rows[image_id] = f"{t.BROKEN}: {self.loop.failed[image_id]}"

@@ -228,7 +228,7 @@ class Editing:
             self.study.save_marks, self.image_id, marks, self.tag, self.versions[self.tag], self.tag
         )
         if self.versions[self.draft]:
-            await asyncio.to_thread(self.study.remove_draft, self.image_id, self.draft)
+            await asyncio.to_thread(self.study.remove, self.image_id, self.draft)
             self.versions[self.draft] = ""
         self.accepted, self.touched = True, False
         self._dirty = self.failed = False

@@ -145,3 +145,5 @@ async def sheet_page(bench: Bench, landmark: int, start: int) -> None:
             for text, place in ((t.BEFORE, start - PER_PAGE), (t.AFTER, start + PER_PAGE)):
                 if -PER_PAGE < place < len(order):
                     ui.link(text, f"/sheet?landmark={landmark}&start={max(0, place)}")
+            if landmark + 1 in names:
+                ui.link(t.NEXT_LANDMARK.format(name=names[landmark + 1]), f"/sheet?landmark={landmark + 1}")

@@ -39,6 +39,21 @@ def saying_refusals() -> Iterator[None]:
         say(str(error), "negative")
 
 
+@contextlib.contextmanager
+def working(found: ui.button) -> Iterator[None]:
+    """Show on a button that what it does takes a while."""
+    found.props("loading")
+    try:
+        yield
+    finally:
+        found.props(remove="loading")
+
+
+def keep_focus(frame: ui.element) -> ui.element:
+    """Let the mouse press the buttons of a frame without taking the keys from the image."""
+    return frame.on("mousedown.capture.stop.prevent", js_handler="() => {}")
+
+
 def button(text: str, hint: str, action: Callable[..., Any], icon: str | None = None, **props: Any) -> ui.button:
     """A flat button with a hint."""
     found = ui.button(text, on_click=action, icon=icon).props("flat dense no-caps")
@@ -85,7 +100,7 @@ class Shell:
         ui.colors(primary="#0b5394", negative="#a4262c", positive="#1b6e3c", info="#24527a", warning="#7a4a00")
         ui.page_title(f"{here} · {t.TITLE}")
         self.dark = ui.dark_mode(None)
-        with ui.header().classes("wb-header"):
+        with keep_focus(ui.header().classes("wb-header")):
             with ui.element("nav").props(f'aria-label="{t.NAVIGATION}"').classes("wb-nav"):
                 for name, path in _PAGES:
                     link = ui.link(name, path)
@@ -146,4 +161,4 @@ class Shell:
                         ui.label(key)
                     with ui.element("dd"):
                         ui.label(meaning)
-            ui.button(t.CLOSE, on_click=dialog.close)
+            ui.button(t.CLOSE, on_click=dialog.close).props("no-caps")

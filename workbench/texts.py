@@ -50,6 +50,7 @@ BESIDE_HINT = "Show an accepted image beside this one, with the same landmark ma
 FAILED = "The image cannot be shown: {message}"
 LENGTH = "Length of the line in mm"
 LENGTH_IS = "The line is {columns:.1f} pixels long."
+SPACING_OF_OTHERS = "for all images, too, the pixel size of which is not known"
 SET_SPACING = "Use it"
 
 # Landmarks
@@ -91,7 +92,6 @@ PHASES = {
     "idle": "",
     "learning": "learning from {total} images",
     "finding": "finding {done} of {total}",
-    "estimating": "estimating the error {done} of {total}",
 }
 PAUSED = "paused"
 FOUND_IN = "Found in {seconds:.1f} s."
@@ -107,7 +107,7 @@ SHEET_OF = "Landmark"
 ORDER_HINT = "The images in which it is most doubtful come first. Drag a point, or confirm it where it is right."
 CONFIRM, CONFIRMED = "Confirm", "confirmed"
 CONFIRM_ALL = "Confirm all shown"
-BEFORE, AFTER = "Previous", "Next"
+BEFORE, AFTER, NEXT_LANDMARK = "Previous", "Next", "Next landmark: {name}"
 NOTHING_FOUND = "Nothing was found yet: accept an annotated image, and find all."
 
 # Scores
@@ -127,11 +127,12 @@ LANDMARK, MEAN, MEDIAN, LARGEST, WITHIN, COUNT = (
 ALL = "All"
 CURVE = "Estimated error by number of templates"
 CURVE_HINT = (
-    "By leave-one-out over accepted images, corrected by what is expected of the others: the worst are accepted first."
+    "What is expected of the images that nobody accepted, corrected by leave-one-out over the templates. A number of "
+    "templates has its estimate once there is one more."
 )
 NO_CURVE = "It is estimated once two images are accepted with all landmarks placed, and the others are found."
 NO_TEMPLATE = "No other image is accepted yet."
-TEMPLATES, ERROR, STANDARD_ERROR = "Templates", "Estimated error", "Standard error"
+TEMPLATES, ERROR = "Templates", "Estimated error"
 READERS, READER = "Readers", "Reader"
 READERS_HINT = "Distances between the points that two readers accepted in the same images."
 ONE_READER = "There is one reader: start the workbench with --reader NAME for another one."
@@ -188,7 +189,7 @@ KEYS = (
     ("a, v, u, l", "absent, not visible, uncertain, locked"),
     ("Delete", "take the place away"),
     ("Ctrl+Z, Ctrl+Y", "undo, redo"),
-    ("+, -, 0, f", "zoom, whole image, to the landmark"),
+    ("+, -, 0, f", "zoom, whole image, to the landmark (in the template, too)"),
     ("i, m, w, t", "invert, magnifier, window by dragging, names of the landmarks"),
     ("g", "find the landmarks of this image"),
     ("Enter", "accept"),

@@ -82,7 +82,7 @@ def test_a_draft_may_lack_what_an_annotation_may_not(study: Study) -> None:
     assert "not every landmark" in refusal(lambda: study.save_marks("one", some, FINAL, ""))
     outside = [Mark("a", (70.0, 1.0), "placed"), *MARKS[1:]]
     assert "outside the image" in refusal(lambda: study.save_marks("one", outside, FINAL, ""))
-    assert "not the 3" in refusal(lambda: study.save_marks("one", MARKS[:2], FINAL, ""))
+    assert "without c" in refusal(lambda: study.save_marks("one", MARKS[:2], FINAL, ""))
     study.save_marks("one", MARKS, DRAFT, version)
 
 
@@ -111,6 +111,9 @@ def test_a_pixel_may_be_given_a_size(study: Study) -> None:
     study.save_spacing("one", 0.125)
     assert study.geometry("one").spacing == (0.125, 0.125) == study.radiograph("one").spacing
     assert study.geometry("two").spacing is None
+    study.save_spacing("two", 0.25, others=True)
+    sizes = {name: study.geometry(name).spacing for name in study.images()}
+    assert sizes == {"one": (0.125, 0.125), "two": (0.25, 0.25), "three": (0.25, 0.25)}, "what is known stays"
     assert "positive number" in refusal(lambda: study.save_spacing("one", -1.0))
 
 

@@ -114,10 +114,13 @@ export class LandmarkView {
     this.draw();
   }
 
-  centre([x, y], zoom = this.zoom) {
-    this.zoom = zoom;
-    const tall = zoom * this.aspect;
-    this.offset = [this.root.clientWidth / 2 - (x + 0.5) * zoom, this.root.clientHeight / 2 - (y + 0.5) * tall];
+  // Bring the selected landmark to the middle.
+  reveal() {
+    const point = this.point();
+    if (!this.image || !PLACED.includes(point?.state)) return;
+    this.zoom = Math.max(this.zoom, 2);
+    const [x, y] = this.toScreen([point.x, point.y]);
+    this.offset = [this.offset[0] + this.root.clientWidth / 2 - x, this.offset[1] + this.root.clientHeight / 2 - y];
     this.fitted = false;
     this.draw();
   }
@@ -445,7 +448,7 @@ export class LandmarkView {
     else if (event.key === "m") this.toggleLens();
     else if (event.key === "t") this.root.classList.toggle("lv-plain");
     else if (event.key === "w") this.toggleMode("window");
-    else if (event.key === "f" && placed) this.centre([point.x, point.y], Math.max(this.zoom, 2));
+    else if (event.key === "Escape") this.setMode("pan");
     else if (COMMANDS[event.key]) this.emit("command", { name: COMMANDS[event.key] });
     else done = false;
     if (done) {
@@ -456,6 +459,7 @@ export class LandmarkView {
 
   toggleLens() {
     this.lensAlways = !this.lensAlways;
+    this.root.dataset.lens = this.lensAlways ? "yes" : "no";
     this.drawLens();
   }
 
@@ -481,4 +485,5 @@ const COMMANDS = {
   k: "previous image",
   j: "next image",
   g: "find",
+  f: "to the landmark",
 };
