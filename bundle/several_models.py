@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from monai.bundle import ConfigWorkflow
-from monai.data import Dataset
+from monai.data import PersistentDataset
+from monai.transforms import Transform
 
 from bundle import CONFIGS
 from bundle.data import Cases, Failures, ReadableImages, ResultFolder
+from bundle.data.journal import NOTES, item_digest
 from bundle.errors import ConfigError, find_bundle_error, one_line
 from bundle.io.folders import image_ids
 from bundle.model import Model
@@ -26,13 +30,15 @@ from bundle.writers.run_tables import write_errors, write_table
 _SURE = 0.5
 
 
+@dataclass
 class SeveralModels:
     """Sorts the images of a folder among models, and then runs the inference of each model on its own images.
 
     ``kinds.csv`` says which model each image went to. Each model has a folder of results by the name of its file, and
-    beside it the list of its images, with which it can be run again. Several ranks share the sorting, too.
+    beside it the list of its images, with which it can be run again. Several ranks share the sorting, too. A run that
+    was killed goes on: what is sorted stays in the folder ``.run`` until all is done.
 
-    Args:
+    Attributes:
         model_path: the checkpoints.
         open_model: opens one of them, given ``model_path``.
         cases: the images.
@@ -42,6 +48,7 @@ class SeveralModels:
         other_kinds: ``"report"`` has images that are of no model's kind in the table alone, ``"refuse"`` counts them as
             files that cannot be used, ``"ignore"`` gives each to the model to whose template it is most alike.
         dry_run: whether nothing is to be done.
+        fingerprint: of what the sorting depends on beside the models and the images.
         settings: what each inference is started with, by the keys of ``configs/inference.json``.
         of_one_model: settings that fit the landmarks of one model, by name; none may be given.
 
@@ -49,43 +56,35 @@ class SeveralModels:
         ConfigError: when there are not several models, or something is given that only one of them could use.
     """
 
-    def __init__(
-        self,
-        model_path: Any,
-        open_model: Callable[..., Model],
-        cases: Cases,
-        load: Callable[[Any], Any],
-        device: torch.device,
-        results: ResultFolder,
-        other_kinds: str,
-        dry_run: bool,
-        settings: Mapping[str, Any],
-        of_one_model: Mapping[str, Any],
-    ) -> None:
+    model_path: Any
+    open_model: Callable[..., Model]
+    cases: Cases
+    load: Callable[[Any], Any]
+    device: torch.device
+    results: ResultFolder
+    other_kinds: str
+    dry_run: bool
+    fingerprint: str
+    settings: Mapping[str, Any]
+    of_one_model: Mapping[str, Any]
+    failures: Failures = field(default_factory=Failures, init=False)
+
+    def __post_init__(self) -> None:
         refuse_uninvited_ranks()
-        if not isinstance(model_path, list | tuple) or len(model_path) < 2:
+        if not isinstance(self.model_path, list | tuple) or len(self.model_path) < 2:
             raise ConfigError(
-                f"model_path is {model_path!r}, but this configuration is for several models: give them as in "
+                f"model_path is {self.model_path!r}, but this configuration is for several models: give them as in "
                 "--model_path \"['heads.pt','hands.pt']\"."
             )
-        for name, value in of_one_model.items():
+        for name, value in self.of_one_model.items():
             if value:
                 raise ConfigError(
                     f"{name} is for the landmarks of one model: leave it out, and run that model again with it on the "
-                    f"list of its images that this run writes to {results.path}."
+                    f"list of its images that this run writes to {self.results.path}."
                 )
-        cases.require()
-        paths = [Path(str(path)) for path in model_path]
+        self.cases.require()
+        paths = [Path(str(path)) for path in self.model_path]
         self.models = dict(zip(image_ids([path.with_suffix("") for path in paths], ""), paths))
-        self.open_model = open_model
-        self.cases = cases
-        self.load = load
-        self.device = device
-        self.results = results
-        self.other_kinds = other_kinds
-        self.dry_run = dry_run
-        self.settings = settings
-        self.failures = Failures()
 
     def run(self) -> None:
         """Sort, say where each image goes, and find the landmarks.
@@ -110,23 +109,19 @@ class SeveralModels:
         statuses = [self._infer(name) for name in names if name in homes.values()]
         if is_first():
             write_errors(self.results.path, self.failures.rows)
+            shutil.rmtree(self.results.path / NOTES, ignore_errors=True)
         if len(self.failures) or any(statuses):
             raise SystemExit(NOT_DONE if all(status == NOT_DONE for status in statuses) else SOME_FAILED)
 
     def _sort(self) -> dict[str, list[float]]:
         """By its path, how sure it is that an image is of the kind of each model; every rank has all of them."""
-        looks = [self.open_model(model_path=path).inferer(pose="auto") for path in self.models.values()]
-        for look in looks:
-            look.template.image  # noqa: B018 - says so where a model has none
-        own = self.cases.items[idist.get_rank() :: idist.get_world_size()]
-        sure = {}
-        images = ReadableImages(Dataset(own, self.load), self.failures)
-        with progress(total=len(own), desc="sorting", unit="image", disable=not is_first()) as bar:
-            for batch in images:
-                image = batch["image"].to(self.device)
-                path = image.meta["filename_or_obj"][0]
-                sure[path] = [look.poses(image)[0].kind_confidence for look in looks]
-                bar.update()
+        models = [self.open_model(model_path=path) for path in self.models.values()]
+        under = [self.fingerprint, *(model.fingerprint for model in models)]
+        own = [{**item, "under": under} for item in self.cases.items[idist.get_rank() :: idist.get_world_size()]]
+        look, notes = _Look(self.load, models, self.device), self.results.path / NOTES
+        kept = PersistentDataset(own, look, notes, hash_func=lambda item: item_digest(item).encode())
+        images = progress(ReadableImages(kept, self.failures), total=len(own), desc="sorting", disable=not is_first())
+        sure = {batch["image"][0]: batch["sure"][0].tolist() for batch in images}
         everywhere = {path: of_each for share in of_all(sure) for path, of_each in share.items()}
         if self.other_kinds == "refuse":
             for path, of_each in sure.items():
@@ -137,20 +132,15 @@ class SeveralModels:
 
     def _write(self, sure: Mapping[str, list[float]], homes: Mapping[str, str]) -> None:
         folder, items = self.results.path, {item["image"]: item for item in self.cases.items}
-        folder.mkdir(parents=True, exist_ok=True)
         ordered = sorted(sure, key=lambda image: image in homes)  # those of no kind come first
         rows = ((self.cases.name_of(image), homes.get(image, ""), *sure[image]) for image in ordered)
         header = ("file", "model", *(f"{name}_kind_confidence" for name in self.models))
         table = write_table(folder / "kinds.csv", header, rows)
-        strangers = [self.cases.name_of(image) for image in sure if image not in homes]
-        if strangers:
-            more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
-            print(one_line(f"{len(strangers)} image(s) of no model's kind: {', '.join(strangers[:5])}{more}"))
         for name in self.models:
             of_model = [image for image in sure if homes.get(image) == name]
             write_json(folder / f"{name}.json", [_entry(items[image], folder) for image in of_model])
             print(one_line(f"{len(of_model)} image(s) to {name}"))
-        print(one_line(f"which image went to which model: {table}"))
+        print(one_line(f"{len(sure) - len(homes)} image(s) of no model's kind; where each image went: {table}"))
 
     def _infer(self, name: str) -> int:
         """Run the inference of one model; its exit status."""
@@ -178,3 +168,26 @@ def _entry(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """An image of a run as an entry of a data list in a folder."""
     own = {name: value for name, value in item.items() if name != "image_id"}
     return {**own, "image": Cases([], source=folder).name_of(item["image"])}
+
+
+class _Look(Transform):
+    """From an item of the cases to its path and how sure each model is that it is of its kind.
+
+    Raises:
+        ConfigError: when a model has no image to compare others with.
+    """
+
+    def __init__(self, load: Callable[[Any], Any], models: Sequence[Model], device: torch.device) -> None:
+        self.load, self.device = load, device
+        self.inferers = [model.inferer(pose="auto") for model in models]
+        for inferer in self.inferers:
+            if not inferer.looks:
+                raise ConfigError(
+                    f"the model of {inferer.template.name} was saved without its images (keep_images false), so "
+                    "nothing can be found to be of its kind: train it with --keep_images True."
+                )
+
+    def __call__(self, item: Any) -> dict[str, Any]:
+        image = self.load(item)["image"][None].to(self.device)
+        sure = [inferer.poses(image)[0].kind_confidence for inferer in self.inferers]
+        return {"image": item["image"], "sure": torch.tensor(sure, dtype=torch.float64)}

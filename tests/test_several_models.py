@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from bundle.model import PosedInferer
+from bundle.several_models import SeveralModels
 from tests.conftest import Sample, Trained
 from tests.workflows.running import TINY_NETWORK, refusal, run, train
 
@@ -79,7 +81,32 @@ def test_every_image_goes_to_the_right_model_or_to_none(
     found = json.loads((tmp_path / "out" / "blots" / "turned.json").read_text(encoding="utf-8"))
     assert [one["name"] for one in found["landmarks"]] == ["A", "B", "C"]
     assert found["pose"]["kind"] == "template"
-    assert "1 image(s) of no model's kind: stranger.png" in capsys.readouterr().out
+    assert "1 image(s) of no model's kind" in capsys.readouterr().out
+
+
+def test_a_killed_run_does_not_sort_again(
+    trained: Trained, blots: Path, small: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"model_path": [str(trained.model), str(blots)], "dataset_dir": small.images, "report": False}
+
+    def start() -> None:
+        run("inference", "several_models", **settings, writers=["json"], output_dir=tmp_path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeveralModels, "_infer", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    with monkeypatch.context() as patch:
+        patch.setattr(PosedInferer, "poses", lambda *_: pytest.fail("looked again"))
+        start()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "blots.json",
+        "errors.csv",
+        "kinds.csv",
+        "model",
+        "model.json",
+    ]
+    assert set(sorted_into(tmp_path).values()) == {"model"}
 
 
 def test_what_becomes_of_images_of_no_kind(trained: Trained, blots: Path, tmp_path: Path) -> None:
@@ -104,6 +131,11 @@ def test_settings_that_cannot_be_meant(trained: Trained, small: Sample, tmp_path
     of_one = {"reference_length": {"landmarks": [0, 1], "millimetres": 50}}
     said = refusal(lambda: run("inference", "several_models", model_path=two, **places, **of_one))
     assert said.startswith("reference_length is for the landmarks of one model")
+    bare = tmp_path / "bare.pt"
+    template = {"template_image": small.image, "template_landmarks": small.landmarks}
+    train(**template, network=TINY_NETWORK, model_path=bare, output_dir=tmp_path / "training", keep_images=False)
+    said = refusal(lambda: run("inference", "several_models", model_path=[*two[:1], str(bare)], **places))
+    assert "was saved without its images" in said
     run("inference", "several_models", model_path=[*two[:1], "other.pt"], **places, dry_run=True)
     assert not (tmp_path / "out").exists()
 

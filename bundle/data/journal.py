@@ -91,7 +91,7 @@ class Journal:
         self.folder = results.path / NOTES
         self.edited: list[str] = []
         self._lock = FileLock(self.folder / "lock", timeout=0)
-        self._digests = {item["image_id"]: _item_digest(item) for item in cases.items}
+        self._digests = {item["image_id"]: item_digest(item) for item in cases.items}
         self._sums: dict[str, str] = {}
         self._earlier: dict[str, _Note] = {}
         if is_first():
@@ -290,7 +290,7 @@ class Journal:
             ) from error
 
 
-def _item_digest(item: Mapping[str, Any]) -> str:
+def item_digest(item: Mapping[str, Any]) -> str:
     """Everything that belongs to one image alone: its file as it is now, its own spacing, its truth."""
     digest = hashlib.sha256()
     for key in sorted(item):
