@@ -31,7 +31,7 @@ from bundle.pose import (
     scaling,
     turn_and_scale,
 )
-from bundle.records.prediction import PREDICTION_COLUMNS, Pose
+from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, Pose
 from bundle.records.template import Template
 
 POSES, OTHER_KINDS = ("auto", "as_is"), ("report", "refuse", "ignore")
@@ -133,6 +133,10 @@ class PosedInferer(Inferer):
             else:
                 points = view.back(self.inferer(view.see(image), network, *args, **kwargs))[0]
             missing = missing_probability(points, field) if self.looks else torch.zeros_like(points[:, 0])
+            if view.landmarks is not None and (missing >= MISSING).any():
+                view = view.following(points, missing < MISSING)
+                points = view.back(self.inferer(view.see(image), network, *args, **kwargs))[0]
+                missing = missing_probability(points, field)
             if pose.other_kind:
                 points = points.clone()
                 points[:, _CONFIDENCE] = 0.0
@@ -173,11 +177,10 @@ class PosedInferer(Inferer):
         plain, said = as_it_lies(size, aspect, own, mirrored=forced), Pose(mirrored=forced, changed=forced)
         if not self.looks:
             return plain, said
-        finder, found = self._find(image, aspect, frame)
-        if (found is None or found.share < SAME_KIND) and field[2:] != (size[1], size[0]):
-            finder, found = self._find(image, aspect, frame, field)
-        sure = 0.0 if found is None else 1 / (1 + (SAME_KIND / max(found.share, 1e-6)) ** _STEEPNESS)
-        if found is None or found.share < SAME_KIND:
+        finder, found = self._find(image, aspect, frame, field)
+        share = 0.0 if found is None else found.share
+        sure = 1 / (1 + (SAME_KIND / max(share, 1e-6)) ** _STEEPNESS)
+        if found is None or share < SAME_KIND:
             return plain, replace(said, kind_confidence=sure)
         square = round(size[0] * aspect), size[1]
         mirrored, turn, scale = turn_and_scale(found.to_image)
@@ -185,7 +188,8 @@ class PosedInferer(Inferer):
         to_pixels = scaling(1.0, 1 / aspect)
         if quarters is None or not field.holds(apply(to_pixels, finder.landmarks_on(found))).all():
             to_image = to_pixels @ found.to_image @ finder.poses.square
-            view, quarters = in_template_frame(to_image, finder.poses.image, field, found.inverted), None
+            poses = finder.poses
+            view, quarters = in_template_frame(to_image, poses.image, poses.points, field, found.inverted), None
         else:
             view = as_it_lies(size, aspect, own, mirrored=mirrored, quarters=quarters, inverted=found.inverted)
         changed = quarters is None or quarters > 0 or mirrored or found.inverted
@@ -193,27 +197,24 @@ class PosedInferer(Inferer):
         return view, Pose(turn, mirrored, found.inverted, scale, distortion(found.to_image), changed, sure)
 
     def _find(
-        self, image: Tensor, aspect: float, frame: ImageFrame, field: Field | None = None
+        self, image: Tensor, aspect: float, frame: ImageFrame, field: Field
     ) -> tuple[PoseFinder, FoundPose | None]:
-        """The template that is found best, or the first that is found, and its pose; looked for in a field alone."""
-        left, top, width, height = field or (0, 0, int(image.shape[-1]), int(image.shape[-2]))
-        image = image[..., top : top + height, left : left + width]
-        to_whole = np.array([[1.0, 0.0, left], [0.0, 1.0, top * aspect], [0.0, 0.0, 1.0]])
+        """The template that is found best, or the first that is found, and its pose; in the image or in its field."""
         if image.device not in self._finders:
             with torch.random.fork_rng(devices=[]):
                 encoder = (self.encoder or create_encoder(name="xfeat")).to(image.device)
             self._finders[image.device] = [PoseFinder(one, encoder, image.device) for one in self.template.all]
         best: tuple[PoseFinder, FoundPose | None] = self._finders[image.device][0], None
-        for finder in self._finders[image.device]:
-            spacing = finder.spacing
-            scale = spacing / frame.spacing if spacing is not None and np.isfinite(frame.spacing) else None
-            found = finder.find(image, aspect, scale, frame.mirrors)
-            if found is not None and (best[1] is None or found.share > best[1].share):
-                best = finder, found
-            if best[1] is not None and best[1].share >= SAME_KIND:
-                break
-        finder, found = best
-        return finder, None if found is None else replace(found, to_image=to_whole @ found.to_image)
+        for where in dict.fromkeys((Field(0, 0, image.shape[-1], image.shape[-2]), field)):
+            to_whole = np.array([[1.0, 0.0, where.left], [0.0, 1.0, where.top * aspect], [0.0, 0.0, 1.0]])
+            for finder in self._finders[image.device]:
+                scale = finder.spacing / frame.spacing if finder.spacing and np.isfinite(frame.spacing) else None
+                found = finder.find(where.part(image), aspect, scale, frame.mirrors)
+                if found is not None and (best[1] is None or found.share > best[1].share):
+                    best = finder, replace(found, to_image=to_whole @ found.to_image)
+                if best[1] is not None and best[1].share >= SAME_KIND:
+                    return best
+        return best
 
 
 def exposed_field(image: Tensor) -> Field:

@@ -13,7 +13,7 @@ from torch import Tensor
 from bundle.encoders.base import FrozenEncoder
 from bundle.pose.affine import apply, distortion, inside, scaling, turn_and_scale, warp
 from bundle.pose.description import Places, cell_centres, describe, encode, shrink
-from bundle.pose.fitting import agreement, fit_affine, fit_similarity
+from bundle.pose.fitting import Fit, fit_affine, fit_similarity
 from bundle.pose.template_poses import FINE_SIDE, SIDE, Hypothesis, TemplatePoses
 from bundle.records.template import Template
 
@@ -53,14 +53,12 @@ class FoundPose:
         inverted: whether the image is a negative of the template.
         votes: how many of the template's cells agree with it, each weighted by its similarity.
         share: that beside the number of cells which the image can show.
-        early: whether it was taken without looking for others.
     """
 
     to_image: np.ndarray
     inverted: bool
     votes: float
     share: float
-    early: bool = False
 
     @property
     def mirrored(self) -> bool:
@@ -73,6 +71,7 @@ class _Matches(NamedTuple):
 
     Attributes:
         hypothesis: the pose.
+        points: (n, 2), all places of the template that might have matched, in its square pixels.
         inverted: whether the query is taken for a negative.
         source: (N, 2), square pixels of the template.
         target: (N, 2), square pixels of the query.
@@ -81,6 +80,7 @@ class _Matches(NamedTuple):
     """
 
     hypothesis: Hypothesis
+    points: np.ndarray
     inverted: bool
     source: np.ndarray
     target: np.ndarray
@@ -100,10 +100,14 @@ class _Query:
         self.cell = encoder.stride / to_small[0, 0]
         self._described: dict[float, Places] = {}
 
-    def places(self, scale: float, matrices: Tensor) -> Places:
+    def places(self, poses: TemplatePoses, scale: float) -> Places:
         if scale not in self._described:
-            self._described[scale] = Places(self.points, describe(self.features, matrices))
+            self._described[scale] = Places(self.points, describe(self.features, poses.at_scale(scale)[2]))
         return self._described[scale]
+
+    def shows(self, to_image: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Which of (n, 2) square pixels of the template lie on it."""
+        return inside(apply(to_image, points), self.size)
 
 
 class PoseFinder:
@@ -143,12 +147,12 @@ class PoseFinder:
             the best pose; None where no three cells agree on any.
         """
         query = _Query(image, aspect, SIDE, self.encoder)
-        upright = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
-        if upright and upright[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in upright[1:])]):
-            early = replace(upright[0], early=True)
-            near = early.votes > SURE_VOTES and self.upright(early, query.size) is not None
-            near = near and bool(inside(self.landmarks_on(early), query.size).all())
-            return early if near else self._refined(query, early)
+        plain = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
+        if plain and plain[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in plain[1:])]):
+            first = plain[0]
+            whole = bool(query.shows(first.to_image, self.poses.landmarks).all())
+            near = first.votes > SURE_VOTES and whole and self.upright(first, query.size) is not None
+            return first if near else self._refined(query, first)
         best: FoundPose | None = None
         for side, scales in self._looks(query, scale):
             query = _Query(image, aspect, side, self.encoder)
@@ -191,48 +195,21 @@ class PoseFinder:
     def _matched(
         self, query: _Query, scales: Iterable[float], angles: Iterable[int], mirrors: Iterable[bool]
     ) -> list[_Matches]:
-        hypotheses = [Hypothesis(m, float(a), s) for s in scales for a in angles for m in mirrors]
         return [
-            _mutual(hypothesis, inverted, self.poses.places(hypothesis), query.places(hypothesis.scale, matrices))
-            for hypothesis in hypotheses
-            for matrices in [self.poses.at_scale(hypothesis.scale)[2]]
+            _mutual(hypothesis, inverted, self.poses.places(hypothesis), query.places(self.poses, hypothesis.scale))
+            for hypothesis in [Hypothesis(m, float(a), s) for s in scales for a in angles for m in mirrors]
             for inverted in (False, True)
         ]
 
     def _verified(self, query: _Query, matched: Iterable[_Matches]) -> list[FoundPose]:
-        found = []
-        for one in matched:
-            matrix, votes = self._agreed(one, TOLERANCE * query.cell, query, np.eye(3))
-            if matrix is not None:
-                visible = inside(apply(matrix, self.poses.places(one.hypothesis).points), query.size).sum()
-                found.append(FoundPose(matrix, one.inverted, votes, votes / max(FEWEST, int(visible))))
+        """The poses on which matches agree, those with the most votes first."""
+        fits = [(one, _agreed(one, TOLERANCE * query.cell, query, np.eye(3))) for one in matched]
+        found = [
+            FoundPose(fit.matrix, one.inverted, fit.votes, _share(fit.votes, query.shows(fit.matrix, one.points)))
+            for one, fit in fits
+            if fit is not None
+        ]
         return sorted(found, key=lambda pose: -pose.votes / (MIRROR_DOUBT if pose.mirrored else 1.0))
-
-    def _agreed(
-        self, matches: _Matches, tolerance: float, query: _Query, on_query: np.ndarray
-    ) -> tuple[np.ndarray | None, float]:
-        """The map on which matches agree, and their votes: a similarity, or an affine map that explains clearly more.
-
-        Args:
-            matches: what may agree.
-            tolerance: see :func:`bundle.pose.fitting.fit_similarity`.
-            query: the image.
-            on_query: (3, 3), from where the matches' targets are to square pixels of the image.
-        """
-        source, target, similarity = matches.source, matches.target, matches.similarity
-        fit = fit_similarity(source, target, similarity, tolerance, matches.hypothesis.mirrored)
-        if fit is None:
-            return None, 0.0
-        matrix, agree = fit
-        votes = float(agree @ similarity)
-        affine = fit_affine(matrix, source, target, similarity, tolerance)
-        more = float(agreement(affine, source, target, tolerance) @ similarity)
-        if distortion(affine) <= AFFINE or more <= AFFINE_GAIN * votes:
-            return matrix, votes
-        # Where part of the template is cut off, an affine map of the rest leads astray there.
-        shown = inside(apply(on_query @ affine, self.poses.places(matches.hypothesis).points), query.size)
-        sound = shown.mean() >= WHOLE and more >= AFFINE_SHARE * max(FEWEST, int(shown.sum()))
-        return (affine, more) if sound else (matrix, votes)
 
     def _refined(self, query: _Query, pose: FoundPose) -> FoundPose:
         """The pose at a finer size: once for a similarity, again and again while an affine map explains more."""
@@ -257,20 +234,44 @@ class PoseFinder:
         seen = warp(query.image, to_pixels @ pose.to_image @ to_square, size)
         described = describe(encode(1 - seen if pose.inverted else seen, self.encoder), matrices)
         points = apply(to_square, cell_centres(size, self.encoder))
-        kept = np.flatnonzero(inside(apply(pose.to_image, points), query.size))
+        kept = np.flatnonzero(query.shows(pose.to_image, points))
         there = Places(points[kept], described[torch.from_numpy(kept).to(described.device)])
-        found = _mutual(Hypothesis(False, 0.0, fine), False, here, there) if len(kept) else None
-        matrix = None
-        if found is not None:
-            cell = self.encoder.stride / to_small[0, 0]
-            matrix, votes = self._agreed(found, TOLERANCE * cell, query, pose.to_image)
-        if matrix is None:
+        fit = None
+        if len(kept):
+            matches = _mutual(Hypothesis(False, 0.0, fine), False, here, there)
+            fit = _agreed(matches, TOLERANCE * self.encoder.stride / to_small[0, 0], query, pose.to_image)
+        if fit is None:
             return replace(pose, share=0.0)
-        _, turn, scale = turn_and_scale(matrix)
-        if abs(turn) < MOST_TURN and 1 / MOST_SCALE < scale < MOST_SCALE and votes > pose.votes / 2:
-            pose = replace(pose, to_image=pose.to_image @ matrix)
-        visible = int(inside(apply(pose.to_image, here.points), query.size).sum())
-        return replace(pose, votes=votes, share=votes / max(FEWEST, visible))
+        _, turn, scale = turn_and_scale(fit.matrix)
+        if abs(turn) < MOST_TURN and 1 / MOST_SCALE < scale < MOST_SCALE and fit.votes > pose.votes / 2:
+            pose = replace(pose, to_image=pose.to_image @ fit.matrix)
+        return replace(pose, votes=fit.votes, share=_share(fit.votes, query.shows(pose.to_image, here.points)))
+
+
+def _share(votes: float, shown: np.ndarray) -> float:
+    """Votes beside the number of places that an image shows."""
+    return votes / max(FEWEST, int(shown.sum()))
+
+
+def _agreed(matches: _Matches, tolerance: float, query: _Query, on_query: np.ndarray) -> Fit | None:
+    """The map on which matches agree: a similarity, or an affine map that explains clearly more.
+
+    Args:
+        matches: what may agree.
+        tolerance: see :func:`bundle.pose.fitting.fit_similarity`.
+        query: the image.
+        on_query: (3, 3), from where the matches' targets are to square pixels of the image.
+    """
+    pairs = matches.source, matches.target, matches.similarity
+    fit = fit_similarity(*pairs, tolerance, matches.hypothesis.mirrored)
+    if fit is None:
+        return None
+    affine = fit_affine(fit.matrix, *pairs, tolerance)
+    if distortion(affine.matrix) <= AFFINE or affine.votes <= AFFINE_GAIN * fit.votes:
+        return fit
+    # Where part of the template is cut off, an affine map of the rest leads astray there.
+    shown = query.shows(on_query @ affine.matrix, matches.points)
+    return affine if shown.mean() >= WHOLE and _share(affine.votes, shown) >= AFFINE_SHARE else fit
 
 
 def _mutual(hypothesis: Hypothesis, inverted: bool, template: Places, query: Places) -> _Matches:
@@ -280,10 +281,8 @@ def _mutual(hypothesis: Hypothesis, inverted: bool, template: Places, query: Pla
     back = similarity.max(dim=0).indices
     source = torch.nonzero(back[there] == torch.arange(len(there), device=there.device))[:, 0]
     target, weights = there[source].cpu().numpy(), best[source].double().cpu().numpy()
-    kept = source.cpu().numpy()
-    return _Matches(
-        hypothesis, inverted, template.points[kept], query.points[target], weights, len(kept) * float(best.mean())
-    )
+    matched, promise = template.points[source.cpu().numpy()], len(source) * float(best.mean())
+    return _Matches(hypothesis, template.points, inverted, matched, query.points[target], weights, promise)
 
 
 def _shortlist(matched: Iterable[_Matches]) -> list[_Matches]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -16,9 +18,21 @@ SAMPLES = 2000
 MOST_DISTORTED = 2.5
 
 
+class Fit(NamedTuple):
+    """A map and what speaks for it.
+
+    Attributes:
+        matrix: (3, 3).
+        votes: the weights of the matches, each times how well it agrees.
+    """
+
+    matrix: np.ndarray
+    votes: float
+
+
 def fit_similarity(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray, tolerance: float, mirrored: bool = False
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> Fit | None:
     """The similarity on which matches agree: RANSAC (OpenCV), then Tukey's weights.
 
     Args:
@@ -29,7 +43,7 @@ def fit_similarity(
         mirrored: whether the map mirrors.
 
     Returns:
-        The map, (3, 3), and (N,) how well each match agrees, 0 to 1; None where there are too few matches.
+        The map; None where there are too few matches.
     """
     mirror = np.diag([-1.0 if mirrored else 1.0, 1.0, 1.0])
     turned = apply(mirror, source)
@@ -40,14 +54,14 @@ def fit_similarity(
     )
     if first is None:
         return None
-    matrix = np.vstack([first, [0.0, 0.0, 1.0]])
-    matrix = _reweighted(matrix, turned, target, weights, tolerance, _similarity)
-    return matrix @ mirror, agreement(matrix, turned, target, tolerance)
+    matrix = (
+        _reweighted(np.vstack([first, [0.0, 0.0, 1.0]]), turned, target, weights, tolerance, weighted_similarity)
+        @ mirror
+    )
+    return Fit(matrix, float(agreement(matrix, source, target, tolerance) @ weights))
 
 
-def fit_affine(
-    start: np.ndarray, source: np.ndarray, target: np.ndarray, weights: np.ndarray, tolerance: float
-) -> np.ndarray:
+def fit_affine(start: np.ndarray, source: np.ndarray, target: np.ndarray, weights: np.ndarray, tolerance: float) -> Fit:
     """The affine map on which matches agree, near another one or RANSAC's; arguments as for :func:`fit_similarity`."""
     starts = [start]
     first, _ = cv2.estimateAffine2D(
@@ -55,8 +69,9 @@ def fit_affine(
     )
     if first is not None and distortion(first) < MOST_DISTORTED:
         starts.append(np.vstack([first, [0.0, 0.0, 1.0]]))
-    fits = [_reweighted(one, source, target, weights, tolerance, _affine) for one in starts]
-    return max(fits, key=lambda fit: float(agreement(fit, source, target, tolerance) @ weights))
+    ends = [_reweighted(one, source, target, weights, tolerance, _affine) for one in starts]
+    fits = [Fit(end, float(agreement(end, source, target, tolerance) @ weights)) for end in ends]
+    return max(fits, key=lambda fit: fit.votes)
 
 
 def agreement(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:
@@ -75,7 +90,8 @@ def _reweighted(matrix, source, target, weights, tolerance, solve):  # type: ign
     return matrix
 
 
-def _similarity(source: np.ndarray, target: np.ndarray, root: np.ndarray) -> np.ndarray:
+def weighted_similarity(source: np.ndarray, target: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """The similarity, (3, 3), with the least squares between (N, 2) points; ``root`` is of what each pair counts."""
     x, y = source.T
     one, zero = np.ones_like(x), np.zeros_like(x)
     rows = np.concatenate([np.stack([x, -y, one, zero], axis=1), np.stack([y, x, zero, one], axis=1)])

@@ -52,7 +52,8 @@ class TemplatePoses:
         self.size = template.size
         self.image = torch.from_numpy(template.image)[None, None].to(device)
         self.square = scaling(1.0, self.aspect)
-        self.landmarks = apply(self.square, template.landmarks.points.astype(np.float64))
+        self.points = template.landmarks.points.astype(np.float64)
+        self.landmarks = apply(self.square, self.points)
         self._scales: dict[float, tuple[Tensor, np.ndarray, Tensor]] = {}
         self._places: dict[Hypothesis, Places] = {}
 

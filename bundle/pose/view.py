@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bundle.pose.affine import apply, inside, mean_scale, scaling, warp
+from bundle.pose.fitting import weighted_similarity
 from bundle.records.prediction import PREDICTION_COLUMNS
 
 #: A pixel's height over its width may differ from the template's by so much before an image is stretched.
@@ -28,6 +29,8 @@ _LONGEST = 2400
 #: Lengths beside which a landmark's distance from the border counts: shares of the layout's extent, which is at least
 #: a share of the image's long side.
 _SHARPEST, _SMALLEST_LAYOUT = 0.01, 0.1
+#: Landmarks that tell where the template goes on beyond the field, at least.
+_FEWEST = 3
 
 _XY = [PREDICTION_COLUMNS.index(name) for name in ("x", "y")]
 _LENGTHS = [PREDICTION_COLUMNS.index(name) for name in ("spread", "expected_error")]  # in pixels of the image
@@ -53,6 +56,10 @@ class Field(NamedTuple):
         """(3, 3), from pixels of the image to pixels of the field."""
         return np.array([[1.0, 0.0, -self.left], [0.0, 1.0, -self.top], [0.0, 0.0, 1.0]])
 
+    def part(self, image: Tensor) -> Tensor:
+        """What an image of shape (..., H, W) shows there."""
+        return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
     def holds(self, points: np.ndarray) -> np.ndarray:
         """Which of (N, 2) points of the image lie in it."""
         return inside(apply(self.shift, points), (self.height, self.width))
@@ -67,7 +74,8 @@ class View:
         size: (height, width) of the canvas.
         inverted: whether the image is seen as its negative.
         field: the part of the image that is seen; None for all of it.
-        beyond: (1, 1, height, width), what is seen where the field does not reach; None for its border's values.
+        beyond: (1, 1, height, width), the template, seen where the field does not reach; None for its border's values.
+        landmarks: (N, 2), where the landmarks of ``beyond`` are on the canvas.
     """
 
     to_image: np.ndarray
@@ -75,13 +83,13 @@ class View:
     inverted: bool = False
     field: Field | None = None
     beyond: Tensor | None = None
+    landmarks: np.ndarray | None = None
 
     def see(self, image: Tensor) -> Tensor:
         """The image, (1, 1, H, W), on the canvas; itself where nothing has to change."""
         matrix = self.to_image
         if self.field is not None:
-            left, top, width, height = self.field
-            image, matrix = image[..., top : top + height, left : left + width], self.field.shift @ matrix
+            image, matrix = self.field.part(image), self.field.shift @ matrix
         if self.size != tuple(image.shape[-2:]) or not np.array_equal(matrix, np.eye(3)):
             seen = warp(image, matrix, self.size)
         else:
@@ -99,6 +107,21 @@ class View:
             place = along * x + across * y + start
             far |= (place < -0.5 - strip) | (place > side - 0.5 + strip)
         return far
+
+    def following(self, found: Tensor, visible: Tensor) -> View:
+        """The same canvas, but the image's landmarks that were found in the field are seen where the template's are.
+
+        A landmark near the border that the pose puts beyond it would else be found there, on the template itself.
+
+        Args:
+            found: (N, 7), in pixels of the image.
+            visible: (N,), which of the landmarks lie in the field.
+        """
+        if self.landmarks is None or visible.sum() < _FEWEST:
+            return self
+        here = apply(np.linalg.inv(self.to_image), found[:, _XY].double().cpu().numpy())
+        moved = weighted_similarity(self.landmarks, here, (visible / _errors(found)).cpu().numpy())
+        return replace(self, to_image=self.to_image @ moved)
 
     def back(self, found: Tensor) -> Tensor:
         """What was found on the canvas, (..., N, 7), in pixels of the image."""
@@ -123,11 +146,16 @@ def missing_probability(found: Tensor, field: Field) -> Tensor:
         (N,), one half on the border, and the surer the farther from it beside the expected error.
     """
     points = found[:, _XY].double()
-    extent = float((points.amax(dim=0) - points.amin(dim=0)).norm().clamp(min=_SMALLEST_LAYOUT * max(field[2:])))
     first, size = (torch.tensor(pair, dtype=points.dtype, device=points.device) for pair in (field[:2], field[2:]))
     outside = torch.maximum(first - 0.5 - points, points - (first + size - 0.5)).amax(dim=1)
-    error = found[:, _LENGTHS[1]].double().nan_to_num(0.0).clamp(min=_SHARPEST * extent)
-    return torch.sigmoid(outside / error).to(found.dtype)
+    return torch.sigmoid(outside / _errors(found, _SMALLEST_LAYOUT * max(field[2:]))).to(found.dtype)
+
+
+def _errors(found: Tensor, least_extent: float = 1.0) -> Tensor:
+    """The expected errors of what was found, (N, 7), none below a share of the layout's extent."""
+    points = found[:, _XY].double()
+    extent = float((points.amax(dim=0) - points.amin(dim=0)).norm().clamp(min=least_extent))
+    return found[:, _LENGTHS[1]].double().nan_to_num(0.0).clamp(min=_SHARPEST * extent)
 
 
 def as_it_lies(
@@ -163,7 +191,9 @@ def as_it_lies(
     return View(turned @ scaling(columns / width, rows / height), (height, width), inverted)
 
 
-def in_template_frame(to_image: np.ndarray, template: Tensor, field: Field, inverted: bool) -> View:
+def in_template_frame(
+    to_image: np.ndarray, template: Tensor, landmarks: np.ndarray, field: Field, inverted: bool
+) -> View:
     """An image as the template was seen, and a little around it as far as the image reaches.
 
     Where the field does not reach, the template itself is seen: landmarks that are cut off are then found about where
@@ -172,6 +202,7 @@ def in_template_frame(to_image: np.ndarray, template: Tensor, field: Field, inve
     Args:
         to_image: (3, 3), from pixels of the template to pixels of the image.
         template: (1, 1, height, width).
+        landmarks: (N, 2), in pixels of the template.
         field: the part of the image that shows something.
         inverted: whether the image is the template's negative.
     """
@@ -191,4 +222,5 @@ def in_template_frame(to_image: np.ndarray, template: Tensor, field: Field, inve
     corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
     if field.holds(apply(view.to_image, corners)).all():
         return view
-    return replace(view, beyond=warp(template, to_template, view.size))
+    seen = warp(template, to_template, view.size)
+    return replace(view, beyond=seen, landmarks=apply(np.linalg.inv(to_template), landmarks))

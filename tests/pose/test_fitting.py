@@ -26,12 +26,15 @@ def test_a_similarity_among_wrong_matches(degrees: float, mirrored: bool) -> Non
     matrix = turned(degrees, 0.7, mirrored)
     source, target = matches(matrix, wrong=140)
     weights = np.ones(len(source))
-    found, agree = fit_similarity(source, target, weights, TOLERANCE, mirrored) or (None, None)
-    assert found is not None and agree is not None
-    assert np.linalg.norm(apply(found, source) - apply(matrix, source), axis=1).max() < 4
+    found = fit_similarity(source, target, weights, TOLERANCE, mirrored)
+    assert found is not None
+    assert np.linalg.norm(apply(found.matrix, source) - apply(matrix, source), axis=1).max() < 4
+    agree = agreement(found.matrix, source, target, TOLERANCE)
     assert (agree[140:] > 0.5).all() and (agree[:140] > 0.5).sum() < 5
-    again, _ = fit_similarity(source, target, weights, TOLERANCE, mirrored) or (None, None)
-    np.testing.assert_array_equal(again, found)
+    assert found.votes == pytest.approx(agree.sum())
+    again = fit_similarity(source, target, weights, TOLERANCE, mirrored)
+    assert again is not None
+    np.testing.assert_array_equal(again.matrix, found.matrix)
 
 
 def test_matches_without_weight_do_not_count() -> None:
@@ -39,9 +42,9 @@ def test_matches_without_weight_do_not_count() -> None:
     source, target = matches(matrix, wrong=0)
     target[:90] += 15  # within the tolerance, but all on one side
     weights = np.r_[np.zeros(90), np.ones(110)]
-    found, _ = fit_similarity(source, target, weights, TOLERANCE) or (None, None)
+    found = fit_similarity(source, target, weights, TOLERANCE)
     assert found is not None
-    assert np.linalg.norm(apply(found, source) - apply(matrix, source), axis=1).max() < 2
+    assert np.linalg.norm(apply(found.matrix, source) - apply(matrix, source), axis=1).max() < 2
 
 
 def test_too_few_matches_are_none() -> None:
@@ -54,8 +57,8 @@ def test_an_affine_map_from_a_similarity(squeezed: float) -> None:
     matrix = turned(20) @ np.diag([squeezed, 1.0, 1.0])
     source, target = matches(matrix, wrong=60)
     weights = np.ones(len(source))
-    start, agree = fit_similarity(source, target, weights, TOLERANCE) or (None, None)
-    assert start is not None and agree is not None
-    found = fit_affine(start, source, target, weights, TOLERANCE)
-    assert agreement(found, source, target, TOLERANCE).sum() > 1.5 * agree.sum()
-    assert np.linalg.norm(apply(found, source) - apply(matrix, source), axis=1).max() < 3
+    start = fit_similarity(source, target, weights, TOLERANCE)
+    assert start is not None
+    found = fit_affine(start.matrix, source, target, weights, TOLERANCE)
+    assert found.votes > 1.5 * start.votes
+    assert np.linalg.norm(apply(found.matrix, source) - apply(matrix, source), axis=1).max() < 3

@@ -11,6 +11,7 @@ from bundle.pose.view import Field, View, as_it_lies, in_template_frame, missing
 from tests.pose.test_affine import turned
 
 SIZE = 40, 60
+POINTS = np.array([[10.0, 20.0], [50.0, 20.0], [10.0, 50.0], [50.0, 90.0]])
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -46,32 +47,43 @@ def test_points_and_lengths_come_back() -> None:
 
 def test_the_frame_grows_only_as_far_as_the_image_reaches() -> None:
     template = torch.zeros(1, 1, 100, 60)
-    wide = in_template_frame(np.eye(3), template, Field(0, 0, 300, 300), False)
+    wide = in_template_frame(np.eye(3), template, POINTS, Field(0, 0, 300, 300), False)
     low = apply(wide.to_image, np.array([[-0.5, -0.5]]))[0]
     assert wide.size == (103, 75) and low.tolist() == pytest.approx([-0.5, -0.5])  # nothing above or to the left
-    same = in_template_frame(np.eye(3), template, Field(0, 0, 60, 100), False)
+    same = in_template_frame(np.eye(3), template, POINTS, Field(0, 0, 60, 100), False)
     assert same.size == (100, 60) and same.beyond is None and np.array_equal(same.to_image, np.eye(3))
     shifted = np.eye(3)
     shifted[:2, 2] = 100
-    around = in_template_frame(shifted, template, Field(0, 0, 300, 300), False)
+    around = in_template_frame(shifted, template, POINTS, Field(0, 0, 300, 300), False)
     assert around.size == (106, 90)
 
 
 def test_a_canvas_is_as_fine_as_the_image_but_not_finer_than_the_matching_looks() -> None:
     template = torch.zeros(1, 1, 100, 60)
-    assert in_template_frame(scaling(3, 3), template, Field(0, 0, 180, 300), False).size == (300, 180)
-    assert max(in_template_frame(scaling(60, 60), template, Field(0, 0, 3600, 6000), False).size) == 2400
-    assert in_template_frame(scaling(0.5, 0.5), template, Field(0, 0, 30, 50), False).size == (100, 60)
+    assert in_template_frame(scaling(3, 3), template, POINTS, Field(0, 0, 180, 300), False).size == (300, 180)
+    assert max(in_template_frame(scaling(60, 60), template, POINTS, Field(0, 0, 3600, 6000), False).size) == 2400
+    assert in_template_frame(scaling(0.5, 0.5), template, POINTS, Field(0, 0, 30, 50), False).size == (100, 60)
 
 
 def test_beyond_the_image_the_template_is_seen() -> None:
     template = torch.full((1, 1, 100, 60), 0.25)
     shifted = np.eye(3)
     shifted[1, 2] = 40  # the image begins 40 rows above the template's first
-    view = in_template_frame(shifted, template, Field(0, 0, 60, 100), True)
+    view = in_template_frame(shifted, template, POINTS, Field(0, 0, 60, 100), True)
     seen = view.see(torch.full((1, 1, 100, 60), 0.1))[0, 0]
     assert seen[:63].min() == pytest.approx(0.9)  # the negative, and its border's values in a strip
     assert seen[67:].max() == 0.25
+
+
+def test_what_was_found_is_seen_where_the_template_has_it() -> None:
+    template = torch.zeros(1, 1, 100, 60)
+    view = in_template_frame(np.eye(3), template, POINTS, Field(0, 0, 60, 70), False)
+    found = torch.zeros(4, 7)
+    found[:, :2] = torch.from_numpy(POINTS + np.array([[3, 2], [3, 2], [3, 2], [20, 30]]))
+    moved = view.following(found, torch.tensor([True, True, True, False]))
+    np.testing.assert_allclose(apply(moved.to_image, POINTS), POINTS + np.array([3, 2]), atol=1e-9)
+    assert moved.beyond is view.beyond and moved.size == view.size
+    assert view.following(found, torch.tensor([True, True, False, False])) is view
 
 
 @pytest.mark.parametrize(("x", "error", "wanted"), [(-0.5, 5, 0.5), (-10.5, 10, 0.73), (-30.5, 3, 1.0), (20, 3, 0.0)])
