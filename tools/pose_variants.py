@@ -93,9 +93,9 @@ def cropped(size: tuple[int, int], points: np.ndarray, mm: float) -> Variant:
 
 
 def two_thirds(size: tuple[int, int], points: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last pixel of what is left without a third of the landmarks at one side, by the index."""
+    """The first and the last pixel of what is left without a third of the landmarks at one side, drawn by the index."""
     low, high = np.zeros(2), np.array([size[1], size[0]]) - 1.0
-    axis, side = index % 2, index // 2 % 2
+    axis, side = np.random.default_rng(index).integers(2, size=2)
     ordered = np.sort(points[:, axis])
     third = len(points) // 3
     if side:
