@@ -17,7 +17,7 @@ from bundle.errors import CheckpointError, EncoderError
 
 #: What Hugging Face calls the weights in a folder, the first one first.
 USUAL_NAMES = ("model.safetensors", "pytorch_model.bin")
-SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".npz")
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 
 #: A file, which torch.save does not pack, may unpack to this many bytes, and beyond that to so many times its size.
 _UNPACKED_BYTES = 64 * 1024 * 1024

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from timm.models import eva
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
@@ -155,10 +154,6 @@ def load_weights(model: Any, source: str | Path, name: str) -> None:
     """
     path = packaged_file() if source == "package" else find_weights(source)
     try:
-        if path.suffix == ".npz":  # the format of google-research/vision_transformer
-            _check_sizes_of_npz(path, model)
-            model.load_pretrained(str(path))
-            return
         tensors = read_packaged_tensors() if source == "package" else read_tensors(path)
         state = find_transformer(tensors)
         _check_kind({*tensors, *state}, declared_kind(path), name)
@@ -199,17 +194,6 @@ def _check_sizes(state: State, model: Any) -> None:
     value, prefix = state.get("pos_embed"), getattr(model, "num_prefix_tokens", 0)  # SAM has none
     if value is not None and value.ndim <= 3 and not 0 <= value.shape[-2] - cells <= prefix:
         raise EncoderError(f"its pos_embed is for {value.shape[-2]} tokens, expected {cells} patches")
-
-
-def _check_sizes_of_npz(path: Path, model: Any) -> None:
-    """The same for Google's files, where the patches' kernel is (patch, patch, 3, C)."""
-    with np.load(path, allow_pickle=False) as content:
-        kernel = content["embedding/kernel"].shape
-        tokens = content["Transformer/posembed_input/pos_embedding"].shape[1]
-    height, width, colours, channels = kernel
-    own = tuple(model.patch_embed.proj.weight.shape)
-    if (channels, colours, height, width) != own or tokens != model.pos_embed.shape[1]:
-        raise EncoderError(f"its patches are {height} x {width} x {channels}, for {tokens} tokens, expected {own}")
 
 
 def _check_names(state: State, own: State) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors.torch
 import timm
@@ -108,36 +107,6 @@ class TestNames:
             plain = encoder(QKVB, saved(state, tmp_path / "timm.pth"), facet=facet)
             assert encoder(QKVB, path, facet=facet).digest == plain.digest
         assert "its blocks.0.attn.qkv.bias is not zero" in refusal("dinov3_vits16", path)
-
-    def test_weights_of_npz_files_are_those_of_google(self, tmp_path: Path) -> None:
-        """The one format in which supervised transformers are published; timm reads it."""
-        state = state_of("vit_s16")
-        theirs: dict[str, Tensor] = {
-            "embedding/kernel": state["patch_embed.proj.weight"].permute(2, 3, 1, 0),
-            "embedding/bias": state["patch_embed.proj.bias"],
-            "cls": state["cls_token"],
-            "Transformer/posembed_input/pos_embedding": state["pos_embed"],
-            "Transformer/encoder_norm/scale": state["norm.weight"],
-            "Transformer/encoder_norm/bias": state["norm.bias"],
-        }
-        for block in range(2):
-            ours, place = f"blocks.{block}.", f"Transformer/encoderblock_{block}/"
-            attention = place + "MultiHeadDotProductAttention_1/"
-            for index, part in enumerate(("query", "key", "value")):
-                weight, bias = (state[f"{ours}attn.qkv.{kind}"].chunk(3)[index] for kind in ("weight", "bias"))
-                theirs[f"{attention}{part}/kernel"] = weight.T.reshape(24, 2, 12)
-                theirs[f"{attention}{part}/bias"] = bias.reshape(2, 12)
-            theirs[f"{attention}out/kernel"] = state[f"{ours}attn.proj.weight"].T.reshape(2, 12, 24)
-            theirs[f"{attention}out/bias"] = state[f"{ours}attn.proj.bias"]
-            for index, number in enumerate((0, 2)):
-                theirs[f"{place}LayerNorm_{number}/scale"] = state[f"{ours}norm{index + 1}.weight"]
-                theirs[f"{place}LayerNorm_{number}/bias"] = state[f"{ours}norm{index + 1}.bias"]
-                theirs[f"{place}MlpBlock_3/Dense_{index}/kernel"] = state[f"{ours}mlp.fc{index + 1}.weight"].T
-                theirs[f"{place}MlpBlock_3/Dense_{index}/bias"] = state[f"{ours}mlp.fc{index + 1}.bias"]
-        np.savez(tmp_path / "vit.npz", **{name: value.numpy() for name, value in theirs.items()})
-        plain = encoder("vit_s16", saved(state, tmp_path / "timm.pth"))
-        assert encoder("vit_s16", tmp_path / "vit.npz").digest == plain.digest
-        assert "its patches are 16 x 16 x 24, for 197 tokens" in refusal("dino_vits8", tmp_path / "vit.npz")
 
 
 class TestWrongWeights:
@@ -244,10 +213,6 @@ class TestWrongWeights:
     @pytest.mark.parametrize("content", [{}, [1, 2], None, {"epoch": 3}], ids=repr)
     def test_no_tensors(self, content: Any, tmp_path: Path) -> None:
         assert "none of its 0 tensors" in refusal("dino_vits16", saved(content, tmp_path / "weights.pth"))
-
-    def test_npz_of_something_else(self, tmp_path: Path) -> None:
-        np.savez(tmp_path / "other.npz", a=np.zeros(3))
-        assert "does not hold the weights" in refusal("vit_s16", tmp_path / "other.npz")
 
 
 class Trap:
