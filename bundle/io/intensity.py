@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import get_args
 
+import cv2
 import numpy as np
 
 from bundle.errors import ConfigError, ImageError
@@ -57,7 +58,9 @@ def scale_to_unit(
     if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:  # by a table of all values: several times faster
         unsigned = np.dtype(f"u{values.dtype.itemsize}")
         levels = np.arange(2 ** (8 * unsigned.itemsize)).astype(unsigned).view(values.dtype)
-        scaled = np.ascontiguousarray(_scale(levels, low, high, invert)[values.view(unsigned)])
+        table, index = _scale(levels, low, high, invert), values.view(unsigned)
+        # OpenCV's tables are for 8 bits alone; they are ten times as fast, and no other thread has to wait.
+        scaled = cv2.LUT(index, table) if index.itemsize == 1 else np.ascontiguousarray(table[index])
     else:
         scaled = _scale(values, low, high, invert)
     if grey_values == "eight_bit":

@@ -31,10 +31,6 @@ class Places(NamedTuple):
     points: np.ndarray
     descriptors: Tensor
 
-    def inverted(self) -> Tensor:
-        """The descriptors of the negative: nothing is encoded again."""
-        return self.descriptors.roll(self.descriptors.shape[1] // 2, dims=1)
-
 
 def shrink(image: Tensor, aspect: float, side: float, encoder: FrozenEncoder) -> tuple[Tensor, np.ndarray]:
     """An image of shape (1, 1, H, W) with square pixels, so small that its long side has ``side`` of them.

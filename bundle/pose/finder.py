@@ -196,9 +196,10 @@ class PoseFinder:
         self, query: _Query, scales: Iterable[float], angles: Iterable[int], mirrors: Iterable[bool]
     ) -> list[_Matches]:
         return [
-            _mutual(hypothesis, inverted, self.poses.places(hypothesis), query.places(self.poses, hypothesis.scale))
+            _mutual(hypothesis, inverted, template, places, similarity)
             for hypothesis in [Hypothesis(m, float(a), s) for s in scales for a in angles for m in mirrors]
-            for inverted in (False, True)
+            for template, places in [(self.poses.places(hypothesis), query.places(self.poses, hypothesis.scale))]
+            for inverted, similarity in zip((False, True), _similarities(template, places))
         ]
 
     def _verified(self, query: _Query, matched: Iterable[_Matches]) -> list[FoundPose]:
@@ -238,7 +239,7 @@ class PoseFinder:
         there = Places(points[kept], described[torch.from_numpy(kept).to(described.device)])
         fit = None
         if len(kept):
-            matches = _mutual(Hypothesis(False, 0.0, fine), False, here, there)
+            matches = _mutual(Hypothesis(False, 0.0, fine), False, here, there, here.descriptors @ there.descriptors.T)
             fit = _agreed(matches, TOLERANCE * self.encoder.stride / to_small[0, 0], query, pose.to_image)
         if fit is None:
             return replace(pose, share=0.0)
@@ -274,15 +275,26 @@ def _agreed(matches: _Matches, tolerance: float, query: _Query, on_query: np.nda
     return affine if shown.mean() >= WHOLE and _share(affine.votes, shown) >= AFFINE_SHARE else fit
 
 
-def _mutual(hypothesis: Hypothesis, inverted: bool, template: Places, query: Places) -> _Matches:
-    """The mutual nearest neighbours of a template's places and a query's."""
-    similarity = template.descriptors @ (query.inverted() if inverted else query.descriptors).T
-    best, there = similarity.max(dim=1)
-    back = similarity.max(dim=0).indices
-    source = torch.nonzero(back[there] == torch.arange(len(there), device=there.device))[:, 0]
-    target, weights = there[source].cpu().numpy(), best[source].double().cpu().numpy()
-    matched, promise = template.points[source.cpu().numpy()], len(source) * float(best.mean())
-    return _Matches(hypothesis, template.points, inverted, matched, query.points[target], weights, promise)
+def _similarities(template: Places, query: Places) -> tuple[Tensor, Tensor]:
+    """How similar all places are to each other, (n, m), the query taken as it is, and for a negative.
+
+    The products of the halves, ac + bd and ad + bc, are sum and difference of two products that are half as large.
+    """
+    (a, b), (c, d) = (places.descriptors.chunk(2, dim=1) for places in (template, query))
+    both, apart = (a + b) / 2 @ (c + d).T, (a - b) / 2 @ (c - d).T
+    return both + apart, both - apart
+
+
+def _mutual(hypothesis: Hypothesis, inverted: bool, template: Places, query: Places, similarities: Tensor) -> _Matches:
+    """The mutual nearest neighbours of a template's places and a query's, by their similarities, (n, m)."""
+    similarity = similarities.cpu().numpy()
+    there = similarity.argmax(axis=1)
+    best = similarity[np.arange(len(there)), there]
+    mutual = np.flatnonzero(best == similarity.max(axis=0)[there])
+    source = mutual[np.sort(np.unique(there[mutual], return_index=True)[1])]  # of places that look the same the first
+    matched, weights = template.points[source], best[source].astype(np.float64)
+    promise = len(source) * float(best.mean())
+    return _Matches(hypothesis, template.points, inverted, matched, query.points[there[source]], weights, promise)
 
 
 def _shortlist(matched: Iterable[_Matches]) -> list[_Matches]:
