@@ -19,6 +19,9 @@ from bundle.geometry import CellGeometry, PixelCentres, Size, resizing_matrix, s
 #: Strips of the grid to which the maps of all scales are brought together.
 STRIPS = 8
 
+#: Landmarks whose maps are made together: those of more would take memory that the result does not need, and time.
+AT_A_TIME = 64
+
 
 def normalise_channels(features: Tensor) -> Tensor:
     """Scale each position's descriptor to length one, so that a dot product is a cosine; (..., C, h, w)."""
@@ -90,6 +93,8 @@ class DescriptorPyramid:
             tensor of shape (N, rows, columns) on :attr:`grid`; cosine similarity, -1 to 1 (bicubic resizing may
             overshoot a little).
         """
+        if len(kernels[0]) > AT_A_TIME:
+            return torch.cat([self.similarity(part) for part in zip(*(one.split(AT_A_TIME) for one in kernels))])
         maps = [_correlate(level, kernel) for level, kernel in zip(self.levels, kernels)]
         if len(maps) == 1 and tuple(maps[0].shape[-2:]) == tuple(self.grid):
             return maps[0]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bundle.matching.descriptors import AT_A_TIME
+
 
 class PosteriorMoments(NamedTuple):
     """Mean and width of the posterior of each landmark.
@@ -30,6 +32,9 @@ def posterior_moments(scores: Tensor, temperature: float) -> PosteriorMoments:
     Returns:
         the moments in cells of the map.
     """
+    if len(scores) > AT_A_TIME:
+        parts = [posterior_moments(part, temperature) for part in scores.split(AT_A_TIME)]
+        return PosteriorMoments(*(torch.cat(moment) for moment in zip(*parts)))
     _, rows, columns = scores.shape
     probability = torch.softmax(scores.flatten(1) / temperature, dim=1).reshape(scores.shape)
     x = torch.arange(columns, dtype=scores.dtype, device=scores.device)

@@ -17,9 +17,9 @@ from bundle.matching.geometric_prior import (
     apply_affine,
     extent,
     local_correction,
-    log_prior,
     penalty,
     robust_affine,
+    with_log_prior,
 )
 from bundle.matching.lattice import Lattice, lattice_pixels
 from bundle.matching.posterior import posterior_moments
@@ -196,7 +196,7 @@ class PosteriorMatcher:
 
     def _posterior(self, similarity: Tensor, expected: Tensor, query: DescriptorPyramid) -> Evidence:
         sigma = self.settings.prior_sigma * max(query.grid)
-        scores = similarity + log_prior(query.to_cells(expected), sigma, self.settings.prior_weight, query.grid)
+        scores = with_log_prior(similarity, query.to_cells(expected), sigma, self.settings.prior_weight)
         mean, spread = posterior_moments(scores, self.settings.temperature)
         step = max(query.size) / max(query.grid)
         return Evidence(query.to_pixels(mean), spread * step, scores, step)

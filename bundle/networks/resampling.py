@@ -27,7 +27,9 @@ def resize(image: Tensor, size: tuple[int, int], resampling: str) -> Tensor:
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     if resampling == "bilinear":
-        return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+        for shape in ((size[0], image.shape[-1]), size):  # down first, where whole rows are added: then few are left
+            image = F.interpolate(image, size=shape, mode="bilinear", align_corners=False, antialias=True)
+        return image
     if resampling == "lanczos":
         return _lanczos(image, size)
     raise ConfigError(f"resampling is {resampling!r}, expected 'bilinear' or 'lanczos'.")

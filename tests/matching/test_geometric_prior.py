@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bundle.matching.geometric_prior import apply_affine, extent, local_correction, log_prior, robust_affine
+from bundle.matching.geometric_prior import apply_affine, extent, local_correction, robust_affine, with_log_prior
 
 LINEAR = torch.tensor([[1.05, 0.08], [-0.06, 0.92], [120.0, -75.0]], dtype=torch.float64)
 
@@ -134,7 +134,8 @@ def test_a_landmark_does_not_vouch_for_itself() -> None:
 @pytest.mark.parametrize("grid", [(12, 9), (1, 1), (5, 30)])
 def test_log_prior_against_numpy(grid: tuple[int, int]) -> None:
     expected_places = np.array([[3.2, 4.7], [-5.0, 40.0], [0.0, 0.0]])
-    found = log_prior(torch.from_numpy(expected_places), sigma=2.5, weight=0.3, grid=grid)
+    scores = torch.rand(3, *grid)
+    found = with_log_prior(scores, torch.from_numpy(expected_places), sigma=2.5, weight=0.3) - scores - 4 * 0.3
     ys, xs = np.mgrid[: grid[0], : grid[1]]
     for index, (x, y) in enumerate(expected_places):
         squared = ((xs - x) ** 2 + (ys - y) ** 2) / 2.5**2
@@ -142,9 +143,10 @@ def test_log_prior_against_numpy(grid: tuple[int, int]) -> None:
 
 
 def test_log_prior_is_quadratic_nearby_and_bounded_far_away() -> None:
-    found = log_prior(torch.tensor([[5.0, 5.0]]), sigma=30.0, weight=0.1, grid=(11, 1001))
+    scores = torch.zeros(1, 11, 1001)
+    found = with_log_prior(scores, torch.tensor([[5.0, 5.0]]), sigma=30.0, weight=0.1) - 4 * 0.1
     assert found[0, 5, 5].item() == pytest.approx(0, abs=1e-7)
     assert found[0, 5, 8].item() == pytest.approx(-0.1 * 0.1**2, rel=1e-2)
     assert found[0, 5, 65].item() == pytest.approx(-0.1 * 2**2 / 2, rel=1e-5)
     assert -0.4 < found[0, 5, 1000].item() < -0.39
-    assert log_prior(torch.tensor([[5.0, 5.0]]), sigma=3.0, weight=0.0, grid=(4, 4)).abs().max() == 0
+    assert with_log_prior(scores, torch.tensor([[5.0, 5.0]]), sigma=3.0, weight=0.0).abs().max() == 0
