@@ -23,6 +23,24 @@ FAINT = (160, 160, 165)
 _OUTSIDE = (253, 200, 90)  # told apart by the words below the value as well, so colour alone says nothing
 UNITS = {"mm": " mm", "deg": "\u00b0", "1": ""}
 
+#: The scale of confidence, from 0 to 1 in equal steps: blue to yellow by way of green, brighter step by step, so that
+#: it can be told apart without seeing red or green, and on black, grey and white.
+_SCALE = np.array([(92, 110, 214), (45, 160, 205), (45, 192, 150), (150, 215, 65), (253, 231, 37)], dtype=np.float64)
+#: Below this confidence, a landmark is a ring.
+LOW_CONFIDENCE = 0.5
+
+_DARK = (12, 12, 14)
+_MAX_SIDE = 1200  # of the picture, key and measurements included
+_MIN_SIDE = 640  # a smaller radiograph is enlarged, so that the names find room
+_RADIUS = 5.0  # of a mark
+_TEXT = 15  # height of the letters
+_LINE, _MARGIN = 20, 10  # from line to line of the measurements, and around them
+_KEY = 36  # height of the key below the radiograph
+_FINE = 4  # marks are drawn this many times larger and averaged down, for smooth edges
+
+#: Above so many landmarks, names would cover the picture.
+_MAX_LABELS = 300
+
 #: What cephalometry calls its landmarks for short; others get the letters that their names begin with.
 _STANDARD = {
     "sella": "S",
@@ -81,19 +99,23 @@ def abbreviations(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def panel_lines(prediction: LandmarkPrediction, labels: Sequence[str]) -> list[Line]:
+def short_names(prediction: LandmarkPrediction) -> list[str]:
+    """What stands beside each landmark on the picture; nothing where there are so many that it would be covered."""
+    return [] if len(prediction.names) > _MAX_LABELS else abbreviations(prediction.names)
+
+
+def panel_lines(prediction: LandmarkPrediction) -> list[Line]:
     """What the column says, line by line.
 
     Args:
         prediction: the landmarks of one image.
-        labels: what stands beside the landmarks on the picture.
 
     Returns:
         What there is to say of the image's pose. For each measurement a line with its value and uncertainty, and one
         with its class, or else with where it lies beside its normal range; a measurement without a value says why.
         Then, where the labels are short forms, the name of each landmark with its expected error.
     """
-    pose = prediction.pose.words()
+    pose, labels = prediction.pose.words(), short_names(prediction)
     lines = [Line("", pose, _OUTSIDE if prediction.pose.other_kind else FAINT)] if pose else []
     lines += [line for value in prediction.measurements for line in _measurement(value)]
     if any(label != name for label, name in zip(labels, prediction.names)) and not all(map(str.isdecimal, labels)):
@@ -137,25 +159,6 @@ def _latin(text: str) -> str:
     return text.encode("latin-1", "replace").decode("latin-1")
 
 
-#: The scale of confidence, from 0 to 1 in equal steps: blue to yellow by way of green, brighter step by step, so that
-#: it can be told apart without seeing red or green, and on black, grey and white.
-_SCALE = np.array([(92, 110, 214), (45, 160, 205), (45, 192, 150), (150, 215, 65), (253, 231, 37)], dtype=np.float64)
-#: Below this confidence, a landmark is a ring.
-LOW_CONFIDENCE = 0.5
-
-_DARK = (12, 12, 14)
-_MAX_SIDE = 1200  # of the picture, key and measurements included
-_MIN_SIDE = 640  # a smaller radiograph is enlarged, so that the names find room
-_RADIUS = 5.0  # of a mark
-_TEXT = 15  # height of the letters
-_LINE, _MARGIN = 20, 10  # from line to line of the measurements, and around them
-_KEY = 36  # height of the key below the radiograph
-_FINE = 4  # marks are drawn this many times larger and averaged down, for smooth edges
-
-#: Above so many landmarks, names would cover the picture.
-_MAX_LABELS = 300
-
-
 def confidence_colours(confidence: np.ndarray) -> np.ndarray:
     """The colours of confidences.
 
@@ -179,7 +182,7 @@ def overlay_png(prediction: LandmarkPrediction, pixels: np.ndarray) -> bytes:
 
 def overlay_scale(prediction: LandmarkPrediction) -> np.ndarray:
     """``(fx, fy)``: the pixel ``p`` of the image is drawn at ``(p + 0.5) * f - 0.5``; both count centres."""
-    return np.array(_size(prediction)) / (prediction.width, prediction.height)
+    return np.array(_size(prediction, _column(panel_lines(prediction))[1])) / (prediction.width, prediction.height)
 
 
 def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Image:
@@ -193,66 +196,54 @@ def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Im
             f"the pixels of {prediction.image_id} have the shape {pixels.shape}, but the landmarks belong to an "
             f"image of shape {(prediction.height, prediction.width)}: give the pixels of the same image."
         )
-    size = _size(prediction)
+    lines = panel_lines(prediction)
+    indent, width = _column(lines)
+    size = _size(prediction, width)
+    scale = np.array(size) / (prediction.width, prediction.height)
     field = _shrink(pixels, size).convert("RGB")  # of its own, so that no mark runs over the key
-    points = (prediction.points + 0.5) * overlay_scale(prediction) - 0.5
+    points = (prediction.points + 0.5) * scale - 0.5
     for segment in dict.fromkeys(segment for value in prediction.measurements for segment in value.segments):
         _paint(field, points[list(segment)], INK, 0.75, 0.75)
-    labels = place_labels(_labels(prediction), points, size)
+    labels = place_labels(short_names(prediction), points, size)
     for i in np.argsort(-np.nan_to_num(prediction.confidence), kind="stable"):
         _mark(field, points[i], prediction.confidence[i])
     pen = ImageDraw.Draw(field)
     for text, (left, top, _, bottom) in labels:
         place = (left + 2, (top + bottom) / 2)
         pen.text(place, text, fill=INK, font=_font(), anchor="lm", stroke_width=2, stroke_fill=_DARK)
-    picture = Image.new("RGB", (size[0] + _panel(prediction), size[1] + _KEY), _DARK)
+    picture = Image.new("RGB", (size[0] + width, size[1] + _KEY), _DARK)
     picture.paste(field, (0, 0))
-    _draw_panel(picture, size, prediction)
-    _draw_key(picture, size, prediction)
+    pen, room = ImageDraw.Draw(picture), max(1, (size[1] - 2 * _MARGIN) // _LINE)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], Line("", f"{len(lines) - room + 1} more lines", FAINT)]
+    for top, line in zip(range(_MARGIN, size[1], _LINE), lines):
+        for left, text, end in ((_MARGIN, line.label, indent - _MARGIN), (indent, line.text, width)):
+            pen.text((size[0] + left, top), _cut(text, end - left), fill=line.colour, font=_font())
+    _draw_key(picture, size, None if prediction.spacing is None else scale[0] / prediction.spacing[0])
     return picture
 
 
-def _size(prediction: LandmarkPrediction) -> tuple[int, int]:
-    """Columns and rows of the radiograph within the picture."""
+def _size(prediction: LandmarkPrediction, column: int) -> tuple[int, int]:
+    """Columns and rows of the radiograph within the picture, beside a column of texts."""
     step_x, step_y = prediction.pixel_size
     finest = min(step_x, step_y)
     across, down = prediction.width * step_x / finest, prediction.height * step_y / finest
-    room = _MAX_SIDE - _panel(prediction), _MAX_SIDE - _KEY
+    room = _MAX_SIDE - column, _MAX_SIDE - _KEY
     factor = min(room[0] / across, room[1] / down, max(1.0, _MIN_SIDE / max(across, down)))
     return min(max(1, round(across * factor)), room[0]), min(max(1, round(down * factor)), room[1])
 
 
-def _lines(prediction: LandmarkPrediction) -> list[Line]:
-    return panel_lines(prediction, _labels(prediction))
-
-
-def _panel(prediction: LandmarkPrediction) -> int:
-    """Width of the column beside the radiograph, at most a third of the picture."""
-    lines = _lines(prediction)
-    widest = max((_font().getlength(line.text) for line in lines), default=0.0)
-    return min(math.ceil(_indent(lines) + widest) + _MARGIN, _MAX_SIDE // 3) if lines else 0
-
-
-def _indent(lines: Sequence[Line]) -> float:
-    """From the radiograph to the texts of the column."""
-    return 2 * _MARGIN + min(max(_font().getlength(line.label) for line in lines), _MAX_SIDE / 8)
-
-
-def _draw_panel(picture: Image.Image, size: tuple[int, int], prediction: LandmarkPrediction) -> None:
-    """Draw the column beside the radiograph; what does not fit into its width is cut."""
-    lines, room = _lines(prediction), max(1, (size[1] - 2 * _MARGIN) // _LINE)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], Line("", f"{len(lines) - room + 1} more lines", FAINT)]
-    pen, width = ImageDraw.Draw(picture), picture.width - size[0]
-    indent = _indent(lines) if lines else 0.0
-    for number, line in enumerate(lines):
-        top = _MARGIN + number * _LINE
-        label, text = _cut(line.label, indent - 2 * _MARGIN), _cut(line.text, width - indent)
-        pen.text((size[0] + _MARGIN, top), label, fill=line.colour, font=_font())
-        pen.text((size[0] + indent, top), text, fill=line.colour, font=_font())
+def _column(lines: Sequence[Line]) -> tuple[float, int]:
+    """Where the texts of the column beside the radiograph begin, and its width, at most a third of the picture."""
+    if not lines:
+        return 0.0, 0
+    label, text = (max(map(_font().getlength, texts)) for texts in ([x.label for x in lines], [x.text for x in lines]))
+    indent = 2 * _MARGIN + min(label, _MAX_SIDE / 8)
+    return indent, min(math.ceil(indent + text) + _MARGIN, _MAX_SIDE // 3)
 
 
 def _cut(text: str, width: float) -> str:
+    """Text that fits into a width."""
     while _font().getlength(text) > width:
         text = f"{text[:-4]}..."
     return text
@@ -272,11 +263,6 @@ def _shrink(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
 def _font() -> Any:
     """The font that comes with Pillow."""
     return ImageFont.load_default(size=_TEXT)
-
-
-def _labels(prediction: LandmarkPrediction) -> list[str]:
-    """What is written beside each landmark."""
-    return [] if len(prediction.names) > _MAX_LABELS else abbreviations(prediction.names)
 
 
 def place_labels(names: Sequence[str], points: np.ndarray, size: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
@@ -318,8 +304,8 @@ def _overlap(rects: np.ndarray, taken: np.ndarray) -> np.ndarray:
     return np.clip(high - low, 0, None).prod(axis=2)
 
 
-def _draw_key(picture: Image.Image, size: tuple[int, int], prediction: LandmarkPrediction) -> None:
-    """Draw what explains the picture: a bar of length, and the scale of confidence."""
+def _draw_key(picture: Image.Image, size: tuple[int, int], a_mm: float | None) -> None:
+    """Draw what explains the picture: a bar of length, where it is known how long a mm is, and the confidences."""
     pen, font = ImageDraw.Draw(picture), _font()
     middle, gap = size[1] + _KEY / 2, _TEXT * 0.7
     scale = np.linspace(0, 1, 6)
@@ -331,15 +317,13 @@ def _draw_key(picture: Image.Image, size: tuple[int, int], prediction: LandmarkP
     pen.text((size[0] - gap, middle), "1", fill=INK, font=font, anchor="rm")
     for place, sure in enumerate(scale):
         _mark(picture, np.array([start + (3 * place + 1.5) * _RADIUS, middle]), sure)
-    if prediction.spacing is None:
+    if a_mm is None:
         return
-    a_mm = overlay_scale(prediction)[0] / prediction.spacing[0]
     length = _round_length(min(size[0] / 5, 260) / a_mm)
     end = gap + length * a_mm
     if end + gap / 2 + font.getlength(f"{length:g} mm") < left - gap:
-        pen.line((gap, middle, end, middle), fill=INK, width=2)
-        for x in (gap, end):
-            pen.line((x, middle - 5, x, middle + 5), fill=INK, width=2)
+        for bar in ((gap, middle, end, middle), *((x, middle - 5, x, middle + 5) for x in (gap, end))):
+            pen.line(bar, fill=INK, width=2)
         pen.text((end + gap / 2, middle), f"{length:g} mm", fill=INK, font=font, anchor="lm")
 
 

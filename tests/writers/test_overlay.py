@@ -186,7 +186,7 @@ VALUES = (
 
 
 def test_what_the_column_says() -> None:
-    lines = panel_lines(any_prediction(measurements=VALUES, names=tuple("abcde")), list("abcde"))
+    lines = panel_lines(any_prediction(measurements=VALUES, names=tuple("abcde")))
     assert [line[:2] for line in lines] == [
         ("ANB", "3.2° ± 0.7"),
         ("", "class I"),
@@ -203,7 +203,7 @@ def test_what_the_column_says() -> None:
 @pytest.mark.parametrize(("spacing", "error"), [((0.1, 0.1), "1.2 mm"), (None, "12 px")])
 def test_short_forms_have_a_key(spacing: tuple[float, float] | None, error: str) -> None:
     found = any_prediction(count=2, names=("sella", "gonion"), expected_error=np.array([12.0, np.nan]), spacing=spacing)
-    lines = panel_lines(found, abbreviations(found.names))
+    lines = panel_lines(found)
     assert [line[:2] for line in lines] == [
         ("", "landmarks, expected error"),
         ("S", f"sella  {error}"),
