@@ -25,7 +25,7 @@ from bundle.data import (
     with_truth,
 )
 from bundle.errors import LandmarkError
-from bundle.handlers.run_saver import as_prediction
+from bundle.handlers.savers import as_prediction
 from bundle.io.folders import image_ids
 from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan

@@ -1,8 +1,6 @@
 """Handlers: what engines show, log and write."""
 
-from bundle.handlers.evaluation_saver import EvaluationSaver
-from bundle.handlers.experiment_logs import ExperimentLogs
-from bundle.handlers.prediction_saver import PredictionSaver
-from bundle.handlers.run_saver import ImageProgress
+from bundle.handlers.logs import ExperimentLogs, ImageProgress
+from bundle.handlers.savers import EvaluationSaver, PredictionSaver
 
 __all__ = ["EvaluationSaver", "ExperimentLogs", "ImageProgress", "PredictionSaver"]

@@ -15,7 +15,7 @@ import torch
 from bundle.encoders import EncoderSettings, XFeatEncoder, create_encoder
 from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
-from bundle.model.checkpoint import Checkpoint, LearnedLandmarks, missing_model, read_checkpoint
+from bundle.model.checkpoint import LearnedLandmarks, missing_model, read_checkpoint
 from bundle.model.inferer import OneShotInferer
 from bundle.model.paper_inferer import PaperInferer
 from bundle.model.posed_inferer import PosedInferer
@@ -233,7 +233,11 @@ def trained_model(
             f"{checkpoint.encoder_digest[:12]}, now {built.encoder.digest[:12]}): give the same weights with "
             "--encoder_weights, or train again."
         )
-    _load_decoders(built, checkpoint, path)
+    try:
+        built.load_state_dict(checkpoint.decoders)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path} does not fit its own settings ({reason}): train again.") from error
     scales = len(built.global_sizes(checkpoint.template.size))
     if checkpoint.learned is not None and len(checkpoint.learned.kernels) != scales:
         raise CheckpointError(
@@ -268,21 +272,11 @@ def open_model(
             f"model_path names several models, {', '.join(model_path)}: give one, or sort the images among them with "
             "the overlay configs/several_models.json after configs/inference.json."
         )
-    settings = {
-        "network": network,
-        "matching": matching,
-        "encoder_weights": encoder_weights,
-        "device": device,
-        "precision": precision,
-    }
+    how = {"encoder_weights": encoder_weights, "device": device, "precision": precision}
+    settings = {"network": network, "matching": matching, **how}
     if template is None and (model_path is None or not Path(model_path).exists()):
+        built = build_network(validate(NetworkSettings, network or {}, "network"), **how)  # type: ignore[arg-type]
         absent = Template.absent(missing_model(model_path or "null"))
-        built = build_network(
-            validate(NetworkSettings, network or {}, "network"),
-            encoder_weights=encoder_weights,
-            device=device,
-            precision=precision,
-        )
         return Model(built, absent, validate(MatchingSettings, matching or {}, "matching"), trained=False)
     if model_path is None:
         return zero_shot_model(template, **settings)  # type: ignore[arg-type]
@@ -310,14 +304,6 @@ def _same_template(one: Template, other: Template) -> bool:
 
 def _names(template: Template) -> str:
     return ", ".join(one.name for one in template.all)
-
-
-def _load_decoders(network: OneShotNetwork, checkpoint: Checkpoint, path: str | Path) -> None:
-    try:
-        network.load_state_dict(checkpoint.decoders)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{path} does not fit its own settings ({reason}): train again.") from error
 
 
 def _describe(encoder: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Frozen encoders, trainable decoders, and the network that holds both."""
 
-from bundle.networks.network import OneShotNetwork
-from bundle.networks.settings import NetworkSettings
+from bundle.networks.network import NetworkSettings, OneShotNetwork
 
 __all__ = ["NetworkSettings", "OneShotNetwork"]

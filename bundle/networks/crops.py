@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.geometry import PixelCentres, sample_maps
+from bundle.networks.network import NetworkSettings
 from bundle.networks.resampling import resize, working_size
-from bundle.networks.settings import NetworkSettings
 
 
 class Windows(NamedTuple):

@@ -17,7 +17,7 @@ from bundle.data import Cases, Failures, Journal, ResultFolder
 from bundle.data.result_folder import CHECKSUMS
 from bundle.errors import ConfigError
 from bundle.handlers import PredictionSaver
-from bundle.handlers.run_saver import as_prediction
+from bundle.handlers.savers import as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
 from bundle.records.landmarks import LandmarkSet

@@ -6,7 +6,7 @@ import torch
 
 from bundle.geometry import PixelCentres, sample_map
 from bundle.networks.crops import clipped_windows, inner_windows, local_crops, local_size, padded_windows
-from bundle.networks.settings import NetworkSettings
+from bundle.networks.network import NetworkSettings
 from tests.reference.fusion import clipped_crop
 
 IMAGE = torch.arange(120 * 97, dtype=torch.float32).reshape(1, 120, 97)  # every pixel has its own value

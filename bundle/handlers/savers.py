@@ -1,4 +1,4 @@
-"""What an inference and an evaluation do alike: note each image in the journal, and write the results at the end."""
+"""What an inference and an evaluation save: a note of each image in the journal, and the results at the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import platform
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -20,15 +21,29 @@ from ignite.handlers import Timer
 from bundle import __version__
 from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
-from bundle.errors import ImageError, one_line
-from bundle.handlers.experiment_logs import ExperimentLogs
+from bundle.errors import ConfigError, ImageError, NothingToWrite, one_line
+from bundle.handlers.logs import ExperimentLogs
+from bundle.io.landmark_codes import LandmarkCode
+from bundle.measurements import MeasurementPlan
+from bundle.metrics.bootstrap import RESAMPLES
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, positive_radii, summarise_run
+from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
 from bundle.ranks import from_first, is_first
-from bundle.records.console import NOT_DONE, SOME_FAILED, progress
+from bundle.records.console import NOT_DONE, SOME_FAILED
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction, Pose
 from bundle.records.template import Template
 from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
-from bundle.writers.files import atomic_file, output_path
-from bundle.writers.run_tables import write_errors
+from bundle.writers.files import atomic_file, json_values, output_path
+from bundle.writers.image_files import COCO, image_files, writer_names
+from bundle.writers.metrics_report import format_summary, write_report
+from bundle.writers.run_tables import (
+    write_coco,
+    write_errors,
+    write_landmarks,
+    write_measurements,
+    write_notes,
+    write_poses,
+)
 
 #: Programs whose version says most about where numbers come from.
 _PROGRAMS = ("torch", "monai", "numpy", "scipy", "pydicom", "timm")
@@ -231,39 +246,153 @@ def _versions() -> dict[str, str]:
     return {"one-shot-landmarks": __version__, "python": platform.python_version(), **installed, "platform": system}
 
 
-class ImageProgress:
-    """Shows how many of the run's files are done, and the time that remains.
-
-    Rank 0 shows it for all ranks together: with each image of its own it looks at their journals. Files that could not
-    be read count as done; those of the other ranks only when all is done.
+class PredictionSaver(RunSaver):
+    """Writes the results of a run as they come, and its tables at the end.
 
     Args:
-        journal: the images of the run, and what is done of them.
-        failures: the files that could not be read.
-        label: what the bar is called.
+        template: the annotated image.
+        failures: files that could not be read.
+        journal: where each image is noted, so that a killed run goes on.
+        writers: which files are written, see :func:`bundle.writers.image_files.writer_names`.
+        measurements: what is measured between the landmarks of each image; None for nothing.
+        landmark_codes: codes of the landmarks' anatomy by name, for structured reports.
+        include_identifiers: whether reports say whose image it is.
+        model: what the model is known by, for structured reports.
+        **report: see :class:`bundle.handlers.savers.RunSaver`.
+
+    Raises:
+        ConfigError: when a writer is unknown or named twice, or include_identifiers is not true or false.
     """
 
-    def __init__(self, journal: Journal, failures: Failures, label: str) -> None:
-        self.journal = journal
-        self.failures = failures
-        self.label = label
+    kind = "inference"
 
-    def attach(self, engine: Engine) -> None:
-        """Attach to an engine, after what opens the journal."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self._open)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._close)
+    def __init__(
+        self,
+        template: Template,
+        failures: Failures,
+        journal: Journal,
+        writers: Any = ("json", "markups", "overlay"),
+        measurements: MeasurementPlan | None = None,
+        landmark_codes: Mapping[str, LandmarkCode] | None = None,
+        include_identifiers: bool = False,
+        model: str = "",
+        **report: Any,
+    ) -> None:
+        super().__init__(template, failures, journal, **report)
+        if not isinstance(include_identifiers, bool):
+            raise ConfigError(f"include_identifiers is {include_identifiers!r}, expected true or false.")
+        self.measurements = measurements
+        self.writers = writer_names(writers)
+        self.files = image_files(self.writers, landmark_codes, include_identifiers, model)
 
-    def _open(self) -> None:
-        total, done = len(self.journal.cases.items), self.journal.done
-        self._bar = progress(total=total, initial=done, desc=self.label, unit="image", disable=not is_first())
+    def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> None:
+        """Make the files of one image, and say which have nothing to write, each with its reason."""
+        if self.measurements is not None:
+            prediction = replace(prediction, measurements=self.measurements.measure(prediction))
+        contents, skipped = {}, []
+        for name, make in self.files.items():
+            try:
+                contents[name] = make(prediction, pixels)
+            except NothingToWrite as reason:
+                skipped.append((name, str(reason)))
+        self.journal.append(prediction, self.timer.value(), contents, skipped)
 
-    def _advance(self, engine: Engine) -> None:
+    def _write(self, found: Sequence[Finding]) -> None:
+        predictions = [one.prediction for one in found]
+        write_landmarks(self.output_dir, self.names, predictions)
+        write_poses(self.output_dir, predictions)
+        if self.measurements is not None:
+            write_measurements(self.output_dir, predictions)
+        if COCO in self.writers:
+            files = (self.journal.cases.name_of(one.path) for one in predictions)
+            write_coco(self.output_dir, self.names, zip(predictions, files))
+        if "sr" in self.writers:  # only this writer has reasons to write nothing
+            notes = [(one.prediction.image_id, *note) for one in found for note in one.skipped]
+            path = write_notes(self.output_dir, notes)
+            for _, _, note in notes[:10]:
+                print(f"note: {note}", file=sys.stderr)
+            if notes:
+                print(f"{len(notes)} file(s) not written: {path}", file=sys.stderr)
+        self._write_page()
+        print(f"{len(found)} image(s) with {len(self.names)} landmarks each: {one_line(str(self.output_dir))}")
+        if found:
+            same_kind = [one for one in predictions if not one.pose.other_kind]
+            confidence = np.mean([one.confidence for one in same_kind or predictions])
+            print(f"mean confidence {confidence:.2f}, {mean_seconds(found):.2f} s per image")
+        _say_poses(predictions)
+
+
+def _say_poses(found: Sequence[LandmarkPrediction]) -> None:
+    """Name the images of another kind first, then those of the other side, and those that were laid otherwise."""
+    named: dict[str, list[str]] = {}
+    for one in sorted(found, key=lambda one: (not one.pose.other_kind, not one.pose.mirrored)):
+        if one.pose.words():
+            what = "mirrored" if one.pose.mirrored else "turned, inverted, scaled or stretched"
+            what = "probably of another kind than the template" if one.pose.other_kind else what
+            named.setdefault(what, []).append(one.image_id)
+    for what, names in named.items():
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        print(one_line(f"{len(names)} image(s) {what}: {', '.join(names[:5])}{more}"))
+
+
+class EvaluationSaver(RunSaver):
+    """Measures the radial errors of a run, and writes ``metrics.json`` and ``metrics.csv`` at its end.
+
+    The means of all images, of those that an earlier start measured as well, are the metrics of the engine: ``mre_mm``
+    and for each radius one such as ``sdr_2.0mm``. Of several ranks, rank 0 has them.
+
+    Args:
+        template: the annotated image.
+        failures: files that could not be read.
+        journal: where each image is noted, so that a killed run goes on.
+        radii: radii of the successful detection rate, in mm.
+        failure_mm: error in mm beyond which a landmark counts as a failure.
+        resamples: draws of the bootstrap intervals.
+        seed: seed of these draws.
+        **report: see :class:`bundle.handlers.savers.RunSaver`.
+    """
+
+    kind = "evaluation"
+
+    def __init__(
+        self,
+        template: Template,
+        failures: Failures,
+        journal: Journal,
+        radii: Sequence[float] = CEPHALOMETRIC_RADII,
+        failure_mm: float = FAILURE_MM,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+        **report: Any,
+    ) -> None:
+        super().__init__(template, failures, journal, **report)
+        self.radii = positive_radii(radii)
+        self.draws: dict[str, Any] = {"failure_mm": failure_mm, "resamples": resamples, "seed": seed}
+
+    def _merge(self, engine: Engine) -> None:
+        super()._merge(engine)
         if is_first():
-            new = engine.state.iteration if idist.get_world_size() == 1 else self.journal.count_new()
-            self._bar.update(self.journal.done + new + len(self.failures) - self._bar.n)
+            predictions, cases = [one.prediction for one in self.found], self.journal.cases
+            labels = {item["image_id"]: item["label"] for item in cases.items}
+            self.truths, outside = inside_truths(predictions, [labels[one.image_id] for one in predictions], self.names)
+            self.errors = landmark_errors(predictions, self.truths, self.names)
+            measured = summarise_run(self.errors, self.radii, **self.draws)
+            rates = {f"sdr_{radius}mm": rate for radius, rate in measured["sdr"].items()}
+            engine.state.metrics |= {"mre_mm": measured["mre_mm"], **rates}
+            self.summary: dict[str, Any] = json_values(
+                {
+                    **measured,
+                    "seconds_per_image": mean_seconds(self.found),
+                    "images_without_truth": cases.without_truth,
+                    "truth_without_image": cases.without_image,
+                    "truth_outside_image": outside,
+                    "failed_images": [cases.name_of(file) for file, _ in self.failures.rows],
+                    "template_left_out": cases.template_copies,
+                }
+            )
 
-    def _close(self) -> None:
-        idist.barrier()  # the others' images belong to the bar
-        self._bar.update(len(self.journal.cases.items) - self._bar.n)
-        self._bar.close()
+    def _write(self, found: Sequence[Finding]) -> None:
+        write_report(self.output_dir, self.errors, self.summary)
+        self._write_page(truths=self.truths, measured=self.errors, metrics=self.summary)
+        print(format_summary(self.summary))
+        print(f"written to {one_line(str(self.output_dir))}")
