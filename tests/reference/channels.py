@@ -1,7 +1,5 @@
 """How a token's channels are counted: by the public code as (head dimension, head), by this project the other way."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

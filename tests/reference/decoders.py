@@ -1,7 +1,5 @@
 """Step 4: the decoders D_G and D_L (paper, section 2.1)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

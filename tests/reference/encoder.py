@@ -1,7 +1,5 @@
 """Step 2: the frozen encoder (paper, section 3: DINO-S, "key" of the ninth layer, 8 x 8 patches at stride 4)."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -5,8 +5,6 @@ and text towers that are in it too. The small state dictionaries in ``NAMES_OF_A
 models.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from typing import Any

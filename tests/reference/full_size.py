@@ -7,8 +7,6 @@ operation, but nothing is rearranged, shared or left out: all blocks of the tran
 through one after the other, and every landmark and candidate is matched by a pass of its own.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

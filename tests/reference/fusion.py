@@ -1,7 +1,5 @@
 """Step 5: the crop around a coarse point, and the fused features F_i^F (paper, section 2.1, "fine stage")."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Step 3: log-binning (not in the paper; part of its public code, after Amir et al., reference 1)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Training: the distance-aware similarity learning loss (paper, section 2.1, equation 1)."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor

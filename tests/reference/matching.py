@@ -1,7 +1,5 @@
 """Step 6: the bidirectional matching BDM (paper, section 2.2, equation 2), one landmark at a time."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Transformers of timm with few blocks and random numbers everywhere, biases and norms too: no zero hides a slip."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The whole of it: coarse to fine, one image, one landmark after the other (paper, section 2, figure 1)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ The numbers of a tensor are standard normal, from numpy's default generator seed
 SHA-256 of its name, and scaled by what the tensor is for.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Step 1: the image at the size at which the encoder sees it (paper, section 2.1, "short side of 224")."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

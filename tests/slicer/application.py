@@ -3,8 +3,6 @@
 The scene is a fake, or the real one of the package ``slicer-core`` where that is installed.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 import unittest

@@ -1,7 +1,5 @@
 """3D Slicer with a scene that is a fake, or the real one where the package slicer-core is installed; a small server."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Just enough of vtk and of 3D Slicer's scene: volumes, point lists, transforms and events, in RAS."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType

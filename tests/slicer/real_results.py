@@ -1,7 +1,5 @@
 """The product's own files for one image, as the server sends them."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any

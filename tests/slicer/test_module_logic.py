@@ -1,7 +1,5 @@
 """The module's logic on a scene, against a small server: places, names, and what is sent back."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import ModuleType

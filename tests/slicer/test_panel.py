@@ -1,7 +1,5 @@
 """The panel: what each button does, what is grey when, and what the user is told."""
 
-from __future__ import annotations
-
 from types import ModuleType
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Results and point lists: what is read, what is written, and what is refused."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

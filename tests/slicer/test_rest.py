@@ -1,7 +1,5 @@
 """Addresses and tokens; requests over real sockets: limits of time and size, redirects, and sentences for errors."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """What Slicer asks of the source: Python 3.9, the packages that Slicer brings, and a complete list."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys
