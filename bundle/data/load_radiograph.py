@@ -1,4 +1,4 @@
-"""Loading a radiograph as a MONAI image."""
+"""Loading a radiograph as a MONAI image, with the side that it may show."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 import math
 import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -9,8 +11,9 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, Resized
 from PIL import Image
 
-from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd, array_index_to_ras
+from bundle.data.load_radiograph import LoadRadiograph, LoadRadiographd, array_index_to_ras, check_flip, mirror
 from bundle.errors import ConfigError, ImageError
+from bundle.records.radiograph import Radiograph
 from tests.io.image_files import write_dicom
 
 ROWS, COLUMNS = np.mgrid[:40, :56]
@@ -139,3 +142,46 @@ def test_collates_and_goes_through_other_transforms(png, dicom):
     assert torch.isnan(spacing[0]).all() and spacing[1].tolist() == pytest.approx([0.2, 0.3])
     assert batch["image"].meta["filename_or_obj"] == [str(png), str(dicom)]
     assert pickle.loads(pickle.dumps(transform)) is not None
+
+
+def radiograph(laterality: str | None = None, rows_towards: str | None = None) -> Radiograph:
+    return Radiograph(np.zeros((40, 40), np.float32), Path("a"), laterality=laterality, rows_towards=rows_towards)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [(None, "no"), (False, "no"), (True, "yes"), ("horizontal", "yes"), ("auto", "auto"), ("refuse", "refuse")],
+)
+def test_the_same_for_all_images(setting: Any, said: str) -> None:
+    flip = check_flip(setting)
+    assert mirror(flip, radiograph()) == mirror(flip, radiograph("L", "P")) == said
+
+
+@pytest.mark.parametrize(
+    ("setting", "laterality", "rows_towards", "said"),
+    [
+        ({"laterality": "L"}, "L", None, "yes"),
+        ({"laterality": "L"}, "R", "L", "no"),
+        ({"laterality": "L"}, "B", None, "no"),
+        ({"laterality": "R"}, None, "R", "auto"),
+        ({"rows_towards": "P"}, None, "P", "yes"),
+        ({"rows_towards": "P"}, "L", "PR", "yes"),
+        ({"rows_towards": "P"}, None, "RP", "no"),
+        ({"rows_towards": "P"}, None, "A", "no"),
+        ({"rows_towards": "L"}, "L", None, "auto"),
+    ],
+)
+def test_by_the_header(setting: Any, laterality: str | None, rows_towards: str | None, said: str) -> None:
+    assert mirror(check_flip(setting), radiograph(laterality, rows_towards)) == said
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("vertical", "yes", 1, 0, [], {}, {"laterality": "B"}, {"laterality": "LR"}, {"laterality": ["L"]}),
+        *({"side": "L"}, {"rows_towards": "X"}, {"rows_towards": None}, {"laterality": "L", "rows_towards": "P"}),
+    ],
+)
+def test_anything_else_is_refused(setting: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^flip is .*: choose one\.$"):
+        check_flip(setting)

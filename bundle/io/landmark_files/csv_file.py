@@ -1,4 +1,4 @@
-"""Landmarks in CSV: one image (``name,x,y``) or many (``image,x1,y1,...`` or ``image,<name>_x,<name>_y,...``)."""
+"""Landmarks in CSV, of one image (``name,x,y``) or of many (``image,x1,y1,...``), and which row is of which image."""
 
 import csv
 import io
