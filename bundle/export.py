@@ -1,7 +1,5 @@
 """A trained model as ONNX files for other programs, each compared with PyTorch before it is written."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version

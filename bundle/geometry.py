@@ -1,7 +1,5 @@
 """Where the cells of a feature map lie on the image."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import torch

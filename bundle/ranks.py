@@ -1,7 +1,5 @@
 """Ranks: the processes that share one run, by :mod:`ignite.distributed`. A run without others is rank 0 of one."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os

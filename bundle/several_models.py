@@ -1,7 +1,5 @@
 """A mixed folder and several models: each image goes to the model whose kind it is, or to none."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Example:
     python -m label_server --studies my_images --port 8000
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

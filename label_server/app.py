@@ -1,7 +1,5 @@
 """The app that MONAI Label runs: the bundle's inference and training, the proposals, the scores, over one study."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The folder that MONAI Label works in: the app's main file, the bundle under its name, and what the server keeps."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bundle.errors import BundleError

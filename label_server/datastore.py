@@ -1,7 +1,5 @@
 """The study as MONAI Label's data store: its lists and its routes, over what the study knows and saves."""
 
-from __future__ import annotations
-
 import copy
 import fnmatch
 import os

@@ -1,7 +1,5 @@
 """The inference that MONAI Label offers: an image of the study, or one that a client sends, to points."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time

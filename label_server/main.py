@@ -3,8 +3,6 @@
 The folder of a running server holds a link to this file; the packages are found from where the file really is.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a client may ask for beside the image: checked at the door, so that a request says at once what is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 

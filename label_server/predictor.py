@@ -1,7 +1,5 @@
 """The bundle's own inference, held open: an image file in, its landmarks out, always with the newest model."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Requests that a page of another site has the user's browser send: refused before anything reads or changes."""
 
-from __future__ import annotations
-
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send

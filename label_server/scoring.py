@@ -1,7 +1,5 @@
 """How far the model's points are from the saved annotations."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Active learning: which image an annotation of helps most."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

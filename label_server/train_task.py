@@ -1,7 +1,5 @@
 """The training that MONAI Label offers: the bundle's own, on annotated images of the study."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The server's HTTP side: MONAI Label's own routes, but with requests checked first and every refusal one sentence."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

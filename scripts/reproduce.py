@@ -9,8 +9,6 @@ Example:
     python scripts/reproduce.py table2 --dataset data/isbi2015/dataset.json --output output/reproduction --seeds 0 1
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

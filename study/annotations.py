@@ -1,7 +1,5 @@
 """Annotations: the point lists that users save, as landmarks in pixels."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ the images that nobody accepted becomes an estimate. What was expected of each i
 images of the greatest doubt first, in which errors are larger than elsewhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

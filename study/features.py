@@ -1,7 +1,5 @@
 """What an image looks like to the bundle's encoder, in a small map, to find the image of the most typical shape."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

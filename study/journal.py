@@ -1,7 +1,5 @@
 """What changed in a study, when and by whom: a line of JSON per change, never rewritten."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The loop: what was accepted becomes templates, the model learns from them, and all other images are found anew."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import tempfile

@@ -1,7 +1,5 @@
 """What a model proposes for an image, kept in the study until it finds something else."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

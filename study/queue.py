@@ -1,7 +1,5 @@
 """What to look at next: the images that nobody accepted, those of the greatest doubt first, each with its reasons."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

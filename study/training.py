@@ -1,7 +1,5 @@
 """A training in a process of its own, which can be ended at once and takes no time from who serves pages."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import threading

@@ -1,7 +1,5 @@
 """What the end-to-end tests share: a tiny sample set, the same with few landmarks, and one tiny training on that."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import shutil

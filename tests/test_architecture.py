@@ -1,7 +1,5 @@
 """What the import contracts in pyproject.toml cannot say: no module is a drawer for anything."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "bundle"

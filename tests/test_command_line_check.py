@@ -1,7 +1,5 @@
 """The look at the command line: what is refused, what is named, and what stays allowed."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Exported parts in ONNX Runtime against the network itself, with tiny networks and images of odd sizes."""
 
-from __future__ import annotations
-
 import json
 from importlib.metadata import version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The bundle from Python: the same points as the command line, from files and from memory."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

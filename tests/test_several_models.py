@@ -1,7 +1,5 @@
 """One folder and several models: every image goes to the right one."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """Shares and exchange of one process; those of several are tested in tests/workflows/test_ranks.py."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Callable, Iterator

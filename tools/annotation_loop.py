@@ -8,8 +8,6 @@ Example:
         --spacing 0.1 --output output/loop
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence

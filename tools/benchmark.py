@@ -9,8 +9,6 @@ Example:
     python -m tools.benchmark throughput --data isbi2015 --model models/model.pt --processes 1 2
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -9,8 +9,6 @@ Example:
     python -m tools.check_killed_runs --output_dir /tmp/killed --images 10000 --kills 5 --seed 0
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os

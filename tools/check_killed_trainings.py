@@ -11,8 +11,6 @@ Example:
         --config_file configs/train.json --template_image 125.jpg --template_landmarks landmarks.csv
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -4,8 +4,6 @@ Example:
     python tools/draw_accuracy.py
 """
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Example:
     python -m tools.draw_workbench --chromium /usr/bin/chromium --output docs/images
 """
 
-from __future__ import annotations
-
 import csv
 import re
 import subprocess

@@ -9,8 +9,6 @@ Example:
     python -m tools.gpu_check
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -9,8 +9,6 @@ Example:
     python -m tools.pose_variants --data isbi2015 --template 125 --images odd --output output/pose.jsonl
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

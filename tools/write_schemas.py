@@ -1,7 +1,5 @@
 """Write the JSON Schemas of the file formats from the models that check them: ``python tools/write_schemas.py``."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -6,8 +6,6 @@ Example:
     python -m workbench --study my_images
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

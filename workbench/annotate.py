@@ -1,7 +1,5 @@
 """The page on which landmarks are placed: the queue, the image, the landmarks, what is measured."""
 
-from __future__ import annotations
-
 import asyncio
 import html
 import math

@@ -1,7 +1,5 @@
 """What all pages of a workbench share: the study, the loop, and the images that people work on."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The landmarks of one image while people work on them: changes, undo, and what is on the disk."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from dataclasses import replace

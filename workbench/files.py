@@ -1,7 +1,5 @@
 """Files out of the study, and annotations into it."""
 
-from __future__ import annotations
-
 import asyncio
 import tempfile
 from pathlib import Path

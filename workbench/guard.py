@@ -1,7 +1,5 @@
 """Who may talk to the workbench: its own pages, with the token; everything else is refused before it is read."""
 
-from __future__ import annotations
-
 import hmac
 import re
 import secrets

@@ -1,7 +1,5 @@
 """The landmark view as an element of a page; all that needs no server happens in its module of JavaScript."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

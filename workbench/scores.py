@@ -1,7 +1,5 @@
 """How good the proposals were, how the error falls, how readers agree, and what changed when."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The application: pages by NiceGUI, pixels and downloads beside them, a guard before all."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection

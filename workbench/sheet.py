@@ -1,7 +1,5 @@
 """One landmark through all images: crops around it, the most doubtful first, to confirm or to drag in place."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """What every page has: its style, and the header with the other pages and the work in the background."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 Paper, section 3, "Implementation Details": DINO-S, "key" of the ninth layer, patches of 8 x 8 at stride 4.
 """
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from typing import Any, Literal
 

@@ -3,8 +3,6 @@
 Source: Potje et al., "XFeat: Accelerated Features for Lightweight Image Matching", CVPR 2024.
 """
 
-from __future__ import annotations
-
 import hashlib
 from importlib.metadata import distribution
 from importlib.util import module_from_spec, spec_from_file_location

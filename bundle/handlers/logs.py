@@ -1,7 +1,5 @@
 """What is shown and logged of a run: its progress, and logs by MONAI's handlers for TensorBoard and MLflow."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path

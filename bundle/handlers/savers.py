@@ -1,7 +1,5 @@
 """What an inference and an evaluation save: a note of each image in the journal, and the results at the end."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from abc import ABC, abstractmethod

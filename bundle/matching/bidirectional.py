@@ -1,7 +1,5 @@
 """Bidirectional matching, BDM (paper, section 2.2, equation 2)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

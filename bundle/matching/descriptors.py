@@ -4,8 +4,6 @@ The similarity of a landmark is averaged over the scales *after* matching at eac
 dot product are linear, so this equals matching resized descriptors, at a small part of the cost.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Fuse local features with the global features of the same region: F_i^F (paper, section 2.1)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Where the template's layout expects each landmark: a weak prior that the other landmarks vote for."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

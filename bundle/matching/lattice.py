@@ -3,8 +3,6 @@
 Reading them with a kernel is linear in the kernel, so kernels can be learned by convex problems.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The descriptors of each landmark within its own crop: as many maps as landmarks."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Matching as in the paper, sections 2.1 and 2.2, on whole pixels as in its public code or between them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """From a map of scores to one sub-pixel point: the mean of the posterior, not its maximum."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """Matching as inference: similarity, geometric prior and local evidence make a posterior, whose mean is the point."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

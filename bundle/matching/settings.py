@@ -1,7 +1,5 @@
 """The settings that shape the matching: numbers and names only, so that a checkpoint can hold them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field

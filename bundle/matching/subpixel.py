@@ -1,7 +1,5 @@
 """Where between the cells a similarity map has its maximum."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

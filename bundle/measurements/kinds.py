@@ -1,7 +1,5 @@
 """The kinds of measurements: what each takes in a file of definitions, and how it follows from the points."""
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence

@@ -3,8 +3,6 @@
 The landmarks of one image are not independent, so whole images are drawn.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """What an expected error or a confidence is worth, and the factors that make an expected error right."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

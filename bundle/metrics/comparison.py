@@ -1,7 +1,5 @@
 """Whether one run is better than another (bootstrap, Wilcoxon's test, effect sizes), and how well readers agree."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations
 from typing import Any

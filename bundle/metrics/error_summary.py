@@ -3,8 +3,6 @@
 NaN (no truth) counts nowhere; infinity (a landmark that was not found) makes means infinite, and is a miss.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Distances of landmarks from their truth; the means of the literature, MRE and SDR, as metrics of MONAI."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import reduce

@@ -1,7 +1,5 @@
 """A model is a network, the template it matches to, and how it matches: built from settings, or from a checkpoint."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

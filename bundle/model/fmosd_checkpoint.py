@@ -8,8 +8,6 @@ The public code counts the channels of a token as (head dimension, head), this p
 weights that read tokens are put into that order, bin by bin.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

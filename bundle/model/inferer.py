@@ -1,7 +1,5 @@
 """From an image to its landmarks: what both strategies share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Memory for crops: how many go through the network together, where regions are kept, what is given back."""
 
-from __future__ import annotations
-
 import ctypes
 import tempfile
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The paper's strategy, step by step (sections 2.1 and 2.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """From an image of any pose to the template's frame and back."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence

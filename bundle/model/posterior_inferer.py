@@ -1,7 +1,5 @@
 """The default strategy: all evidence is weighed together."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Regions around landmarks, cut out of an image, and where they lie on it (paper, section 2.1, "fine stage")."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

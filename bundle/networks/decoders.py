@@ -1,7 +1,5 @@
 """The two light decoders that are trained on the template, and what can stand before them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

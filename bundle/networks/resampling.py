@@ -1,7 +1,5 @@
 """Shrinking images to the size at which the encoder works."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

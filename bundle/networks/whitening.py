@@ -4,8 +4,6 @@ A pre-trained encoder spends most of its variance on what all radiographs share.
 leaves what tells one place from another (exemplar linear discriminant analysis: Hariharan et al., ECCV 2012).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -6,8 +6,6 @@ that needs n * n products per pair of channels instead of m * m * r * r: 64 inst
 Algorithms for Convolutional Neural Networks", CVPR 2016; the matrices are those of Toom and Cook.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from functools import lru_cache

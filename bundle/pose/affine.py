@@ -1,7 +1,5 @@
 """Affine maps between images: 3 x 3 matrices, float64, that act on pixels ``(x, y, 1)``, pixel centres at integers."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What matches a template and a query of any pose: whitened features of an image and of its negative."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

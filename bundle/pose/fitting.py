@@ -1,7 +1,5 @@
 """Geometric verification: the map on which many of the matches agree."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

@@ -1,7 +1,5 @@
 """The template in many poses, each described once and only when it is asked for."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What a report is made of: the run, and its images, which are shown, in which order, and how the page draws them."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """How the figures look, and how one gets into the page, where its colours follow light and dark."""
 
-from __future__ import annotations
-
 import io
 import re
 import warnings

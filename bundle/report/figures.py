@@ -1,7 +1,5 @@
 """The figures of a report: arrays to charts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """All images laid over the template: the mean shape, and where the errors around it point to."""
 
-from __future__ import annotations
-
 import io
 import math
 import warnings

@@ -1,7 +1,5 @@
 """Which image to annotate next: the one that stands for most of those that no annotated image stands for."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 import torch

@@ -4,8 +4,6 @@ A template whose anatomy is of ordinary shape has its landmarks where most other
 set this ranks templates better than how similar their looks are to the others' (``docs/accuracy.md``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Let the images to be searched teach a single template what its landmarks look like elsewhere; no landmarks needed."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Cosines between some cells of a map and all its cells, with a gradient that makes one map and no more."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Linear discriminants: what tells a landmark's patch from all others around it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

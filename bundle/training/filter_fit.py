@@ -6,8 +6,6 @@ descriptors x of all scales and the crop, as far as a ridge allows:
 .. math:: s_k(q) = b_k(q) + \langle d, x_k(q) \rangle.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The training of the filters: one iteration per landmark."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Each template as a query of the others: the examples that filters are learned from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Losses that train the decoders: the paper's (section 2.1), and those that it is compared with (section 3)."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 

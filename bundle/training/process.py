@@ -1,7 +1,5 @@
 """What a training does to its process before it begins."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from monai.utils import set_determinism

@@ -1,7 +1,5 @@
 """A folder for each training, so that a killed one is continued and no other one by mistake."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from pathlib import Path

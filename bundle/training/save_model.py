@@ -1,7 +1,5 @@
 """Write what a training made: one self-contained checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

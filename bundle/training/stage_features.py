@@ -3,8 +3,6 @@
 Neither the encoder nor the warps change, so one pass per warp replaces the many that training would make.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from pathlib import Path

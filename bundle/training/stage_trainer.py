@@ -1,7 +1,5 @@
 """Train one decoder so that a killed training goes on where it stopped."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

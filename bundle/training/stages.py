@@ -1,7 +1,5 @@
 """The two stages of the training: each trains one decoder on frozen features."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import torch

@@ -1,7 +1,5 @@
 """Files that appear whole or not at all; what may stand in their names, their text and their JSON."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -1,7 +1,5 @@
 """The files that are written for each image: which there are, and what stands in them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

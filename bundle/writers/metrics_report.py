@@ -1,7 +1,5 @@
 """How good landmarks are against their truth: ``metrics.json``, ``metrics.csv`` and a table for the terminal."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The radiograph with its landmarks, as a picture, with what is said beside it."""
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -3,8 +3,6 @@
 Its JSON Schema, docs/schema/result-3.schema.json, is made from the models here.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

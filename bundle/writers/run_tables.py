@@ -1,7 +1,5 @@
 """The files of a whole run, each written whole or not at all: tables, and all landmarks as COCO keypoints."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterable, Sequence

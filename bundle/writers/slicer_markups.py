@@ -1,7 +1,5 @@
 """The landmarks of one image as a point list of 3D Slicer."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

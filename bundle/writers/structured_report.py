@@ -1,7 +1,5 @@
 """The landmarks of one image as a DICOM Structured Report."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import math

@@ -1,7 +1,5 @@
 """How much training a reproduction spends: the paper's, or what a small machine can do in an hour."""
 
-from __future__ import annotations
-
 from typing import Any
 
 #: Keys of the configurations, on top of ``train_decoders.json``, ``paper.json`` and the overlay of the data set.

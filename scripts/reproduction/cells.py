@@ -1,7 +1,5 @@
 """The cells of each table: what is trained, what is evaluated, and the paper's figure beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The data set of a reproduction: a data list that ``scripts/prepare_dataset.py`` wrote."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Figure 4 (encoders, facets, layers) is a drawing without numbers, so it has no entry here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

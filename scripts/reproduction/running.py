@@ -1,7 +1,5 @@
 """Run trainings and evaluations as a user would, each in a folder of its own; what is done is not done again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The table of a reproduction: ours and the paper's figures side by side, as Markdown, CSV and LaTeX."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The figures of ``metrics.json`` against those of the engine's own metrics, and against their definition."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

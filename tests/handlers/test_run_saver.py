@@ -1,7 +1,5 @@
 """From an engine's items to the report, in one run or after a killed one."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A server of its own for a test, and a client that speaks to it as any program would: by HTTP alone."""
 
-from __future__ import annotations
-
 import contextlib
 import email
 import json

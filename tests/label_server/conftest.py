@@ -1,7 +1,5 @@
 """A study of four simulated hands, one in each format, and a server on it that all tests of a module share."""
 
-from __future__ import annotations
-
 import csv
 import importlib.util
 import subprocess

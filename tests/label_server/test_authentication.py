@@ -1,7 +1,5 @@
 """With MONAI Label's authentication on, every route wants a token: those that are ours as well."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """MONAI Label's own tasks take the bundle as it stands, from any folder."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

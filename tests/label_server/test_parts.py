@@ -1,7 +1,5 @@
 """The parts of the app that need no server."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

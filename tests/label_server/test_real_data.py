@@ -1,7 +1,5 @@
 """Real radiographs, annotated, trained on and measured through the server; run with -s to see the figures."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

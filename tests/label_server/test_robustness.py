@@ -1,7 +1,5 @@
 """Whatever clients send, the answer is one sentence, and the server lives."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

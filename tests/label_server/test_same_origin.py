@@ -1,7 +1,5 @@
 """Nothing that a page of another site has a browser send gets through; programs and the server's own pages do."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

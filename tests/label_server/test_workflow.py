@@ -1,7 +1,5 @@
 """Annotate, train, correct, train again: one story, told in order by tests that go on where the one before stopped."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Scores on a lattice are those of correlating the whole map and reading it bicubically."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F

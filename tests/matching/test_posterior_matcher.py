@@ -1,7 +1,5 @@
 """What the default strategy makes of its evidence."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

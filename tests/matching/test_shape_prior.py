@@ -1,7 +1,5 @@
 """The distribution of layouts against scipy and the textbook's conditional Gaussian."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import scipy.spatial

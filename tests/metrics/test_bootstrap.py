@@ -1,7 +1,5 @@
 """The bootstrap against one that draws images one after the other with numpy."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What expected errors and confidences are worth."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

@@ -1,7 +1,5 @@
 """Comparisons of runs and of readers."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a run amounts to, against its definitions, with missing points and unknown spacings."""
 
-from __future__ import annotations
-
 import math
 import warnings
 

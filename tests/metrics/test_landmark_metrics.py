@@ -1,7 +1,5 @@
 """Distances and both metrics against their definitions written out in numpy, and in MONAI's engines."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from typing import Any

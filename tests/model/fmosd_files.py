@@ -1,7 +1,5 @@
 """Files of random numbers in the format of the paper's public code."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

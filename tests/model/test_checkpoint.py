@@ -1,7 +1,5 @@
 """What a checkpoint holds comes back, and what is none is refused."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

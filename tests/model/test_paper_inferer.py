@@ -1,7 +1,5 @@
 """The paper's strategy as the product runs it, against the literal coarse-to-fine prediction."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Iterator

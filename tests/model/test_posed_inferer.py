@@ -1,7 +1,5 @@
 """Bringing images of any pose to the template's frame, with a stand-in that finds a dot, and with the real inferer."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

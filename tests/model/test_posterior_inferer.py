@@ -1,7 +1,5 @@
 """The default strategy on pictures whose landmarks are known exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

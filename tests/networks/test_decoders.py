@@ -1,7 +1,5 @@
 """The decoders and log-binning against the literal method."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The network as a whole, and its settings."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Affine maps: what they do to points they do to images."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The map on which matches agree, against maps that are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Canvases: what is seen on them, and the way back."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

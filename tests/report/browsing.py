@@ -1,7 +1,5 @@
 """A headless Chromium for the tests: Debian's own, driven by Playwright."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Runs that were never run: images of a grating, landmarks at known places, errors that are known."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

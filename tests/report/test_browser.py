@@ -1,7 +1,5 @@
 """The report as a reader has it: opened from the disk in a browser."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterator

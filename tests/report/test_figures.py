@@ -1,7 +1,5 @@
 """What is drawn lies where the numbers say."""
 
-from __future__ import annotations
-
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The file without a browser: what is in it, and what never is."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

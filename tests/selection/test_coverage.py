@@ -1,7 +1,5 @@
 """The image that stands for most of those that none stands for yet."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """The most typical of some shapes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The study folder: two programs on one folder, kills, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

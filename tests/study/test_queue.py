@@ -1,7 +1,5 @@
 """What to look at next, and how large the error is said to be."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A training in a process of its own."""
 
-from __future__ import annotations
-
 import threading
 import time
 from pathlib import Path

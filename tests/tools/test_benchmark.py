@@ -1,7 +1,5 @@
 """The measurements on tiny images: methods find what they must, costs are those of what was done, tables keep rows."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

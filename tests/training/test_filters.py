@@ -1,7 +1,5 @@
 """What is learned from annotated templates, against literal re-implementations of the equations."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import numpy as np
 
 from bundle.training.mixing import HeldOut, doubtful_annotations

@@ -1,7 +1,5 @@
 """The two losses that the paper compares its own with, against their definitions written out."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

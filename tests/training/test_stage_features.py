@@ -1,7 +1,5 @@
 """Frozen features are computed once, whatever happens to the process that computes them."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """A study of simulated hands, a workbench on it in a process of its own, and Chromium."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import os

@@ -1,7 +1,5 @@
 """What everybody needs of a page: nothing serious for axe, a fit to narrow screens, a list of a thousand images."""
 
-from __future__ import annotations
-
 import math
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What people saved through the page is there, whenever the workbench is killed and whatever the disk does."""
 
-from __future__ import annotations
-
 import resource
 import threading
 from pathlib import Path

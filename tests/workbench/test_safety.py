@@ -1,7 +1,5 @@
 """Who gets an answer from the workbench: nobody but its own pages, with the token."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import shutil

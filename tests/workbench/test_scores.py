@@ -1,7 +1,5 @@
 """The rows of the table of scores."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from workbench.scores import summary

@@ -1,7 +1,5 @@
 """How the workbench starts."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """The workbench in a real browser: the whole loop, by mouse, by keys and by touch."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

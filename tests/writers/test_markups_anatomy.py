@@ -1,7 +1,5 @@
 """Points in 3D Slicer's files fall on the anatomy where ITK, which 3D Slicer reads images with, puts it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The picture: what is drawn lies where it belongs, and what is said beside it."""
 
-from __future__ import annotations
-
 import io
 import math
 from dataclasses import replace

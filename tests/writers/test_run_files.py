@@ -1,7 +1,5 @@
 """The files that a run writes once: COCO keypoints, the table of measurements, the table of notes."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

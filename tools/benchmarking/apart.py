@@ -1,7 +1,5 @@
 """Measurements in processes of their own, so that the memory of one is not that of another."""
 
-from __future__ import annotations
-
 import multiprocessing
 import re
 import time

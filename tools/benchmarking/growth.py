@@ -1,7 +1,5 @@
 """How time and memory grow with landmarks and pixels, of the default, on images of noise: the cost depends on sizes."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path

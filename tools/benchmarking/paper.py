@@ -1,7 +1,5 @@
 """The paper's preset, and the literal method of ``tests/reference``, with the same random weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import timm

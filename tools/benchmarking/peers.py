@@ -1,7 +1,5 @@
 """The default beside other ways to carry landmarks from one image to others: error and processor time per image."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run of the command line as users start it: seconds per image with its start, all writers and the report."""
 
-from __future__ import annotations
-
 import contextlib
 import resource
 import subprocess

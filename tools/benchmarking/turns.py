@@ -8,8 +8,6 @@ Example:
     python -m tools.benchmarking.turns --data isbi2015 --against ../old-checkout
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os
