@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
 
 from bundle.errors import ConfigError
 
@@ -62,6 +61,8 @@ def _resampled(statistic: Callable[..., np.ndarray], resamples: int, seed: int, 
     rows, count = images[0].shape
     if count < 2:
         return np.full((rows, resamples), np.nan)
+    from scipy import stats  # takes half a second, which pages that show no interval do without
+
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         # A score that none of the images drawn has is NaN; of scipy's own interval, which it warns of, nothing is used.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
