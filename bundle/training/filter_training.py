@@ -12,7 +12,7 @@ from bundle.errors import ConfigError
 from bundle.metrics.calibration import cross_validated, error_factors, interval_factor
 from bundle.model.building import Model, fit_whitening
 from bundle.training.adaptation import adapted_landmarks
-from bundle.training.landmark_trainer import LandmarkTrainer
+from bundle.training.landmark_trainer import LandmarkTrainer, others_of
 from bundle.training.leave_one_out import TemplateExamples
 from bundle.training.mixing import Doubt, doubtful_annotations, learn
 from bundle.training.run_folder import forget_run
@@ -83,8 +83,8 @@ class FilterTraining:
         self.record["strength"] = lesson.strength
         if lesson.held_out is not None:
             errors, expected = lesson.held_out.errors, lesson.held_out.expected
-            factors = error_factors(errors, expected)
             if matching.error_factors is None:
+                factors = error_factors(errors, expected) * learning_gain(len(errors))
                 matching = matching.model_copy(update={"error_factors": tuple(factors.tolist())})
             self.record["held_out_error_px"] = round(float(errors.mean()), 3)
             # By factors from the other templates: their own would make the expected errors look better than they are.
@@ -119,3 +119,8 @@ class FilterTraining:
         template = self.examples.inferer.template.all[doubt.template]
         name = template.landmarks.names[doubt.landmark]
         return {"image": template.name, "landmark": name, "distance_px": round(doubt.distance, 1)}
+
+
+def learning_gain(count: int) -> float:
+    """By how much K templates err less than those that are left when some are held out, m: (1 + 1/K) / (1 + 1/m)."""
+    return (1 + 1 / count) / (1 + 1 / len(others_of(0, count)))

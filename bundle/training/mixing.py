@@ -20,10 +20,10 @@ from bundle.training.leave_one_out import TemplateExamples
 #: How far to go towards the discriminant, and how much of both losses' filters to add. Cross-entropy asks for the place
 #: alone and learns it from many templates only: each brings it this share of its weight, up to all of it.
 DISCRIMINANT, FILTERS, SHARE_PER_TEMPLATE = 0.25, 0.75, 0.1
-#: Scales and crops are no independent witnesses, so what they say together counts this much.
-TOGETHER = 0.8
+#: Scales and crops are no independent witnesses, so what they say together counts this much; but crops count twice.
+TOGETHER = 0.64
 #: One template teaches no filter, so the discriminant stands alone, and all counts less.
-DISCRIMINANT_ALONE, TOGETHER_ALONE = 0.5, 2 / 3
+DISCRIMINANT_ALONE, TOGETHER_ALONE = 0.5, 0.47
 #: Multiples of what is learned that are tried on templates held out; with fewer templates than that, too few are left
 #: to learn from for the trial to say anything, and all of it is taken.
 STRENGTHS, FEWEST_FOR_TRIAL = (0.0, 0.5, 1.0), 5
@@ -83,8 +83,8 @@ def learn(
 
     The kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, becomes
 
-    .. math:: \tfrac45 \Big( w + \alpha \big( \tfrac14 (v - w) + \tfrac34 d_\text{distance-aware}
-        + \tfrac34 \min(1, \tfrac{K}{10})\, d_\text{cross-entropy} \big) \Big).
+    .. math:: 0.64 \Big( w + \alpha \big( \tfrac14 (v - w) + \tfrac34 d_\text{distance-aware}
+        + \tfrac34 \min(1, \tfrac{K}{10})\, d_\text{cross-entropy} + [w]_\text{crops} \big) \Big).
 
     Args:
         examples: the templates.
@@ -99,6 +99,8 @@ def learn(
     plain = [[one / temperature for one in matcher.plain_filters(known)] for known in (everyone, *others)]
     share, together = (DISCRIMINANT, TOGETHER) if count > 1 else (DISCRIMINANT_ALONE, TOGETHER_ALONE)
     towards = [[share * step for step in steps] for steps in _towards_discriminants(examples, plain)]
+    if everyone.crop_kernels is not None:
+        towards = [[*steps[:-1], steps[-1] + kernels[-1]] for steps, kernels in zip(towards, plain)]
     strength, best = 1.0, None
     if count > 1:
         filtered = _mixed(found, "held_out.{}", count)  # (N, K, S, S)

@@ -13,7 +13,7 @@ from bundle.matching.expected_error import HALF_CONFIDENCE, confidence_of, expec
 def test_the_formula_by_hand() -> None:
     spread, similarity, extent = 12.0, 0.6, 900.0
     found = expected_error(torch.tensor([spread]), torch.tensor([similarity]), extent)
-    by_hand = extent * math.exp(1.80) * (spread / extent + 0.006) ** 1.31 * math.exp(-1.23 * similarity)
+    by_hand = extent * math.exp(1.70) * (spread / extent + 0.006) ** 1.31 * math.exp(-1.23 * similarity)
     assert found.item() == pytest.approx(by_hand, rel=1e-5)
 
 

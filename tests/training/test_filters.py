@@ -9,6 +9,7 @@ from bundle.matching.lattice import Window
 from bundle.training import discriminant, filter_fit
 from bundle.training.discriminant import discriminants
 from bundle.training.filter_fit import cross_entropy, distance_aware, fit_filter, shared_scores
+from bundle.training.filter_training import learning_gain
 from bundle.training.landmark_trainer import fit_landmark, held_out_base, held_out_parts, others_of
 from bundle.training.leave_one_out import LandmarkExamples
 from bundle.training.mixing import chosen_strength
@@ -171,3 +172,7 @@ def test_the_largest_strength_that_is_not_clearly_worse_than_none(more: tuple[fl
     assert (
         chosen_strength({0.0: without, 0.5: without + scatter + more[0], 1.0: without + scatter + more[1]}) == strength
     )
+
+
+def test_more_templates_gain_less_over_those_that_are_left() -> None:
+    assert [learning_gain(count) for count in (2, 3, 10)] == pytest.approx([0.75, 8 / 9, 1.1 / 1.125])
