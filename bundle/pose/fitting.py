@@ -74,8 +74,8 @@ def fit_affine(start: np.ndarray, source: np.ndarray, target: np.ndarray, weight
 
 def agreement(matrix: np.ndarray, source: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:
     """How well each match agrees with a map: (N,), 1 where exactly, 0 beyond the tolerance."""
-    apart = np.linalg.norm(apply(matrix, source) - target, axis=1)
-    return np.clip(1 - (apart / tolerance) ** 2, 0, None)
+    squared = np.square(apply(matrix, source) - target).sum(axis=1)
+    return np.maximum(1 - squared / tolerance**2, 0)
 
 
 def _reweighted(matrix, source, target, weights, tolerance, solve):  # type: ignore[no-untyped-def]
@@ -90,12 +90,12 @@ def _reweighted(matrix, source, target, weights, tolerance, solve):  # type: ign
 
 def weighted_similarity(source: np.ndarray, target: np.ndarray, root: np.ndarray) -> np.ndarray:
     """The similarity, (3, 3), with the least squares between (N, 2) points; ``root`` is of what each pair counts."""
-    x, y = source.T
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    rows = np.concatenate([np.stack([x, -y, one, zero], axis=1), np.stack([y, x, zero, one], axis=1)])
-    both = np.concatenate([root, root])
-    a, b, right, down = np.linalg.lstsq(rows * both[:, None], target.T.ravel() * both, rcond=None)[0]
-    return np.array([[a, -b, right], [b, a, down], [0.0, 0.0, 1.0]])
+    share = root**2 / (root**2).sum()
+    here, there = source @ [1, 1j], target @ [1, 1j]  # a similarity is one complex factor and one shift
+    around = here - share @ here
+    factor = share @ (around.conj() * there) / max(share @ np.abs(around) ** 2, 1e-12)
+    shift = share @ there - factor * (share @ here)
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag], [0.0, 0.0, 1.0]])
 
 
 def _affine(source: np.ndarray, target: np.ndarray, root: np.ndarray) -> np.ndarray:
