@@ -34,7 +34,8 @@ def robust_affine(
         tensor of shape (3, 2), float64: ``[x, y, 1] @ result`` is the expected place on the query.
     """
     # A few numbers: NumPy takes a third of the time of PyTorch, and far less than a GPU.
-    places, goals, trusted = (one.double().cpu().numpy() for one in (source, target, trust))
+    columns = torch.cat([source.double(), target.double(), trust.double()[:, None]], dim=1).cpu().numpy()
+    places, goals, trusted = columns[:, :2], columns[:, 2:4], columns[:, 4]
     weights, linear, shift = trusted, np.zeros((2, 2)), np.zeros(2)
     for _ in range(iterations):
         share = weights / weights.sum()

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.uid import UID
 
 from bundle import PRODUCT, __version__
@@ -126,7 +125,7 @@ class StructuredReports:
         self.landmark_codes = dict(landmark_codes or {})
         self.include_identifiers = include_identifiers
         self.model = model
-        self._highdicom = _import_highdicom()
+        self._highdicom, self._codes = _import_highdicom()
 
     def __call__(self, prediction: LandmarkPrediction) -> bytes:
         """The report of one image as the content of its file.
@@ -163,11 +162,11 @@ class StructuredReports:
         )
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(
-                observer_device_context=hd.sr.ObserverContext(codes.DCM.Device, device)
+                observer_device_context=hd.sr.ObserverContext(self._codes.DCM.Device, device)
             ),
-            procedure_reported=codes.LN.XRUnspecifiedBodyRegion,
+            procedure_reported=self._codes.LN.XRUnspecifiedBodyRegion,
             imaging_measurements=groups,
-            title=codes.DCM.ImagingMeasurementReport,
+            title=self._codes.DCM.ImagingMeasurementReport,
         )
         return hd.sr.ComprehensiveSR(
             evidence=[source],
@@ -204,7 +203,7 @@ class StructuredReports:
         return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=self._tracking(prediction.names[i], source),
             referenced_region=region,
-            finding_type=codes.SCT.AnatomicalStructure,
+            finding_type=self._codes.SCT.AnatomicalStructure,
             algorithm_id=self._algorithm(),
             finding_sites=self._site(prediction.names[i]),
             measurements=measurements,
@@ -215,7 +214,7 @@ class StructuredReports:
         hd = self._highdicom
         return hd.sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=self._tracking(name, source),
-            finding_type=codes.SCT.AnatomicalStructure,
+            finding_type=self._codes.SCT.AnatomicalStructure,
             algorithm_id=self._algorithm(),
             finding_sites=self._site(name),
             qualitative_evaluations=[
@@ -235,7 +234,7 @@ class StructuredReports:
             numbers.append(self._number(*concept, value.value, value.unit, self._normal_range(value)))
             if math.isfinite(value.uncertainty):
                 numbers.append(
-                    self._number(*concept, value.uncertainty, value.unit, derivation=codes.SCT.StandardDeviation)
+                    self._number(*concept, value.uncertainty, value.unit, derivation=self._codes.SCT.StandardDeviation)
                 )
             if value.category is not None:
                 classes.append(
@@ -266,7 +265,7 @@ class StructuredReports:
     def _normal_range(self, value: MeasuredValue) -> Any:
         """The normal range by TID 312, with its open ends left out; None where there is none."""
         hd = self._highdicom
-        names = (codes.SCT.NormalRangeLowerLimit, codes.SCT.NormalRangeUpperLimit)
+        names = (self._codes.SCT.NormalRangeLowerLimit, self._codes.SCT.NormalRangeUpperLimit)
         ends = [
             hd.sr.NumContentItem(
                 name=name,
@@ -323,12 +322,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
 
 
-def _import_highdicom() -> Any:
+def _import_highdicom() -> tuple[Any, Any]:
+    """The library and its dictionary of codes."""
     try:
-        import highdicom  # takes a second, so only where reports are written
+        import highdicom  # takes a second, as the codes do, so only where reports are written
+        from pydicom.sr.codedict import codes
     except ImportError as error:
         raise ConfigError(
             "the writer 'sr' needs the package highdicom, which is not installed: pip install -r "
             "requirements-sr.txt, or leave 'sr' out of writers."
         ) from error
-    return highdicom
+    return highdicom, codes
