@@ -40,7 +40,6 @@ NOT_RUN = {
     "heads.pt": "two kinds of image",
     "srun ": "a cluster",
     "/shared/": "a cluster",
-    "tools.check_killed_runs": "an hour",
 }
 
 #: Programs of others that the pages name.
