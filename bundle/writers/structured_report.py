@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, generate_uid
 
 from bundle import PRODUCT, __version__
 from bundle.errors import ConfigError, NothingToWrite
@@ -84,11 +84,6 @@ def read_source(path: Path, include_identifiers: bool) -> Dataset:
     return source
 
 
-def new_uid() -> str:
-    """A UID that no other object has (PS3.5, section B.2)."""
-    return f"2.25.{uuid.uuid4().int}"
-
-
 def steady_uid(*parts: str) -> str:
     """A UID that is the same for the same text, and another one for any other text."""
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()[:16]
@@ -148,12 +143,7 @@ class StructuredReports:
     def _report(self, prediction: LandmarkPrediction, source: Dataset) -> Any:
         """The report as a dataset of highdicom."""
         hd = self._highdicom
-        groups = [
-            self._landmark(prediction, i, source)
-            if np.isfinite(prediction.points[i]).all()
-            else self._missing_landmark(prediction.names[i], source)
-            for i in range(len(prediction.names))
-        ]
+        groups = [self._landmark(prediction, i, source) for i in range(len(prediction.names))]
         values = [value for value in prediction.measurements if math.isfinite(value.value)]
         if values:
             groups.append(self._measurements(values, source))
@@ -171,9 +161,9 @@ class StructuredReports:
         return hd.sr.ComprehensiveSR(
             evidence=[source],
             content=content,
-            series_instance_uid=new_uid(),
+            series_instance_uid=generate_uid(prefix=None),
             series_number=_SERIES_NUMBER,
-            sop_instance_uid=new_uid(),
+            sop_instance_uid=generate_uid(prefix=None),
             instance_number=1,
             manufacturer=PRODUCT,
             is_complete=True,
@@ -185,44 +175,40 @@ class StructuredReports:
         )
 
     def _landmark(self, prediction: LandmarkPrediction, i: int, source: Dataset) -> Any:
-        """The group of one landmark that was found."""
-        hd = self._highdicom
+        """The group of one landmark: with its point in the image, or without where it was not found."""
+        hd, name = self._highdicom, prediction.names[i]
+        code = self.landmark_codes.get(name)
+        known = {
+            "tracking_identifier": self._tracking(name, source),
+            "finding_type": self._codes.SCT.AnatomicalStructure,
+            "algorithm_id": self._algorithm(),
+            "finding_sites": code and [hd.sr.FindingSite(hd.sr.CodedConcept(code.value, code.scheme, code.meaning))],
+        }
+        if not np.isfinite(prediction.points[i]).all():
+            presence, missing = (
+                self._own(PRESENCE, "Presence of the landmark"),
+                self._own(MISSING, "Landmark not found"),
+            )
+            return hd.sr.MeasurementsAndQualitativeEvaluations(
+                **known,
+                qualitative_evaluations=[hd.sr.QualitativeEvaluation(presence, missing)],
+                source_images=[hd.sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
+            )
         # In SCOORD the upper left corner of the first pixel is 0\\0 (PS3.3, C.18.6.1.2), so its centre is 0.5\\0.5.
         region = hd.sr.ImageRegion(
             graphic_type=hd.sr.GraphicTypeValues.POINT,
             graphic_data=np.round(prediction.points[i][None], DECIMALS) + 0.5,
             source_image=hd.sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID),
         )
-        measurements = []
-        if math.isfinite(prediction.confidence[i]):
-            measurements.append(self._number("confidence", "Confidence", float(prediction.confidence[i]), "1"))
-        error, scale = float(prediction.expected_error[i]), prediction.mm_per_pixel
-        for value, unit in ((error * scale, "mm"), (error, "px")):
-            if math.isfinite(value):
-                measurements.append(self._number("expected-error", "Expected error", value, unit))
-        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=self._tracking(prediction.names[i], source),
-            referenced_region=region,
-            finding_type=self._codes.SCT.AnatomicalStructure,
-            algorithm_id=self._algorithm(),
-            finding_sites=self._site(prediction.names[i]),
-            measurements=measurements,
+        error = float(prediction.expected_error[i])
+        numbers = (
+            ("confidence", "Confidence", float(prediction.confidence[i]), "1"),
+            ("expected-error", "Expected error", error * prediction.mm_per_pixel, "mm"),
+            ("expected-error", "Expected error", error, "px"),
         )
-
-    def _missing_landmark(self, name: str, source: Dataset) -> Any:
-        """The group of one landmark that was not found."""
-        hd = self._highdicom
-        return hd.sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=self._tracking(name, source),
-            finding_type=self._codes.SCT.AnatomicalStructure,
-            algorithm_id=self._algorithm(),
-            finding_sites=self._site(name),
-            qualitative_evaluations=[
-                hd.sr.QualitativeEvaluation(
-                    name=self._own(PRESENCE, "Presence of the landmark"), value=self._own(MISSING, "Landmark not found")
-                )
-            ],
-            source_images=[hd.sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
+        measurements = [self._number(*number) for number in numbers if math.isfinite(number[2])]
+        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            **known, referenced_region=region, measurements=measurements
         )
 
     def _measurements(self, values: list[MeasuredValue], source: Dataset) -> Any:
@@ -291,13 +277,6 @@ class StructuredReports:
             version=__version__,
             parameters=[f"model {self.model}"] if self.model else None,
         )
-
-    def _site(self, name: str) -> Any:
-        code = self.landmark_codes.get(name)
-        if code is None:
-            return None
-        hd = self._highdicom
-        return [hd.sr.FindingSite(hd.sr.CodedConcept(code.value, code.scheme, code.meaning))]
 
     def _own(self, value: str, meaning: str) -> Any:
         """A concept that no published scheme has a code for; a text too long for a Code Value is told by its digest."""
