@@ -233,7 +233,7 @@ def trained_model(
         )
     try:
         built.load_state_dict(checkpoint.decoders)
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError) as error:  # weights that do not fit; names that are no text
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} does not fit its own settings ({reason}): train again.") from error
     scales = len(built.global_sizes(checkpoint.template.size))

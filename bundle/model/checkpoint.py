@@ -195,13 +195,15 @@ def _restored(stored: Mapping[str, Any]) -> Template:
     """One annotated image from what :func:`_stored` made of it; others only where the checkpoint has any."""
     pixels = None
     if stored["pixels"] is not None:
-        grey = stored["pixels"].numpy().astype(np.float64)
-        pixels = ((grey + _GREY_SHIFT) / _GREY_LEVELS).astype(np.float32)
+        grey = stored["pixels"].numpy()
+        if grey.dtype != np.int16 or grey.ndim != 2 or grey.size > MAX_TEMPLATE_PIXELS:
+            raise ValueError(f"its template has pixels of shape {grey.shape} and type {grey.dtype}")
+        pixels = ((grey.astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS).astype(np.float32)
     return Template(
         pixels,
         LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
         None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1])),
-        stored["name"],
+        str(stored["name"]),
         stored["digest"],
         tuple(_restored(other) for other in stored.get("others", ())),
         float(stored.get("aspect", 1.0)),  # version 0.2.0 took all pixels for square
@@ -244,10 +246,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
                 "wrong order: import the two files again with scripts/import_fmosd_checkpoint.py."
             )
         learned = LearnedLandmarks.from_tensors(content["learned"]) if content["format"] == LEARNED_FORMAT else None
-        _check_shapes(content["template"], content["model"], learned)
+        template = _restored(content["template"])
+        if template.pixels is None and learned is None:
+            raise ValueError("its template has no pixels")
+        if learned is not None and learned.layouts.shape[1] != len(template.landmarks):
+            raise ValueError(f"it learned {learned.layouts.shape[1]} of {len(template.landmarks)} landmarks")
         return Checkpoint(
             dict(content["model"]),
-            _restored(content["template"]),
+            template,
             {**content["network"], "encoder": dict(content["network"]["encoder"])},
             dict(content["matching"]),
             str(content["encoder_digest"]),
@@ -256,28 +262,3 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         )
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise CheckpointError(f"{path} lacks a part that a checkpoint must have ({error}): train again.") from error
-
-
-def _check_shapes(template: Mapping[str, Any], decoders: Mapping[str, Any], learned: LearnedLandmarks | None) -> None:
-    """Refuse parts of other kinds or sizes than a training writes, before anything is computed with them.
-
-    Raises:
-        ValueError: saying what is wrong.
-    """
-    pixels, points, names = template["pixels"], template["points"], template["names"]
-    if pixels is None and learned is None:
-        raise ValueError("its template has no pixels")
-    if pixels is not None and (
-        pixels.dtype is not torch.int16 or pixels.ndim != 2 or pixels.numel() > MAX_TEMPLATE_PIXELS
-    ):
-        raise ValueError(f"its template has pixels of shape {tuple(pixels.shape)} and type {pixels.dtype}")
-    if points.dtype is not torch.float64 or tuple(points.shape) != (len(names), 2):
-        raise ValueError(f"its template has points of shape {tuple(points.shape)} for {len(names)} names")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("the names of its landmarks are no text")
-    if not isinstance(template["name"], str) or not isinstance(template["digest"], str | None):
-        raise ValueError("the name of its template is no text")
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in decoders.items()):
-        raise ValueError("its decoders are no named tensors")
-    if learned is not None and learned.layouts.shape[1] != len(names):
-        raise ValueError(f"it learned {learned.layouts.shape[1]} landmarks for {len(names)} names")
