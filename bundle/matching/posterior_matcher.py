@@ -155,7 +155,8 @@ class PosteriorMatcher:
         cells, _ = best_cells(similarity, k=1)
         points = query.to_pixels(cells[:, 0])
         equal = torch.ones_like(points[:, 0])
-        expected = mean_of([self._affine(one, points, equal, query) for one in _in_pixels_of(query, known.layouts)])
+        layouts = _in_pixels_of(query, known.layouts)
+        expected = mean_of([self._affine(one, points, equal, _layout_size(one, query.size)) for one in layouts])
         for _ in range(self.settings.prior_rounds):
             expected = self.expect(known.layouts, query, self._posterior(similarity, expected, query))
         return CoarseEvidence(self._posterior(similarity, expected, query), expected)
@@ -173,21 +174,21 @@ class PosteriorMatcher:
         """
         return mean_of([self._expect(layout, found, query) for layout in _in_pixels_of(query, layouts)])
 
-    def trust(self, layout: Tensor, found: Evidence, query: DescriptorPyramid) -> Tensor:
+    def trust(self, found: Evidence, size: float) -> Tensor:
         """How much each match counts, (N,), 0 to 1, by its spread beside the size of the layout, both on the query."""
-        trusted = self.settings.trusted_spread * _layout_size(layout, query.size)
-        return 1.0 / (1.0 + (found.spread / trusted).square())
+        return 1.0 / (1.0 + (found.spread / (self.settings.trusted_spread * size)).square())
 
-    def _affine(self, layout: Tensor, points: Tensor, trust: Tensor, query: DescriptorPyramid) -> Tensor:
-        smallest = SMALLEST_RESIDUAL * _layout_size(layout, query.size)
-        affine = robust_affine(layout, points, trust, ridge=self.settings.affine_ridge, smallest=smallest)
+    def _affine(self, layout: Tensor, points: Tensor, trust: Tensor, size: float) -> Tensor:
+        ridge, smallest = self.settings.affine_ridge, SMALLEST_RESIDUAL * size
+        affine = robust_affine(layout, points, trust, ridge=ridge, smallest=smallest)
         return apply_affine(affine, layout)
 
     def _expect(self, layout: Tensor, found: Evidence, query: DescriptorPyramid) -> Tensor:
         """Expected places on the query: an affine map of the template's layout, corrected by the neighbours."""
-        trust = self.trust(layout, found, query)
-        expected = self._affine(layout, found.points, trust, query)
-        reach = self.settings.neighbour_reach * _layout_size(layout, query.size)
+        size = _layout_size(layout, query.size)  # once, for a GPU has to be waited for
+        trust = self.trust(found, size)
+        expected = self._affine(layout, found.points, trust, size)
+        reach = self.settings.neighbour_reach * size
         return expected + local_correction(
             layout, found.points - expected, trust, reach=reach, rigidity=RIGIDITY, damping=DAMPING
         )

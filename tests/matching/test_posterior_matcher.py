@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from bundle.geometry import PixelCentres
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.expected_error import expected_error
+from bundle.matching.geometric_prior import extent
 from bundle.matching.posterior_matcher import Evidence, KnownLandmarks, KnownTemplate, PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 
@@ -115,7 +116,7 @@ def test_nothing_depends_on_how_many_pixels_an_image_has(count: int, of_template
         again = matcher.expect(landmarks.layouts, query, found)
         in_cells = [query.to_cells(points) for points in (found.points, expected, again)]
         layouts = [known.landmarks * (max(query.size) / max(known.view.size)) for known in templates]
-        trust = [matcher.trust(one, found, query) for one in layouts]
+        trust = [matcher.trust(found, extent(one)) for one in layouts]
         lengths = [length / max(query.size) for length in (found.spread, judged.expected_error)]
         back = judged.back_match_error / max(templates[0].view.size)
         return [*trust, *in_cells, *lengths, back, judged.confidence, judged.similarity]
@@ -126,11 +127,9 @@ def test_nothing_depends_on_how_many_pixels_an_image_has(count: int, of_template
 
 def test_a_match_is_trusted_by_its_spread_beside_the_layout() -> None:
     """By hand: a spread of ``trusted_spread`` times the layout's diagonal on the query counts half."""
-    templates, query = noisy_pair(19, 0.25, 4.0)
     points = resampled(layout(19), 4.0)
     diagonal = float((points.amax(0) - points.amin(0)).norm())
     spread = torch.tensor([0.0, 0.03, 0.09], dtype=torch.float64) * diagonal
     found = Evidence(points[:3], spread, torch.zeros(3, *GRID), 32.0)
-    layout_on_query = templates[0].landmarks * 16
-    trust = PosteriorMatcher(MatchingSettings(trusted_spread=0.03)).trust(layout_on_query, found, query)
+    trust = PosteriorMatcher(MatchingSettings(trusted_spread=0.03)).trust(found, diagonal)
     torch.testing.assert_close(trust, torch.tensor([1.0, 0.5, 0.1], dtype=torch.float64))
