@@ -58,13 +58,6 @@ def test_an_overlay_of_the_user_may_bring_what_it_uses(tmp_path: Path) -> None:
         refuse_mistakes(stacked(CONFIGS / "inference.json", tmp_path / "mine.json"))
 
 
-def test_the_args_file_counts_as_the_command_line(tmp_path: Path) -> None:
-    arguments = {"config_file": f"{CONFIGS}/inference.json", "dataset_dri": "images"}
-    (tmp_path / "args.json").write_text(json.dumps(arguments))
-    with pytest.raises(ConfigError, match=r"no setting of .*inference.json: did you mean dataset_dir\?"):
-        refuse_mistakes(("run", "inference", "--args_file", str(tmp_path / "args.json")))
-
-
 def test_a_workflow_of_the_user_brings_its_own_keys(tmp_path: Path) -> None:
     own = {"bundle_root": ".", "sizes": [1, 2], "training": []}
     (tmp_path / "own.json").write_text(json.dumps(own))

@@ -1,10 +1,8 @@
 """The one interface behind which every encoder stands: an image in, a feature map out, and nothing moves."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +70,7 @@ class FrozenEncoder(nn.Module, ABC):
         self.requires_grad_(False)
         self.eval()
 
-    def train(self, mode: bool = True) -> FrozenEncoder:
+    def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode whatever a trainer asks for: batch-norm statistics would move otherwise."""
         return super().train(False)
 

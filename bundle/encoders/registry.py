@@ -1,8 +1,6 @@
 """Encoders by name."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -34,7 +32,7 @@ class EncoderSettings(Validated):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _xfeat_has_none(self) -> EncoderSettings:
+    def _xfeat_has_none(self) -> Self:
         if surplus := sorted(self.model_fields_set - {"name"} if self.name == "xfeat" else ()):
             raise ConfigError(f"xfeat takes no settings, but {', '.join(surplus)} was given.")
         return self

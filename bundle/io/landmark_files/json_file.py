@@ -1,10 +1,8 @@
 """Landmarks in JSON: results, LabelMe's points, lists, names with pairs of numbers; 3D Slicer's point lists in mm."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, RootModel, model_validator
@@ -132,7 +130,7 @@ class _ControlPoint(Foreign):
     positionStatus: Literal["defined", "undefined", "preview", "missing"] = "defined"
 
     @model_validator(mode="after")
-    def _check(self) -> _ControlPoint:
+    def _check(self) -> Self:
         if self.positionStatus == "defined" and np.isnan(self.position).any():
             raise LandmarkError(
                 f"landmark {shown(self.label)} is defined, but its position {shown(list(self.position))} is not three "
