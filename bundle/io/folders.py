@@ -85,6 +85,11 @@ def search_folder(
     return FolderContent(content.images, {reason: sorted(paths) for reason, paths in content.left_out.items()})
 
 
+def find_images(folder: str | Path) -> list[Path]:
+    """The images in a folder and its subfolders, see :func:`search_folder`."""
+    return search_folder(folder).images
+
+
 def _why_left_out(entry: Path, results: set[Identity]) -> str | None:
     """Why an entry of a folder is no image of a run; None for images, and for folders that may hold some."""
     if entry.name.startswith("."):

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from bundle.errors import ImageError
-from bundle.io.folders import image_ids, search_folder
+from bundle.io.folders import find_images, image_ids, search_folder
 from bundle.io.radiographs import read_radiograph
 from bundle.writers.files import made_here, output_path
 from bundle.writers.image_files import ENDINGS
@@ -28,7 +28,7 @@ def touch(root, *names):
 
 
 def names_of(root):
-    return [path.relative_to(root).as_posix() for path in search_folder(root).images]
+    return [path.relative_to(root).as_posix() for path in find_images(root)]
 
 
 def test_images_are_found_by_name_and_by_preamble(tmp_path):
