@@ -38,9 +38,8 @@ from bundle.records.validation import validate
 from bundle.training import FilterTraining, LandmarkTrainer, TemplateExamples, save_model
 from bundle.writers.files import atomic_file, json_values, output_path
 from bundle.writers.image_files import COCO, ENDINGS, image_files, writer_names
-from bundle.writers.metrics_report import format_summary, write_report
 from bundle.writers.result_json import as_written
-from bundle.writers.run_tables import write_coco
+from bundle.writers.run_files import format_summary, write_coco, write_report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from bundle.model import Model
 from bundle.ranks import is_first, of_all, refuse_uninvited_ranks
 from bundle.records.console import NOT_DONE, SOME_FAILED, progress
 from bundle.writers.files import write_json
-from bundle.writers.run_tables import write_errors, write_table
+from bundle.writers.run_files import write_errors, write_table
 
 #: How sure it must be that an image is of a model's kind.
 _SURE = 0.5

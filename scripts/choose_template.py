@@ -26,7 +26,7 @@ from bundle.records.console import CommandParser, command, progress
 from bundle.selection import deformation_of_each, describe_images, rank_by_coverage, whiten_together
 from bundle.selection.typical import WORKING_SIDE
 from bundle.writers.files import printable
-from bundle.writers.run_tables import write_table
+from bundle.writers.run_files import write_table
 
 #: With fewer images there is no typical one.
 FEWEST_IMAGES = 3

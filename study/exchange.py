@@ -21,7 +21,7 @@ from bundle.records.prediction import LandmarkPrediction
 from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
 from bundle.writers.files import atomic_file, output_path
 from bundle.writers.image_files import COCO, ENDINGS, image_files
-from bundle.writers.run_tables import write_coco, write_landmarks, write_measurements, write_notes
+from bundle.writers.run_files import write_coco, write_landmarks, write_measurements, write_notes
 from study.annotations import DRAFT, Mark, all_placed
 from study.folder import Study
 from study.journal import note

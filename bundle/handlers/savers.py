@@ -23,8 +23,7 @@ from bundle.errors import ConfigError, ImageError, NothingToWrite, one_line
 from bundle.handlers.logs import ExperimentLogs
 from bundle.io.landmark_codes import LandmarkCode
 from bundle.measurements import MeasurementPlan
-from bundle.metrics.bootstrap import RESAMPLES
-from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, positive_radii, summarise_run
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, RESAMPLES, positive_radii, summarise_run
 from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED
@@ -33,14 +32,15 @@ from bundle.records.template import Template
 from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
 from bundle.writers.files import atomic_file, json_values, output_path
 from bundle.writers.image_files import COCO, image_files, writer_names
-from bundle.writers.metrics_report import format_summary, write_report
-from bundle.writers.run_tables import (
+from bundle.writers.run_files import (
+    format_summary,
     write_coco,
     write_errors,
     write_landmarks,
     write_measurements,
     write_notes,
     write_poses,
+    write_report,
 )
 
 #: Programs whose version says most about where numbers come from.

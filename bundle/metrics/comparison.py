@@ -9,8 +9,8 @@ import torch
 from scipy import stats
 
 from bundle.errors import ConfigError
-from bundle.metrics.bootstrap import RESAMPLES, bootstrap_mean
 from bundle.metrics.calibration import bins_of_equal_count, rank_correlation
+from bundle.metrics.error_summary import RESAMPLES, bootstrap_mean
 from bundle.metrics.landmark_metrics import radial_error
 
 

@@ -25,12 +25,21 @@ from bundle.report.cases import (
     shown_size,
     viewer_data,
 )
-from bundle.report.chart import DARK, LIGHT, STYLE, ReportFigure, as_svg
-from bundle.report.figures import box_plot, calibration_plot, detection_curve, risk_plot
+from bundle.report.figures import (
+    DARK,
+    LIGHT,
+    STYLE,
+    ReportFigure,
+    as_svg,
+    box_plot,
+    calibration_plot,
+    detection_curve,
+    risk_plot,
+)
 from bundle.report.shape import shape_plot
 from bundle.writers.files import atomic_file, printable
-from bundle.writers.metrics_report import cell, landmark_table
 from bundle.writers.overlay import UNITS, abbreviations
+from bundle.writers.run_files import cell, landmark_table
 
 #: Bytes of all pictures of a report together, as JPEG files; in the page they take a third more.
 PICTURE_BUDGET = 16_000_000
@@ -214,7 +223,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _style() -> str:
-    """The style sheet with the colours of :mod:`bundle.report.chart`."""
+    """The style sheet with the colours of :mod:`bundle.report.figures`."""
     sheet = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     for name, colours in (("LIGHT", LIGHT), ("DARK", DARK)):
         sheet = sheet.replace(f"/*{name}*/", "".join(f"--{key}:{value};" for key, value in colours.items()))

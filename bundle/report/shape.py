@@ -15,7 +15,7 @@ from PIL import Image
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
 from bundle.report.cases import small_jpeg
-from bundle.report.chart import WIDTH, ReportFigure, Tip
+from bundle.report.figures import WIDTH, ReportFigure, Tip
 from bundle.writers.overlay import abbreviations
 
 #: The figure is dark as the radiograph is, on any page.

@@ -16,7 +16,7 @@ from bundle.writers.structured_report import StructuredReports
 #: The ending of each writer's file of an image; :func:`bundle.io.names.safe_image_id` keeps the names apart.
 ENDINGS = {"json": ".json", "markups": ".mrk.json", "overlay": ".png", "sr": ".sr.dcm"}
 
-#: The writer of the one file of a whole run (see :mod:`bundle.writers.run_tables`).
+#: The writer of the one file of a whole run (see :mod:`bundle.writers.run_files`).
 COCO = "coco"
 
 #: A prediction and the image's pixels, (H, W), 0 to 1, to the content of a file.

@@ -9,7 +9,7 @@ import numpy as np
 
 from bundle.io.overwriting import refuse_to_overwrite
 from bundle.writers.files import write_json
-from bundle.writers.run_tables import write_errors, write_table
+from bundle.writers.run_files import write_errors, write_table
 from datasets.checks import Duplicate, Look, consecutive
 from datasets.files import PREPARED, Source
 from datasets.records import SPLITS, DataSet, LabelledImage

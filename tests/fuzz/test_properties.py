@@ -19,7 +19,7 @@ from bundle.io.names import MAX_ID_BYTES, safe_image_id
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import output_path
-from bundle.writers.run_tables import write_errors, write_landmarks
+from bundle.writers.run_files import write_errors, write_landmarks
 from tests.writers.test_overlay import prediction
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=60)

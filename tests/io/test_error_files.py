@@ -6,7 +6,7 @@ import pytest
 from bundle.errors import BundleError
 from bundle.io.error_files import read_errors
 from bundle.metrics.error_summary import LandmarkErrors
-from bundle.writers.metrics_report import write_report
+from bundle.writers.run_files import write_report
 
 HEADER = "image,landmark,error_px,error_mm\n"
 

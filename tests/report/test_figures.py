@@ -10,8 +10,7 @@ from PIL import ImageColor
 
 from bundle.metrics.error_summary import detection_rate
 from bundle.report import ReportFigure, draw_figures
-from bundle.report.chart import DARK, LIGHT, as_svg, round_end
-from bundle.report.figures import box_plot, calibration_plot, detection_curve, risk_plot
+from bundle.report.figures import DARK, LIGHT, as_svg, box_plot, calibration_plot, detection_curve, risk_plot, round_end
 from bundle.report.shape import align, similarity
 from tests.report.made_up_runs import HOSTILE, RADII, make_run, shape
 

@@ -12,7 +12,7 @@ import pytest
 import reader_agreement
 
 from bundle.metrics.error_summary import LandmarkErrors
-from bundle.writers.metrics_report import write_report
+from bundle.writers.run_files import write_report
 from tests.scripts import layouts
 
 

@@ -13,7 +13,7 @@ from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Radiograph, identity_pixel_to_lps
 from bundle.writers.files import atomic_file, output_path, safe_image_id
 from bundle.writers.result_json import SCHEMA, read_result, result_document, result_json
-from bundle.writers.run_tables import write_errors, write_landmarks, write_table
+from bundle.writers.run_files import write_errors, write_landmarks, write_table
 from bundle.writers.slicer_markups import markups_document, markups_json
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs/schema/result-3.schema.json"
