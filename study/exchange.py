@@ -63,6 +63,7 @@ def export(
     done: list[LandmarkPrediction] = []
     makers = image_files([name for name in ENDINGS if name in writers])
     for image_id, marks in points.items():
+        name = ""  # of the writer that has nothing to write
         try:
             found = as_prediction(marks, study.geometry(image_id), image_id)
             known = proposals.get(image_id, protocol.names)
@@ -70,18 +71,13 @@ def export(
                 found = known  # with all that is known of it
             if plan is not None:
                 found = replace(found, measurements=plan.measure(found))
+            done.append(found)
             for name, make in makers.items():
                 pixels = study.radiograph(image_id).pixels if name == "overlay" else np.zeros((0, 0))
-                try:
-                    content = make(found, pixels)
-                except NothingToWrite as reason:
-                    notes.append((image_id, name, str(reason)))
-                    continue
                 with atomic_file(output_path(folder, image_id, ENDINGS[name]), binary=True) as file:
-                    file.write(content)
-            done.append(found)
+                    file.write(make(found, pixels))
         except BundleError as error:
-            notes.append((image_id, "", str(error)))
+            notes.append((image_id, name, str(error)))
     if COCO in writers:
         write_coco(folder, protocol.names, [(found, found.path.name) for found in done])
     if "csv" in writers:

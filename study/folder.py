@@ -23,6 +23,7 @@ from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError, o
 from bundle.io.decoded import parse_spacing
 from bundle.io.formats import image_suffix, is_own_result
 from bundle.io.landmark_files import read_landmarks
+from bundle.io.names import file_stem
 from bundle.io.radiographs import read_radiograph
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import atomic_file, remove_leftovers, write_json
@@ -407,9 +408,8 @@ class Study:
 def _images_in(files: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in files:
-        suffix = image_suffix(file.name)
-        if suffix and not file.name.startswith(".") and not is_own_result(file):
-            found.setdefault(file.name[: len(file.name) - len(suffix)], file)
+        if image_suffix(file.name) and not file.name.startswith(".") and not is_own_result(file):
+            found.setdefault(file_stem(file.name), file)
     return found
 
 

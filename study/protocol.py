@@ -77,14 +77,18 @@ class Protocol(Validated):
         return self.landmarks[index].colour or PALETTE[index % len(PALETTE)]
 
 
-def read_protocol(path: Path) -> Protocol:
+def read_protocol(path: Path, content: bytes | None = None) -> Protocol:
     """Read a protocol.
+
+    Args:
+        path: its file.
+        content: what is in it, where that is known already.
 
     Raises:
         ConfigError: when the file cannot be read or breaks a rule, with the place in it.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = (path.read_bytes() if content is None else content).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise ConfigError(f"the protocol {path} cannot be read ({reason}): check it.") from None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
-from bundle.errors import ConfigError
-from bundle.records.validation import parse_json, validate
 from study import Protocol
 from study.protocol import read_protocol, shipped_protocols
 from workbench import texts as t
@@ -36,12 +35,7 @@ def choose_protocol(bench: Bench, done: Callable[[], None]) -> None:
 
     async def uploaded(event: Any) -> None:
         with saying_refusals():
-            content = await event.file.read()
-            try:
-                text = content.decode("utf-8-sig")
-            except UnicodeDecodeError:
-                raise ConfigError(f"{event.file.name} is no UTF-8 text: give a protocol.") from None
-            await save(validate(Protocol, parse_json(text, event.file.name, ConfigError), event.file.name))
+            await save(read_protocol(Path(event.file.name), await event.file.read()))
 
     with ui.element("section").classes("wb-page"):
         ui.label(t.CHOOSE).classes("wb-title").props("role=heading aria-level=1")
