@@ -1,10 +1,13 @@
 """How large the error is on the images that nobody accepted.
 
 A model tells what error it expects in each image. From two templates on, its training has found each template with a
-model of the others, and what it tells is multiplied by how far that was from what these expected. So that number,
-which the next model brings, belongs to the models of one template fewer, and it is with it that what they expected of
-the images that nobody accepted becomes an estimate. What was expected of each image takes part, for people accept the
-images of the greatest doubt first, in which errors are larger than elsewhere.
+model of the others, and multiplies what it tells by how far that was from what these expected. That factor belongs to
+models of one template fewer: with it, what they expected of the images that nobody accepted is their estimate. What is
+expected of each image takes part, for people accept the images of the greatest doubt first.
+
+Errors in these are larger than elsewhere even in proportion. By how much, the first two tell: with one template, what
+is expected is right in the mean (``docs/accuracy.md``), so what their factor is above 1 is their own. Among the K + 1
+images that were left out for K templates, it is counted for those two.
 """
 
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from study.folder import Study, read_own
 from study.proposals import Proposal
 
 #: What is known, by number of templates.
-FILE = "estimates.json"
+FILE = "expected_errors.json"
 
 
 def foresee(study: Study, templates: int, factor: float, proposals: Sequence[Proposal]) -> None:
@@ -39,11 +42,16 @@ def foresee(study: Study, templates: int, factor: float, proposals: Sequence[Pro
 
 
 def curve(study: Study) -> list[tuple[int, float, str]]:
-    """For each number of templates of which the next one has told: the number, the estimated error, and its unit."""
-    rows = read_own(study.own / FILE)
+    """Number of templates, estimated error and its unit: for one, and for each number of which the next has told."""
+    rows = {int(count): row for count, row in read_own(study.own / FILE).items()}
+    excess = rows[2]["factor"] - 1 if 2 in rows else 0.0
     points = []
-    for count, row in rows.items():
-        later = rows.get(str(int(count) + 1))
-        if later is not None and row["expected"] is not None:
-            points.append((int(count), row["expected"] * later["factor"] / row["factor"], str(row["unit"])))
-    return sorted(points)
+    for count, row in sorted(rows.items()):
+        if row["expected"] is None:
+            continue
+        if count == 1:
+            points.append((count, row["expected"], row["unit"]))
+        elif count + 1 in rows:
+            ratio = rows[count + 1]["factor"] / row["factor"] / (1 + excess * 2 / (count + 1))
+            points.append((count, row["expected"] * ratio, row["unit"]))
+    return points

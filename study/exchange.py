@@ -86,6 +86,8 @@ def export(
             write_measurements(folder, done)
     if "model" in writers and model is not None and model.is_file():
         shutil.copyfile(model, folder / "model.pt")
+    elif "model" in writers:
+        notes.append(("", "model", "there is none before the training on two accepted images has ended."))
     if "report" in writers:
         try:
             _write_report(folder / "report.html", proposals, protocol, points, accepted or {})

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ MOST_COMPARED = 200
 
 #: With more accepted images the newest of them are templates: each costs time.
 MOST_TEMPLATES = 50
+
+
+_IMPORTING = threading.Lock()
+
+
+def import_monai() -> None:
+    """Import what takes seconds, before what needs it and in one thread at a time: MONAI's parts import each other."""
+    with _IMPORTING:
+        import_module("monai")
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,7 @@ class Loop:
         Raises:
             ConfigError: when nothing was accepted yet.
         """
+        import_monai()
         from bundle import LandmarkFinder
 
         with self._opening:
@@ -186,6 +197,7 @@ class Loop:
         Raises:
             BundleError: when the encoder cannot be had.
         """
+        import_monai()
         from bundle.selection import rank_by_coverage, whiten_together
         from study.features import ImageFeatures
 

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from bundle.errors import BundleError, ConfigError
 from study import Mark
+from study.loop import import_monai
 from workbench import texts as t
 from workbench.bench import Bench
 from workbench.shell import Shell, file_button, say, saying_refusals
@@ -41,7 +42,8 @@ def write_files(bench: Bench, everything: bool, writers: list[str]) -> list[Path
     Raises:
         BundleError: when there is nothing to write, or it cannot be written.
     """
-    from study.exchange import export  # slow to import
+    import_monai()
+    from study.exchange import export
 
     protocol, points = bench.study.protocol(), points_of(bench, everything)
     if protocol is None or not points:
@@ -57,7 +59,9 @@ def files_page(bench: Bench) -> None:
         with saying_refusals():
             wanted = [name for name, box in boxes.items() if box.value]
             files = await asyncio.to_thread(write_files, bench, which.value == t.ALL_KNOWN, wanted)
-            said.set_text(t.WRITTEN.format(count=len(files), folder=bench.study.own / "export"))
+            words = t.WRITTEN.format(count=len(files), folder=bench.study.own / "export")
+            noted = any(path.name == "notes.csv" for path in files)
+            said.set_text(f"{words} {t.NOT_WRITTEN}" if noted else words)
             download.set_visibility(True)
 
     async def uploaded(event: Any) -> None:
@@ -86,6 +90,7 @@ def files_page(bench: Bench) -> None:
 
 
 def _bring_in(bench: Bench, name: str, content: bytes) -> list[str]:
+    import_monai()
     from study.exchange import bring_in
 
     protocol = bench.study.protocol()

@@ -48,14 +48,13 @@ def distances(bench: Bench) -> tuple[list[str], np.ndarray, str]:
     Returns:
         The images, the distances (M, N) with NaN where there is none, and their unit.
     """
-    from bundle.metrics.landmark_metrics import landmark_errors  # slow to import
-
     protocol = bench.study.protocol()
     names = () if protocol is None else protocol.names
     found, truths = bench.loop.proposals.of_accepted(names, bench.accepted())
-    errors = landmark_errors(found, truths, names)
     unit = "px" if any(one.spacing is None for one in found) else "mm"
-    return list(errors.image_ids), errors.px if unit == "px" else errors.mm, unit
+    scales = [one.spacing if one.spacing and unit == "mm" else (1.0, 1.0) for one in found]
+    away = np.array([(one.points - truth) * scale for one, truth, scale in zip(found, truths, scales)])
+    return [one.image_id for one in found], np.linalg.norm(away.reshape(len(found), len(names), 2), axis=2), unit
 
 
 def summary(name: str, errors: np.ndarray, radius: float) -> list[Any]:

@@ -127,10 +127,10 @@ LANDMARK, MEAN, MEDIAN, LARGEST, WITHIN, COUNT = (
 ALL = "All"
 CURVE = "Estimated error by number of templates"
 CURVE_HINT = (
-    "What is expected of the images that nobody accepted, corrected by leave-one-out over the templates. A number of "
-    "templates has its estimate once there is one more."
+    "What is expected of the images that nobody accepted, corrected by leave-one-out over the templates. Two and more "
+    "templates have their estimate once there is one more."
 )
-NO_CURVE = "It is estimated once two images are accepted with all landmarks placed, and the others are found."
+NO_CURVE = "It is estimated once an image is accepted with all landmarks placed, and the others are found."
 NO_TEMPLATE = "No other image is accepted yet."
 TEMPLATES, ERROR = "Templates", "Estimated error"
 READERS, READER = "Readers", "Reader"
@@ -154,6 +154,7 @@ WRITERS = {
 }
 WRITE = "Write files"
 WRITTEN = "{count} files were written into {folder}."
+NOT_WRITTEN = "What could not be written, and why, stands in notes.csv."
 DOWNLOAD = "Download as zip"
 NOTHING_TO_EXPORT = "No image has points to export."
 IMPORT = "Import"

@@ -76,7 +76,6 @@ def test_the_whole_loop(folder: Path, truth: dict[str, np.ndarray], browser: Any
         until(lambda: (server.study.own / "model.json").is_file())
         source = json.loads((server.study.own / "model.json").read_text(encoding="utf-8"))["source"]
         until(lambda: all(found(server, name)["source"] == source for name in others[1:]))
-        until(lambda: (server.study.own / "estimates.json").is_file())
 
         tab.page.goto(f"{server.origin}/sheet?landmark=2")
         tab.until("document.querySelectorAll('.landmark-view').length === 2")
