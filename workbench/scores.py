@@ -132,7 +132,7 @@ def _draw(points: Sequence[tuple[int, float, str]]) -> None:
         {
             "aria": {"enabled": True},
             "animation": False,
-            "grid": {"left": 60, "right": 20, "top": 20, "bottom": 45},
+            "grid": {"left": 60, "right": 20, "top": 36, "bottom": 45},
             "xAxis": {"type": "value", "name": t.TEMPLATES, "nameLocation": "middle", "nameGap": 28, "minInterval": 1},
             "yAxis": {"type": "value", "name": f"{t.ERROR} ({points[0][2]})", "min": 0},
             "series": [{"type": "line", "data": [[count, round(value, 3)] for count, value, *_ in points]}],
@@ -159,4 +159,5 @@ def _agreement(bench: Bench, found: dict[str, dict[str, np.ndarray]]) -> None:
             away.append(np.linalg.norm((found[one][image_id] - found[other][image_id]) * (spacing or (1, 1)), axis=1))
         unit = "mm" if units == {"mm"} else "px"
         rows.append(summary(f"{one}, {other} ({unit})", np.array(away), RADIUS[unit]))
-    table(t.READERS, (t.READERS, t.COUNT, t.MEAN, t.MEDIAN, t.LARGEST, ""), rows)
+    within = t.WITHIN.format(radius=f"{RADIUS['mm']:g} mm, {RADIUS['px']:g}", unit="px")
+    table(t.READERS, (t.READERS, t.COUNT, t.MEAN, t.MEDIAN, t.LARGEST, within), rows)
