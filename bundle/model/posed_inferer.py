@@ -131,7 +131,7 @@ class PosedInferer(Inferer):
             else:
                 points = view.back(self.inferer(view.see(image), network, *args, **kwargs))[0]
             missing = missing_probability(points, field) if self.looks else torch.zeros_like(points[:, 0])
-            if view.landmarks is not None and (missing >= MISSING).any():
+            if view.beyond is not None and (missing >= MISSING).any():
                 view = view.following(points, missing < MISSING)
                 points = view.back(self.inferer(view.see(image), network, *args, **kwargs))[0]
                 missing = missing_probability(points, field)

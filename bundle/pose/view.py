@@ -21,16 +21,17 @@ _MAX_STRETCH = 10.0
 #: By what share of its long side the template's frame grows at each end of both axes, and of the short axis at most:
 #: an image of another shape has its anatomy elsewhere in the frame.
 _GROWN, _MOST_GROWN = 0.03, 0.15
-#: The strip around an image, as a share of the canvas's long side, that its border's values fill.
-_STRIP = 0.03
+#: The strip around an image, as a share of the canvas's long side, that its border's values fill: at first, and where
+#: it is looked at again.
+_STRIP, _WIDE_STRIP = 0.03, 0.05
 #: The long side of a canvas is no longer than this, or than the template's: the matching looks no closer.
 _LONGEST = 2400
 
 #: Lengths beside which a landmark's distance from the border counts: shares of the layout's extent, which is at least
 #: a share of the image's long side.
 _SHARPEST, _SMALLEST_LAYOUT = 0.01, 0.1
-#: Landmarks that tell where the template goes on beyond the field, at least.
-_FEWEST = 3
+#: What a landmark counts that cannot be seen, beside those that can (a root).
+_UNSEEN = 0.3
 
 _XY = [PREDICTION_COLUMNS.index(name) for name in ("x", "y")]
 _LENGTHS = [PREDICTION_COLUMNS.index(name) for name in ("spread", "expected_error")]  # in pixels of the image
@@ -76,6 +77,7 @@ class View:
         field: the part of the image that is seen; None for all of it.
         beyond: (1, 1, height, width), the template, seen where the field does not reach; None for its border's values.
         landmarks: (N, 2), where the landmarks of ``beyond`` are on the canvas.
+        strip: how far beyond the field its border's values are seen all the same, as a share of the long side.
     """
 
     to_image: np.ndarray
@@ -84,6 +86,7 @@ class View:
     field: Field | None = None
     beyond: Tensor | None = None
     landmarks: np.ndarray | None = None
+    strip: float = _STRIP
 
     def see(self, image: Tensor) -> Tensor:
         """The image, (1, 1, H, W), on the canvas; itself where nothing has to change."""
@@ -101,7 +104,7 @@ class View:
         """Where the canvas, (height, width), lies beyond the image by more than a strip that its border may fill."""
         x = torch.arange(self.size[1], device=image.device)
         y = torch.arange(self.size[0], device=image.device)[:, None]
-        strip = _STRIP * max(self.size) * mean_scale(matrix)
+        strip = self.strip * max(self.size) * mean_scale(matrix)
         far = torch.zeros(self.size, dtype=torch.bool, device=image.device)
         for (along, across, start), side in zip(matrix[:2].tolist(), (image.shape[-1], image.shape[-2])):
             place = along * x + across * y + start
@@ -111,17 +114,19 @@ class View:
     def following(self, found: Tensor, visible: Tensor) -> View:
         """The same canvas, but the image's landmarks that were found in the field are seen where the template's are.
 
-        A landmark near the border that the pose puts beyond it would else be found there, on the template itself.
+        A landmark near the border that the pose puts beyond it would else be found there, on the template itself; so
+        the template is seen farther away, too.
 
         Args:
             found: (N, 7), in pixels of the image.
             visible: (N,), which of the landmarks lie in the field.
         """
-        if self.landmarks is None or visible.sum() < _FEWEST:
+        if self.landmarks is None:
             return self
         here = apply(np.linalg.inv(self.to_image), found[:, _XY].double().cpu().numpy())
-        moved = weighted_similarity(self.landmarks, here, (visible / _errors(found)).cpu().numpy())
-        return replace(self, to_image=self.to_image @ moved)
+        roots = torch.where(visible, 1.0, _UNSEEN) / _errors(found)
+        moved = weighted_similarity(self.landmarks, here, roots.cpu().numpy())
+        return replace(self, to_image=self.to_image @ moved, strip=_WIDE_STRIP)
 
     def back(self, found: Tensor) -> Tensor:
         """What was found on the canvas, (..., N, 7), in pixels of the image."""

@@ -77,11 +77,13 @@ def test_what_was_found_is_seen_where_the_template_has_it() -> None:
     template = torch.zeros(1, 1, 100, 60)
     view = in_template_frame(np.eye(3), template, POINTS, Field(0, 0, 60, 70), False)
     found = torch.zeros(4, 7)
-    found[:, :2] = torch.from_numpy(POINTS + np.array([[3, 2], [3, 2], [3, 2], [20, 30]]))
+    found[:, :2] = torch.from_numpy(POINTS + np.array([3, 2]))
+    found[3, :2] += 10  # it cannot be seen, and counts little
     moved = view.following(found, torch.tensor([True, True, True, False]))
-    np.testing.assert_allclose(apply(moved.to_image, POINTS), POINTS + np.array([3, 2]), atol=1e-9)
-    assert moved.beyond is view.beyond and moved.size == view.size
-    assert view.following(found, torch.tensor([True, True, False, False])) is view
+    np.testing.assert_allclose(apply(moved.to_image, POINTS[:3]), POINTS[:3] + np.array([3, 2]), atol=2)
+    assert moved.beyond is view.beyond and moved.size == view.size and moved.strip > view.strip
+    whole = in_template_frame(np.eye(3), template, POINTS, Field(0, 0, 60, 100), False)
+    assert whole.following(found, torch.ones(4, dtype=torch.bool)) is whole
 
 
 @pytest.mark.parametrize(("x", "error", "wanted"), [(-0.5, 5, 0.5), (-10.5, 10, 0.73), (-30.5, 3, 1.0), (20, 3, 0.0)])
