@@ -20,7 +20,7 @@ from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import output_path
 from bundle.writers.run_files import write_errors, write_landmarks
-from tests.writers.test_overlay import prediction
+from tests.writers.test_result_writers import prediction
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("steady")
@@ -130,7 +130,7 @@ def test_every_image_gets_a_name_of_its_own(names: list[str]) -> None:
 def test_no_cell_of_a_table_is_a_formula(failures: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         names = {safe_image_id(file) for file, _ in failures}
-        found = [prediction([[1.0, np.nan]], image_id=name) for name in names]
+        found = [prediction(count=1, points=np.array([[1.0, np.nan]]), image_id=name) for name in names]
         columns = [one_line(reason) for _, reason in failures[:1]] or ["1"]
         for path in (write_errors(Path(folder), failures), write_landmarks(Path(folder), columns, found)):
             text = path.read_text(encoding="utf-8")
