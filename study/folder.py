@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import re
 import shutil
@@ -300,8 +299,7 @@ class Study:
                 )
         content = marks_document(marks, radiograph, image_id)
         with self.changing():
-            self._require_version(image_id, tag, replaces)
-            return self._write(image_id, tag, content, by)
+            return self._write(image_id, tag, content, replaces, by)
 
     def save_file(self, image_id: str, file: Path, tag: str, replaces: str, by: str = "") -> str:
         """Save an annotation that came as a file, once it is known to fit the image and the other annotations.
@@ -344,13 +342,12 @@ class Study:
                 found = read_landmarks(path, radiograph)
                 check_annotation(found, radiograph, self.expected_names(image_id))
                 content = point_list(path, found, radiograph, image_id)
-            self._require_version(image_id, tag, replaces)
-            return self._write(image_id, tag, content, by)
+            return self._write(image_id, tag, content, replaces, by)
 
     def save_prediction(self, image_id: str, content: bytes) -> str:
         """Save the point list that a model found: apart from what people annotate, in place of what was there."""
         with self.changing():
-            return self._write(image_id, ORIGINAL, content, "")
+            return self._write(image_id, ORIGINAL, content, self.version(image_id, ORIGINAL))
 
     def remove(self, image_id: str, tag: str = FINAL, by: str = "") -> None:
         """Take an annotation out of the study; what a person finished is kept among the replaced ones."""
@@ -386,20 +383,17 @@ class Study:
         names = None if annotated else self.model_names()
         return {} if names is None else {"the trained model": names}
 
-    def _require_version(self, image_id: str, tag: str, given: str) -> None:
-        there = self.version(image_id, tag)
-        if there != given:
-            raise NotReplaced(image_id, there, given)
-
-    def _write(self, image_id: str, tag: str, content: bytes, by: str) -> str:
+    def _write(self, image_id: str, tag: str, content: bytes, replaces: str, by: str = "") -> str:
         """Write an annotation as a whole, and keep the one that was there where people may have made it."""
-        label = self.label_file(image_id, tag)
+        label, there = self.label_file(image_id, tag), self.version(image_id, tag)
+        if there != replaces:
+            raise NotReplaced(image_id, there, replaces)
         finished = not UNKEPT.fullmatch(tag)
         if label.is_file() and finished:
             _keep(label, image_id)
         with atomic_file(label, binary=True) as file:
             file.write(content)
-        version = hashlib.sha256(content).hexdigest()[:16]
+        version = version_of(label)
         if finished:
             note(self.journal, "saved", image=image_id, tag=tag, version=version, by=by)
         return version
