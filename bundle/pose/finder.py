@@ -24,7 +24,7 @@ SHORTLIST = 6
 TOLERANCE = 2.0
 #: A pose without any turn is taken at once with so many votes, and so many times those of any other.
 EARLY_VOTES, EARLY_RATIO = 60.0, 1.5
-#: With so many it can be no negative, and with fewer it is looked at more closely: the image may be squeezed.
+#: With fewer votes than these it is looked at more closely all the same: the image may be squeezed.
 SURE_VOTES = 120.0
 #: A share from which on an image is taken for one of the template's kind.
 SAME_KIND = 0.07
@@ -147,13 +147,12 @@ class PoseFinder:
             the best pose; None where no three cells agree on any.
         """
         query = _Query(image, aspect, SIDE, self.encoder)
-        for polarities, enough in (((False,), SURE_VOTES), ((False, True), EARLY_VOTES)):
-            plain = self._verified(query, self._matched(query, (1.0,), (0,), mirrors, polarities))
-            if plain and plain[0].votes > max([enough, *(EARLY_RATIO * other.votes for other in plain[1:])]):
-                first = plain[0]
-                whole = bool(query.shows(first.to_image, self.poses.landmarks).all())
-                near = first.votes > SURE_VOTES and whole and self.upright(first, query.size) is not None
-                return first if near else self._refined(query, first)
+        plain = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
+        if plain and plain[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in plain[1:])]):
+            first = plain[0]
+            whole = bool(query.shows(first.to_image, self.poses.landmarks).all())
+            near = first.votes > SURE_VOTES and whole and self.upright(first, query.size) is not None
+            return first if near else self._refined(query, first)
         best: FoundPose | None = None
         for side, scales in self._looks(query, scale):
             query = _Query(image, aspect, side, self.encoder)
@@ -194,19 +193,14 @@ class PoseFinder:
         return apply(pose.to_image, self.poses.landmarks)
 
     def _matched(
-        self,
-        query: _Query,
-        scales: Iterable[float],
-        angles: Iterable[int],
-        mirrors: Iterable[bool],
-        polarities: Iterable[bool] = (False, True),
+        self, query: _Query, scales: Iterable[float], angles: Iterable[int], mirrors: Iterable[bool]
     ) -> list[_Matches]:
-        matched = []
-        for hypothesis in [Hypothesis(m, float(a), s) for s in scales for a in angles for m in mirrors]:
-            template, places = self.poses.places(hypothesis), query.places(self.poses, hypothesis.scale)
-            both = _similarities(template, places)
-            matched += [_mutual(hypothesis, inverted, template, places, both[inverted]) for inverted in polarities]
-        return matched
+        return [
+            _mutual(hypothesis, inverted, template, places, similarity)
+            for hypothesis in [Hypothesis(m, float(a), s) for s in scales for a in angles for m in mirrors]
+            for template, places in [(self.poses.places(hypothesis), query.places(self.poses, hypothesis.scale))]
+            for inverted, similarity in zip((False, True), _similarities(template, places))
+        ]
 
     def _verified(self, query: _Query, matched: Iterable[_Matches]) -> list[FoundPose]:
         """The poses on which matches agree, those with the most votes first."""
