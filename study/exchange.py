@@ -1,7 +1,5 @@
 """Out of a study by the bundle's writers, and into it from every landmark file that the bundle reads."""
 
-from __future__ import annotations
-
 import shutil
 import zipfile
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What is to be annotated: a protocol that comes with the program, one of the user's, or names typed in."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from pathlib import Path

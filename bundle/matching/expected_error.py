@@ -1,7 +1,5 @@
 """How far from the truth a point probably is, from what the matching itself knows of it."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The default training, from annotated images to a checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

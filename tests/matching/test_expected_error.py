@@ -1,7 +1,5 @@
 """The expected error of a point, and the confidence made of it."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
