@@ -12,7 +12,7 @@ from PIL import Image
 from bundle.metrics.error_summary import LandmarkErrors, mean
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.writers.overlay import confidence_colours, said
+from bundle.writers.overlay import confidence_colours, grey_picture, said
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ def small_jpeg(pixels: np.ndarray, max_side: int = 960, quality: int = 78) -> by
         The bytes of the file. The picture fills the image's own frame: it is smaller by the same factor on both axes,
         up to the rounding of its sides.
     """
-    grey = np.nan_to_num(np.asarray(pixels, dtype=np.float32), nan=0.0, posinf=1.0, neginf=0.0)
-    picture = Image.fromarray((np.clip(grey, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8))
+    picture = grey_picture(pixels)
     factor = max_side / max(picture.size)
     if factor < 1:
         size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))

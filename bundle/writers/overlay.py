@@ -249,12 +249,17 @@ def _cut(text: str, width: float) -> str:
 
 def _shrink(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """The pixels as a grey picture of the given columns and rows, averaged where it is smaller."""
-    grey = np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0) if not np.isfinite(pixels.sum()) else pixels
-    image = Image.fromarray(np.clip(grey * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8))
+    image = grey_picture(pixels)
     across, down = max(1, image.width // size[0]), max(1, image.height // size[1])
     # A last block that is not whole counts as its share of a block.
     box = (0.0, 0.0, image.width / across, image.height / down)
     return image.reduce((across, down)).resize(size, Image.Resampling.BICUBIC, box=box)
+
+
+def grey_picture(pixels: np.ndarray) -> Image.Image:
+    """Pixels, (H, W), 0 to 1, as a picture of their size; what is not finite counts as 0."""
+    grey = np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0) if not np.isfinite(pixels.sum()) else pixels
+    return Image.fromarray(np.clip(grey * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8))
 
 
 @lru_cache(maxsize=1)
