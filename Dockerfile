@@ -23,7 +23,8 @@ COPY docs docs
 # Not as root: results belong to the user who starts the container (--user "$(id -u):$(id -g)").
 RUN pip install --no-deps . && useradd --create-home --uid 1000 landmarks
 USER 1000
-ENV HOME=/home/landmarks MPLCONFIGDIR=/tmp/matplotlib
+# Threads that wait for each other busily take many times as long where other programs use the same cores.
+ENV HOME=/home/landmarks MPLCONFIGDIR=/tmp/matplotlib OMP_WAIT_POLICY=PASSIVE
 WORKDIR /data
 ENTRYPOINT ["python", "-m", "monai.bundle", "run"]
 
