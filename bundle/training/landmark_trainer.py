@@ -72,7 +72,7 @@ class LandmarkTrainer(Trainer):
         path = self.folder / f"landmark_{examples.landmark:04d}.pt"
         found = kept(path, lambda: fit_landmark(examples))
         self.found[examples.landmark] = found
-        base = torch.stack([held_out_base(examples.scores, index) for index in range(len(examples.scores))])
+        base = torch.stack([held_out_base(scores, index) for index, scores in enumerate(examples.scores)])
         loss = cross_entropy(base + examples.prior, examples.distance)(found["held_out.cross_entropy"])
         return {"loss": float(loss) / len(base), "landmark": examples.landmark}
 
@@ -90,8 +90,8 @@ def others_of(index: int, count: int) -> list[int]:
 
 
 def held_out_base(scores: Tensor, index: int) -> Tensor:
-    """A template's scores by the mean kernels of those that it is not held out with: (K, K, ...) -> (...)."""
-    return scores[index, others_of(index, len(scores))].mean(dim=0)
+    """A template's scores by the mean kernels of those that it is not held out with: (K, ...) -> (...)."""
+    return scores[others_of(index, len(scores))].mean(dim=0)
 
 
 def fit_landmark(examples: LandmarkExamples) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from bundle.matching.posterior_matcher import KnownLandmarks
 from bundle.matching.shape_prior import ShapePrior
 from bundle.model.checkpoint import LearnedLandmarks
 from bundle.training.discriminant import discriminants
-from bundle.training.landmark_trainer import LOSSES, others_of
+from bundle.training.landmark_trainer import LOSSES, held_out_base, others_of
 from bundle.training.leave_one_out import TemplateExamples
 
 #: How far to go towards the discriminant, and how much of both losses' filters to add. Cross-entropy asks for the place
@@ -182,9 +182,8 @@ def _hold_out(examples: TemplateExamples, others: Sequence[KnownLandmarks], adde
     rows = []
     for index, (example, known, more) in enumerate(zip(examples.examples, others, added)):
         view = examples.templates.views[index]
-        base = example.scores[others_of(index, len(others))].mean(dim=0)
         shape = ShapePrior.fit(known.layouts)
-        scores = temperature * TOGETHER * (base + more)
+        scores = temperature * TOGETHER * (held_out_base(example.scores, index) + more)
         found = matcher.settle(scores, temperature * example.prior, example.lattice, shape)
         known = known._replace(layouts=[shape.mean.to(view.landmarks.device)])
         judged = matcher.judge(known, [], view.view, found)

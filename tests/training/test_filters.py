@@ -158,7 +158,7 @@ def test_a_template_that_is_held_out_has_no_part_in_the_filters() -> None:
 
 def test_the_base_of_a_template_is_the_mean_of_the_others() -> None:
     scores = examples(3).scores
-    torch.testing.assert_close(held_out_base(scores, 1), (scores[1, 0] + scores[1, 2]) / 2)
+    torch.testing.assert_close(held_out_base(scores[1], 1), (scores[1, 0] + scores[1, 2]) / 2)
 
 
 @pytest.mark.parametrize(
