@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 #: As many images' worth of trust as the mean over all landmarks has against a landmark's own images.
-PRIOR_IMAGES = 12
+PRIOR_IMAGES = 20
 #: A calibration on fewer images says as much about chance as about landmarks.
 FEW_IMAGES = 20
 

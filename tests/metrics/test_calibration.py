@@ -26,8 +26,8 @@ def law(images: int) -> tuple[np.ndarray, np.ndarray]:
 def test_factors_are_found_and_drawn_together_when_images_are_few() -> None:
     np.testing.assert_allclose(error_factors(*law(4000)), TRUE_FACTORS, rtol=0.1)
     errors, expected = np.full((2, 2), 3.0), np.array([[1.0, 3.0], [1.0, 3.0]])
-    # Ratios of sums 6 / 2 and 6 / 6 of two images each, of all 12 / 8, which counts as twelve images.
-    np.testing.assert_allclose(error_factors(errors, expected), [(2 * 3 + 12 * 1.5) / 14, (2 * 1 + 12 * 1.5) / 14])
+    # Ratios of sums 6 / 2 and 6 / 6 of two images each, of all 12 / 8, which counts as twenty images.
+    np.testing.assert_allclose(error_factors(errors, expected), [(2 * 3 + 20 * 1.5) / 22, (2 * 1 + 20 * 1.5) / 22])
 
 
 def test_a_factor_makes_the_mean_right_whatever_the_ratios_of_single_points() -> None:
