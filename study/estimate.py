@@ -28,7 +28,7 @@ def foresee(study: Study, templates: int, factor: float, proposals: Sequence[Pro
     Args:
         study: the study.
         templates: how many the model has; what was known of more is forgotten.
-        factor: the mean one by which it multiplies expected errors, 1 with one template.
+        factor: the mean one of expected errors on templates left out, 1 with one template.
         proposals: what it found in the images that nobody accepted.
     """
     unit = "px" if any(one.spacing is None for one in proposals) else "mm"
