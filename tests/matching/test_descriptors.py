@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.geometry import PixelCentres, sample_map
-from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
+from bundle.matching.descriptors import AT_A_TIME, DescriptorPyramid, normalise_channels
 
 
 def unit_map(seed: int, *shape: int) -> Tensor:
@@ -60,9 +60,10 @@ def test_matching_at_each_scale_equals_matching_resized_descriptors(patch: int) 
     levels = [unit_map(1, 4, 6, 7), unit_map(2, 3, 12, 15)]
     grid = (20, 25)
     pyramid = DescriptorPyramid(levels, (60, 75), grid, PixelCentres(), patch)
-    kernels = pyramid.describe(torch.tensor([[10.0, 12.0], [70.0, 40.0]], dtype=torch.float64))
+    points = torch.rand(AT_A_TIME + 1, 2, dtype=torch.float64) * torch.tensor([75.0, 60.0])
+    kernels = pyramid.describe(points)
     reach = patch // 2
-    expected = torch.zeros(2, *grid, dtype=torch.float64)
+    expected = torch.zeros(len(points), *grid, dtype=torch.float64)
     for level, kernel in zip(levels, kernels):
         padded = F.pad(level[None], (reach,) * 4, mode="replicate")[0]
         for dy in range(patch):

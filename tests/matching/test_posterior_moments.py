@@ -8,7 +8,7 @@ from bundle.matching.posterior import posterior_moments
 @pytest.mark.parametrize("temperature", [0.015, 0.3, 10.0])
 @pytest.mark.parametrize("size", [(13, 9), (1, 6), (7, 1)])
 def test_against_numpy(size: tuple[int, int], temperature: float) -> None:
-    scores = np.random.default_rng(1).normal(size=(3, *size))
+    scores = np.random.default_rng(1).normal(size=(70, *size))
     found = posterior_moments(torch.from_numpy(scores), temperature)
     ys, xs = np.mgrid[: size[0], : size[1]]
     for index, score in enumerate(scores):
