@@ -1,9 +1,9 @@
 """How large the error is on the images that nobody accepted.
 
 A model tells what error it expects in each image. From two templates on, its training has found each template with a
-model of the others, and multiplies what it tells by how far that was from what these expected. That factor belongs to
-models of one template fewer: with it, what they expected of the images that nobody accepted is their estimate. What is
-expected of each image takes part, for people accept the images of the greatest doubt first.
+model of the others, and knows by what factor that was off from what these expected. The factor belongs to models of one
+template fewer: times what they expected of the images that nobody accepted, it is their estimate. What is expected of
+each image takes part, for people accept the images of the greatest doubt first.
 
 Errors in these are larger than elsewhere even in proportion. By how much, the first two tell: with one template, what
 is expected is right in the mean (``docs/accuracy.md``), so what their factor is above 1 is their own. Among the K + 1
@@ -19,22 +19,23 @@ from study.folder import Study, read_own
 from study.proposals import Proposal
 
 #: What is known, by number of templates.
-FILE = "expected_errors.json"
+FILE = "estimate.json"
 
 
-def foresee(study: Study, templates: int, factor: float, proposals: Sequence[Proposal]) -> None:
+def foresee(study: Study, templates: int, factor: float, left_out: float, proposals: Sequence[Proposal]) -> None:
     """Keep what a model expects.
 
     Args:
         study: the study.
         templates: how many the model has; what was known of more is forgotten.
-        factor: the mean one of expected errors on templates left out, 1 with one template.
+        factor: the mean one by which it multiplies expected errors, 1 with one template.
+        left_out: the mean one that would have been right for the templates, each left out; 1 with one template.
         proposals: what it found in the images that nobody accepted.
     """
     unit = "px" if any(one.spacing is None for one in proposals) else "mm"
     errors = [one.expected_error * (one.mm_per_pixel if unit == "mm" else 1.0) for one in proposals]
     known = np.concatenate([row[np.isfinite(row)] for row in errors]) if errors else np.empty(0)
-    row = {"expected": float(known.mean()) if known.size else None, "unit": unit, "factor": factor}
+    row = {"expected": float(known.mean()) / factor if known.size else None, "unit": unit, "left_out": left_out}
     path = study.own / FILE
     with study.changing():
         before = {count: one for count, one in read_own(path).items() if int(count) < templates}
@@ -44,7 +45,7 @@ def foresee(study: Study, templates: int, factor: float, proposals: Sequence[Pro
 def curve(study: Study) -> list[tuple[int, float, str]]:
     """Number of templates, estimated error and its unit: for one, and for each number of which the next has told."""
     rows = {int(count): row for count, row in read_own(study.own / FILE).items()}
-    excess = rows[2]["factor"] - 1 if 2 in rows else 0.0
+    excess = rows[2]["left_out"] - 1 if 2 in rows else 0.0
     points = []
     for count, row in sorted(rows.items()):
         if row["expected"] is None:
@@ -52,6 +53,6 @@ def curve(study: Study) -> list[tuple[int, float, str]]:
         if count == 1:
             points.append((count, row["expected"], row["unit"]))
         elif count + 1 in rows:
-            ratio = rows[count + 1]["factor"] / row["factor"] / (1 + excess * 2 / (count + 1))
+            ratio = rows[count + 1]["left_out"] / (1 + excess * 2 / (count + 1))
             points.append((count, row["expected"] * ratio, row["unit"]))
     return points

@@ -317,13 +317,13 @@ class Loop:
             except BundleError as reason:
                 self.failed[image_id] = str(reason)
         found = [one for name in self.study.images() if (one := self.proposals.get(name)) and one.source == source]
-        factors, factor = self.finder()[1].model.matching.error_factors, 1.0
+        factors, factor, gain = self.finder()[1].model.matching.error_factors, 1.0, 1.0
         if factors is not None:
             from bundle.training.filter_training import learning_gain
 
-            # What training saw on templates left out, without what it expects all of them to gain over the others.
-            factor = float(np.mean(factors)) / learning_gain(len(templates))
-        foresee(self.study, len(templates), factor, found)
+            # Training expects all templates to gain over those that were left while others were left out.
+            factor, gain = float(np.mean(factors)), learning_gain(len(templates))
+        foresee(self.study, len(templates), factor, factor / gain, found)
 
     def _unfound(self, source: str) -> list[str]:
         """The images that nobody accepted and that were not found with these templates."""

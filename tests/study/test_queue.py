@@ -80,16 +80,16 @@ def study(tmp_path: Path) -> Study:
 
 def test_what_is_expected_is_corrected_by_what_the_next_training_has_seen(study: Study) -> None:
     found = [proposal("a", error=2.0), proposal("b", error=4.0)]
-    foresee(study, 1, 1.0, found)
+    foresee(study, 1, 1.0, 1.0, found)
     assert curve(study) == [(1, pytest.approx(1.5), "mm")]
-    foresee(study, 2, 1.3, found[:1])
+    foresee(study, 2, 0.8, 1.3, found[:1])
     assert len(curve(study)) == 1, "two templates have not told of a third"
-    foresee(study, 3, 0.4, [replace(found[0], spacing=None)])
-    expected = 1.0 / 1.3 * 0.4  # by three images, of which two were worse than expected by 0.3
+    foresee(study, 3, 0.3, 0.4, [replace(found[0], spacing=None)])
+    expected = 1.0 / 0.8 * 0.4  # by three images, of which two were worse than expected by 0.3
     assert curve(study)[1:] == [(2, pytest.approx(expected / (1 + 0.3 * 2 / 3)), "mm")]
-    foresee(study, 4, 0.5, found)
-    assert curve(study)[2:] == [(3, pytest.approx(2.0 / 0.4 * 0.5 / (1 + 0.3 * 2 / 4)), "px")]
-    foresee(study, 2, 0.9, found)
+    foresee(study, 4, 0.4, 0.5, found)
+    assert curve(study)[2:] == [(3, pytest.approx(2.0 / 0.3 * 0.5 / (1 + 0.3 * 2 / 4)), "px")]
+    foresee(study, 2, 0.7, 0.9, found)
     assert [count for count, *_ in curve(study)] == [1], "one was taken out"
 
 
