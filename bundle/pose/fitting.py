@@ -89,11 +89,15 @@ def _reweighted(matrix, source, target, weights, tolerance, solve):  # type: ign
 
 
 def weighted_similarity(source: np.ndarray, target: np.ndarray, root: np.ndarray) -> np.ndarray:
-    """The similarity, (3, 3), with the least squares between (N, 2) points; ``root`` is of what each pair counts."""
+    """The similarity, (3, 3), with the least squares between (N, 2) points; ``root`` is of what each pair counts.
+
+    Points that are all in one place are only shifted.
+    """
     share = root**2 / (root**2).sum()
     here, there = source @ [1, 1j], target @ [1, 1j]  # a similarity is one complex factor and one shift
     around = here - share @ here
-    factor = share @ (around.conj() * there) / max(share @ np.abs(around) ** 2, 1e-12)
+    extent = share @ np.abs(around) ** 2
+    factor = share @ (around.conj() * there) / extent if extent > 1e-12 else 1.0
     shift = share @ there - factor * (share @ here)
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag], [0.0, 0.0, 1.0]])
 

@@ -86,6 +86,14 @@ def test_what_was_found_is_seen_where_the_template_has_it() -> None:
     assert whole.following(found, torch.ones(4, dtype=torch.bool)) is whole
 
 
+def test_one_landmark_is_only_shifted() -> None:
+    view = in_template_frame(np.eye(3), torch.zeros(1, 1, 100, 60), POINTS[:1], Field(0, 0, 60, 70), False)
+    found = torch.zeros(1, 7)
+    found[:, :2] = torch.from_numpy(POINTS[:1] + np.array([3, 2]))
+    moved = view.following(found, torch.tensor([False]))
+    np.testing.assert_allclose(moved.to_image, [[1, 0, 3], [0, 1, 2], [0, 0, 1]], atol=1e-9)
+
+
 @pytest.mark.parametrize(("x", "error", "wanted"), [(-0.5, 5, 0.5), (-10.5, 10, 0.73), (-30.5, 3, 1.0), (20, 3, 0.0)])
 def test_what_lies_outside_is_missing(x: float, error: float, wanted: float) -> None:
     found = torch.zeros(2, 7)
