@@ -199,11 +199,16 @@ def _restored(stored: Mapping[str, Any]) -> Template:
         if grey.dtype != np.int16 or grey.ndim != 2 or grey.size > MAX_TEMPLATE_PIXELS:
             raise ValueError(f"its template has pixels of shape {grey.shape} and type {grey.dtype}")
         pixels = ((grey.astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS).astype(np.float32)
+    names = stored["names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("the names of its landmarks are no text")
+    if not isinstance(stored["name"], str) or not isinstance(stored["digest"], str | None):
+        raise ValueError("the name of its template is no text")
     return Template(
         pixels,
-        LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
+        LandmarkSet(tuple(names), stored["points"].numpy()),
         None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1])),
-        str(stored["name"]),
+        stored["name"],
         stored["digest"],
         tuple(_restored(other) for other in stored.get("others", ())),
         float(stored.get("aspect", 1.0)),  # version 0.2.0 took all pixels for square

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bundle.errors import ConfigError, LandmarkError
+from bundle.errors import ConfigError, ImageError, LandmarkError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import WithPixelSize
 
@@ -27,6 +28,7 @@ class Template(WithPixelSize):
         missing: why there is no template, where this one stands for none (see :meth:`absent`); else empty.
 
     Raises:
+        ImageError: when spacing or aspect is not positive and finite.
         LandmarkError: when landmarks are missing, outside, or not the same in all images.
         ValueError: when there is neither an image nor its size.
     """
@@ -67,6 +69,11 @@ class Template(WithPixelSize):
         height, width = self.size
         if height < 1 or width < 1:
             raise ValueError(f"template {self.name} has no pixels and no size")
+        if not all(0 < value < math.inf for value in (*self.pixel_size, self.aspect)):
+            raise ImageError(
+                f"template {self.name} has the pixel spacing {self.spacing} and aspect {self.aspect}: positive, finite "
+                "numbers expected."
+            )
         self.landmarks.require_inside(width, height, f"template {self.name}")
         for other in self.others:
             if other.landmarks.names != self.landmarks.names or other.others:

@@ -1,5 +1,6 @@
 """Weights of local files: whatever project named them, the encoder is the same; what does not fit is refused."""
 
+import math
 import re
 import zipfile
 from collections.abc import Callable
@@ -316,15 +317,22 @@ def test_deep_nesting(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "value", "said"),
     [
-        ("pixels", torch.zeros(40, 50), "type torch.float32"),
+        ("pixels", torch.zeros(40, 50), "type float32"),
         ("pixels", torch.zeros(40, 50, 1, dtype=torch.int16), r"shape \(40, 50, 1\)"),
-        ("points", torch.zeros(2, 2, dtype=torch.float64), r"points of shape \(2, 2\) for 1 names"),
+        ("points", torch.zeros(2, 2, dtype=torch.float64), "1 landmark names but 2 points"),
         ("points", torch.full((1, 2), 1e300, dtype=torch.float64), "1e"),
         ("names", [7], "no text"),
         ("names", ["=1+1"], "formula"),
         ("names", ["../../x"], "leads out of a folder"),
+        ("names", "a", "no text"),
         ("name", 3, "name of its template"),
+        ("digest", 3, "name of its template"),
         ("spacing", "ab", "lacks a part"),
+        ("spacing", [math.nan, -1.0], r"spacing \(nan, -1\.0\)"),
+        ("spacing", [0.1, math.inf], r"spacing \(0\.1, inf\)"),
+        ("spacing", [0.0, 0.1], r"spacing \(0\.0, 0\.1\)"),
+        ("aspect", math.nan, "aspect nan"),
+        ("aspect", -2.0, "aspect -2"),
     ],
 )
 def test_parts_of_a_checkpoint_that_cannot_be(part: str, value: Any, said: str, tmp_path: Path) -> None:
