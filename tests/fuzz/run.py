@@ -2,21 +2,24 @@
 
 ``python -m tests.fuzz --inputs 20000 --seed 0`` from the project's folder. What was neither read nor refused is kept in
 a folder, and the exit status is 1. Images and reports are read by the process of their decoders, as in the product:
-whatever they do to it, the fuzzer lives on.
+whatever they do to it, the fuzzer lives on. It needs Linux, for its limit of memory.
 """
 
 import argparse
+import contextlib
 import json
 import random
+import resource
 import shutil
 import signal
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
+import psutil
 from tqdm import tqdm
 
 from bundle.errors import BundleError
@@ -31,7 +34,10 @@ from tests.io.image_files import picture
 #: Seconds of processor time for one input, here and in the process of the decoders.
 SECONDS = 5
 
-#: With which the process of the decoders has less than 2 GB of memory.
+#: Bytes of memory that reading may take, beyond what is loaded before.
+MEMORY = 2 * 1024**3
+
+#: With which the process of the decoders has less than that.
 MAX_PIXELS = 40_000_000
 
 #: Outcomes that are as they should be.
@@ -80,6 +86,17 @@ def alarm(*_: object) -> None:
     raise TimeoutError(f"more than {SECONDS} seconds")
 
 
+@contextlib.contextmanager
+def limited_memory() -> Iterator[None]:
+    """Memory beyond :data:`MEMORY` is refused, as a MemoryError, here and in processes that start meanwhile."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.Process().memory_info().data + MEMORY, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
 def fuzz(seed: int, inputs: int, findings: Path) -> Counter[str]:
     """Read the inputs 0 to ``inputs`` - 1 of a seed.
 
@@ -99,7 +116,7 @@ def fuzz(seed: int, inputs: int, findings: Path) -> Counter[str]:
             path = Path(name) / f"sound{sound.suffix}"
             path.write_bytes(sound.pack(sound.data) if sound.pack else sound.data)
             assert outcome(sound.reader, path) in FINE, sound.name
-        with mock.patch.object(decoder_process, "SECONDS", SECONDS):
+        with mock.patch.object(decoder_process, "SECONDS", SECONDS), limited_memory():
             for index in tqdm(range(inputs), desc="fuzzing", unit="input", mininterval=1.0):
                 chosen, data = make_input(corpus, seed, index)
                 path = Path(name) / f"input{chosen.suffix}"
