@@ -1,5 +1,6 @@
 """A mixed folder and several models: each image goes to the model whose kind it is, or to none."""
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from monai.bundle import ConfigWorkflow
-from monai.data import PersistentDataset
+from monai.data import Dataset
 from monai.transforms import Transform
 
-from bundle import CONFIGS
+from bundle import CONFIGS, __version__
 from bundle.data import Cases, Failures, ReadableImages, ResultFolder
 from bundle.data.journal import NOTES, item_digest
 from bundle.errors import ConfigError, find_bundle_error, one_line
@@ -114,12 +115,18 @@ class SeveralModels:
     def _sort(self) -> dict[str, list[float]]:
         """By its path, how sure it is that an image is of the kind of each model; every rank has all of them."""
         models = [self.open_model(model_path=path) for path in self.models.values()]
-        under = [self.fingerprint, *(model.fingerprint for model in models)]
-        own = [{**item, "under": under} for item in self.cases.items[idist.get_rank() :: idist.get_world_size()]]
-        look, notes = _Look(self.load, models, self.device), self.results.path / NOTES
-        kept = PersistentDataset(own, look, notes, hash_func=lambda item: item_digest(item).encode())
-        images = progress(ReadableImages(kept, self.failures), total=len(own), desc="sorting", disable=not is_first())
-        sure = {batch["image"][0]: batch["sure"][0].tolist() for batch in images}
+        under = [__version__, self.fingerprint, *(model.fingerprint for model in models)]
+        own = self.cases.items[idist.get_rank() :: idist.get_world_size()]
+        notes = {
+            item["image"]: self.results.path / NOTES / f"{item_digest({**item, 'under': under})}.json" for item in own
+        }
+        sure = {path: noted for path, note in notes.items() if (noted := _noted(note))}
+        left = Dataset([item for item in own if item["image"] not in sure], _Look(self.load, models, self.device))
+        looks = ReadableImages(left, self.failures)
+        for batch in progress(looks, total=len(own), initial=len(sure), desc="sorting", disable=not is_first()):
+            (path,) = batch["image"]
+            sure[path] = batch["sure"][0].tolist()
+            write_json(notes[path], sure[path])
         everywhere = {path: of_each for share in of_all(sure) for path, of_each in share.items()}
         if self.other_kinds == "refuse":
             for path, of_each in sure.items():
@@ -160,6 +167,14 @@ class SeveralModels:
             self.failures.add(images, f"{name}: {ours}")
             return NOT_DONE
         return 0
+
+
+def _noted(note: Path) -> list[float] | None:
+    """What an earlier run has seen; None where that is not there or damaged."""
+    try:
+        return json.loads(note.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _entry(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:

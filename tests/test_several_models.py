@@ -94,9 +94,14 @@ def test_a_killed_run_does_not_sort_again(
         patch.setattr(SeveralModels, "_infer", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             start()
+    notes = sorted((tmp_path / ".run").glob("*.json"))
+    assert len(notes) == len(list(small.images.iterdir()))
+    notes[0].write_bytes(notes[0].read_bytes()[:9])
+    looked, look = [], PosedInferer.poses
     with monkeypatch.context() as patch:
-        patch.setattr(PosedInferer, "poses", lambda *_: pytest.fail("looked again"))
+        patch.setattr(PosedInferer, "poses", lambda *given: looked.append(given) or look(*given))
         start()
+    assert len(looked) == 2, "only the image whose note is damaged, by each of the two models"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "blots.json",
         "errors.csv",
@@ -105,6 +110,8 @@ def test_a_killed_run_does_not_sort_again(
         "model.json",
     ]
     assert set(sorted_into(tmp_path).values()) == {"model"}
+    (tmp_path / ".run").write_text("no folder", encoding="utf-8")
+    assert "cannot be written (" in refusal(start)
 
 
 def test_what_becomes_of_images_of_no_kind(trained: Trained, blots: Path, tmp_path: Path) -> None:
