@@ -213,13 +213,17 @@ class Study:
             self._spacings = changed, read_own(path)
         return self._spacings[1]
 
-    def save_spacing(self, image_id: str, millimetres: float, others: bool = False) -> None:
+    def save_spacing(self, image_id: str, millimetres: float, others: bool = False) -> list[str]:
         """Say how wide a pixel of an image is; how high it is then follows.
 
         Args:
             image_id: the image.
             millimetres: the width.
-            others: whether it is that of all images, too, the pixel size of which nobody knows.
+            others: whether it is that of all images, too, whose pixel size nobody knows, or was given as the one that
+                this image has had: it was set together with this one.
+
+        Returns:
+            The images that it was given to.
 
         Raises:
             ConfigError: when it is no possible size.
@@ -227,16 +231,18 @@ class Study:
             BundleError: when the study cannot be changed.
         """
         parse_spacing(millimetres)
-        geometries = {image_id: self.geometry(image_id)}
+        geometries, before = {image_id: self.geometry(image_id)}, self.spacings()
+        width = before.get(image_id, [None])[0]
         for other in self.images() if others else ():
             with contextlib.suppress(ImageError):  # whoever opens it hears of it
-                if self.geometry(other).spacing is None:
+                if self.geometry(other).spacing is None or (other in before and before[other][0] == width):
                     geometries[other] = self.geometry(other)
         sizes = {name: one.pixel_size for name, one in geometries.items()}
         given = {name: [millimetres, millimetres * high / wide] for name, (wide, high) in sizes.items()}
         with self.changing():
             write_json(self.own / "spacings.json", {**self.spacings(), **given})
             note(self.journal, "spacing", images=list(given), millimetres=millimetres)
+        return list(given)
 
     def annotated(self, tag: str = FINAL) -> list[AnnotatedImage]:
         """The images with an annotation, those saved first in front."""

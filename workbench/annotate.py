@@ -366,7 +366,8 @@ class AnnotatePage:
                 with saying_refusals(), working(used):
                     assert self.editing is not None
                     image_id, millimetres = self.editing.image_id, float(length.value or 0) / max(columns, 1e-6)
-                    await asyncio.to_thread(self.bench.study.save_spacing, image_id, millimetres, others.value)
+                    given = await asyncio.to_thread(self.bench.study.save_spacing, image_id, millimetres, others.value)
+                    say(t.SPACING_SET.format(count=len(given)), "positive")
                     self.bench.revision += 1
                     dialog.close()
                     self._show()

@@ -9,6 +9,9 @@ WRONG_ORIGIN = "The request comes from a page of another site: use the workbench
 SECRET = "Token or password"
 SIGN_IN = "Sign in"
 
+# Where the server is gone
+RECONNECTING = "Trying to reconnect. If the workbench was started again, open the address that it printed."
+
 # Pages
 ANNOTATE, SHEET, SCORES, FILES, PROTOCOL = "Annotate", "Contact sheet", "Scores", "Files", "Protocol"
 NAVIGATION = "Pages of the workbench"
@@ -50,8 +53,9 @@ BESIDE_HINT = "Show an accepted image beside this one, with the same landmark ma
 FAILED = "The image cannot be shown: {message}"
 LENGTH = "Length of the line in mm"
 LENGTH_IS = "The line is {columns:.1f} pixels long."
-SPACING_OF_OTHERS = "for all images, too, the pixel size of which is not known"
+SPACING_OF_OTHERS = "for all images, too, whose pixel size is not known or was set together with this one"
 SET_SPACING = "Use it"
+SPACING_SET = "Images whose pixels have this size now: {count}."
 
 # Landmarks
 LANDMARKS = "Landmarks"
@@ -127,8 +131,9 @@ LANDMARK, MEAN, MEDIAN, LARGEST, WITHIN, COUNT = (
 ALL = "All"
 CURVE = "Estimated error by number of templates"
 CURVE_HINT = (
-    "What is expected of the images that nobody accepted, corrected by leave-one-out over the templates. Two and more "
-    "templates have their estimate once there is one more."
+    "What is expected of the images that nobody accepted, times the factor by which models of the other templates, "
+    "held out in at most five parts, were off in each. Two and more templates have their estimate once there is one "
+    "more."
 )
 NO_CURVE = "It is estimated once an image is accepted with all landmarks placed, and the others are found."
 NO_TEMPLATE = "No other image is accepted yet."

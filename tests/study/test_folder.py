@@ -112,6 +112,9 @@ def test_a_pixel_may_be_given_a_size(study: Study) -> None:
     study.save_spacing("two", 0.25, others=True)
     sizes = {name: study.geometry(name).spacing for name in study.images()}
     assert sizes == {"one": (0.125, 0.125), "two": (0.25, 0.25), "three": (0.25, 0.25)}, "what is known stays"
+    assert sorted(study.save_spacing("three", 0.5, others=True)) == ["three", "two"], "the same again, corrected"
+    sizes = {name: study.geometry(name).spacing for name in study.images()}
+    assert sizes == {"one": (0.125, 0.125), "two": (0.5, 0.5), "three": (0.5, 0.5)}, "what one image was given stays"
     assert "positive number" in refusal(lambda: study.save_spacing("one", -1.0))
 
 
