@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import FastAPI, Response
 from nicegui import app as pages
 from nicegui import ui
+from nicegui.translations import translations
 from starlette.responses import FileResponse
 from starlette.types import ASGIApp
 
@@ -125,6 +126,7 @@ def create_app(bench: Bench, secret: str, hosts: Collection[str], port: int, sec
         protocol_page(bench)
 
     pages.on_startup(lambda: asyncio.to_thread(bench.loop.take_up))
+    translations["en-US"]["trying_to_reconnect"] = t.RECONNECTING
     ui.run_with(
         outer,
         title=t.TITLE,

@@ -84,6 +84,7 @@ def test_without_a_token_nothing_is_answered(client: Client) -> None:
     assert client.ask("/", Cookie=client.cookie[:-1]).status == 401
     assert client.ask("/", Accept="text/html").body.count(b"<form") == 1
     assert client.page().status == 200
+    assert b"open the address that it printed" in client.page().body, "what a page says whose cookie is of before"
 
 
 def test_the_token_becomes_a_cookie_that_stays_here(client: Client) -> None:
