@@ -116,11 +116,12 @@ export class LandmarkView {
 
   // Bring the selected landmark to the middle.
   reveal() {
+    const { clientWidth: width, clientHeight: height } = this.root;
     const point = this.point();
-    if (!this.image || !PLACED.includes(point?.state)) return;
+    if (!this.image || !width || !height || !PLACED.includes(point?.state)) return;
     this.zoom = Math.max(this.zoom, 2);
     const [x, y] = this.toScreen([point.x, point.y]);
-    this.offset = [this.offset[0] + this.root.clientWidth / 2 - x, this.offset[1] + this.root.clientHeight / 2 - y];
+    this.offset = [this.offset[0] + width / 2 - x, this.offset[1] + height / 2 - y];
     this.fitted = false;
     this.draw();
   }
