@@ -1,13 +1,14 @@
 """How large the error is on the images that nobody accepted.
 
-A model tells what error it expects in each image. From two templates on, its training has found each template with a
-model of the others, and knows by what factor that was off from what these expected. The factor belongs to models of one
-template fewer: times what they expected of the images that nobody accepted, it is their estimate. What is expected of
-each image takes part, for people accept the images of the greatest doubt first.
+A model tells what error it expects in each image. From two templates on, its training has found the templates by models
+of the others, held out in at most five parts, and knows by what factor that was off from what these expected. Times
+what the model of one template fewer expected of the images that nobody accepted, it is the estimate for that model:
+rather too large from six templates on, for then several are held out at once. What is expected of each image takes
+part, for people accept the images of the greatest doubt first.
 
 Errors in these are larger than elsewhere even in proportion. By how much, the first two tell: with one template, what
 is expected is right in the mean (``docs/accuracy.md``), so what their factor is above 1 is their own. Among the K + 1
-images that were left out for K templates, it is counted for those two.
+images that were held out for K templates, it is counted for those two.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def foresee(study: Study, templates: int, factor: float, left_out: float, propos
         study: the study.
         templates: how many the model has; what was known of more is forgotten.
         factor: the mean one by which it multiplies expected errors, 1 with one template.
-        left_out: the mean one that would have been right for the templates, each left out; 1 with one template.
+        left_out: the mean one that was right for the templates by models of the others; 1 with one template.
         proposals: what it found in the images that nobody accepted.
     """
     unit = "px" if any(one.spacing is None for one in proposals) else "mm"

@@ -11,6 +11,9 @@ import pytest
 
 from bundle.io.landmark_files import read_landmark_table
 from study import DRAFT, FINAL, Mark
+from study.estimate import FILE, curve
+from study.folder import read_own
+from study.loop import Loop
 from tests.workbench.conftest import NAMES, Running, Tab, annotate, running, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -76,6 +79,11 @@ def test_the_whole_loop(folder: Path, truth: dict[str, np.ndarray], browser: Any
         until(lambda: (server.study.own / "model.json").is_file())
         source = json.loads((server.study.own / "model.json").read_text(encoding="utf-8"))["source"]
         until(lambda: all(found(server, name)["source"] == source for name in others[1:]))
+        until(lambda: "2" in read_own(server.study.own / FILE))
+        factors = Loop(server.study, {"device": "cpu"}).finder()[1].model.matching.error_factors
+        left_out = read_own(server.study.own / FILE)["2"]["left_out"]
+        assert left_out == pytest.approx(np.mean(factors) * (1 + 1 / 1) / (1 + 1 / 2)), "two found by one"
+        assert [count for count, *_ in curve(server.study)] == [1]
 
         tab.page.goto(f"{server.origin}/sheet?landmark=2")
         tab.until("document.querySelectorAll('.landmark-view').length === 2")
@@ -102,6 +110,17 @@ def test_the_whole_loop(folder: Path, truth: dict[str, np.ndarray], browser: Any
         tab.page.goto(f"{server.origin}/?image=phantom_001")
         tab.wait_for_image("phantom_001")
         assert tab.points()[NAMES[0]][2] == "placed"
+        beside = "document.querySelectorAll('.landmark-view')[1]"
+        tab.button("Template").click()
+        tab.until(f"{beside}.view.image && {beside}.clientWidth && {beside}.view.fitted")
+        tab.button("Template").click()
+        tab.until(f"!{beside}.clientWidth")
+        tab.page.locator(".lv-mark").first.focus()
+        tab.page.keyboard.press("f")
+        tab.until("document.querySelector('.landmark-view').view.fitted === false")
+        tab.button("Template").click()
+        tab.until(f"{beside}.clientWidth")
+        assert tab.page.evaluate(f"() => {beside}.view.fitted"), "what is hidden does not move"
         tab.close()
 
 
