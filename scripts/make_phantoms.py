@@ -32,13 +32,16 @@ from bundle.writers.slicer_markups import annotation_document
 HEIGHTS = (128, 8192)
 MAX_COUNT = 1_000_000
 
+#: The files of a sample set, and those of a study.
+SAMPLE_FILES = ("template/phantom_*.dcm", "template/landmarks.csv", "images/phantom_*.dcm", "landmarks.csv")
+STUDY_FILES = ("phantom_*.dcm", "truth/phantom_*.mrk.json", "truth/landmarks.csv")
+
 
 def make_sample(output_dir: Path, count: int, height: int, seed: int) -> None:
     """Write the template and ``count`` query images with their landmarks.
 
     Args:
-        output_dir: folder of the sample set; made where missing. Files of an earlier sample set in it are replaced,
-            those of images beyond ``count`` removed, and all other files left alone.
+        output_dir: folder of the sample set; made where missing.
         count: number of query images.
         height: rows of each image in pixels.
         seed: seed of the set; image k depends on seed, k and height only.
@@ -46,8 +49,6 @@ def make_sample(output_dir: Path, count: int, height: int, seed: int) -> None:
     template, images = output_dir / "template", output_dir / "images"
     template.mkdir(parents=True, exist_ok=True)
     images.mkdir(exist_ok=True)
-    for file in own_files(output_dir):
-        file.unlink()
     digits, points = max(3, len(str(count))), {}
     for index in tqdm(range(count + 1), desc="phantoms", unit="image"):
         phantom = make_phantom(seed, index, height)
@@ -74,13 +75,7 @@ def make_study(output_dir: Path, count: int, height: int, seed: int) -> None:
     write_landmark_table(truth / "landmarks.csv", points)
 
 
-def own_files(output_dir: Path) -> list[Path]:
-    """Files in ``output_dir`` that this script wrote, or would write over."""
-    patterns = ("template/phantom_*.dcm", "template/landmarks.csv", "images/phantom_*.dcm", "landmarks.csv")
-    return sorted(file for pattern in patterns for file in output_dir.glob(pattern) if file.is_file())
-
-
-def check_request(output_dir: Path, count: int, height: int, seed: int) -> None:
+def check_request(folders: Sequence[Path], count: int, height: int, seed: int) -> None:
     """Refuse what cannot be made.
 
     Raises:
@@ -93,30 +88,35 @@ def check_request(output_dir: Path, count: int, height: int, seed: int) -> None:
     ):
         if not low <= value <= high:
             raise ConfigError(f"--{name} is {value}, expected a whole number from {low} to {high}.")
-    for folder in (output_dir, output_dir / "template", output_dir / "images"):
+    for folder in folders:
         if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"--output_dir is {output_dir}, expected a folder, but {folder} is a file.")
+            raise ConfigError(f"--output_dir is {folders[0]}, expected a folder, but {folder} is a file.")
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = CommandParser(__doc__)
-    parser.add_argument("--output_dir", type=Path, required=True, help="folder to write the sample set to")
-    parser.add_argument("--count", type=int, default=8, help="number of query images, beside the template (default 8)")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--count", type=int, default=8, help="number of images, besides a template (default 8)")
     parser.add_argument("--height", type=int, default=1200, help="image height in pixels (default 1200)")
     parser.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same files (default 0)")
     parser.add_argument("--study", action="store_true", help="write a folder of images to annotate instead")
-    parser.add_argument("--force", action="store_true", help="replace a sample set that lies in output_dir already")
+    parser.add_argument("--force", action="store_true", help="replace a set that lies in output_dir already")
     args = parser.parse_args(argv)
-    check_request(args.output_dir, args.count, args.height, args.seed)
-    if args.study:
-        return make_study(args.output_dir, args.count, args.height, args.seed)
-    if own_files(args.output_dir) and not args.force:
+    output_dir, own = args.output_dir, STUDY_FILES if args.study else SAMPLE_FILES
+    folders = [output_dir, *(output_dir / name for name in (["truth"] if args.study else ["template", "images"]))]
+    check_request(folders, args.count, args.height, args.seed)
+    earlier = sorted(file for pattern in own for file in output_dir.glob(pattern) if file.is_file())
+    if earlier and not args.force:
         raise ConfigError(
-            f"--output_dir is {args.output_dir}, which holds a sample set already: give --force to replace it."
+            f"--output_dir is {output_dir}, where {earlier[0]} and {len(earlier) - 1} other files of such a set are "
+            "already: give --force to replace them, or another folder."
         )
-    make_sample(args.output_dir, args.count, args.height, args.seed)
+    for file in earlier:
+        file.unlink()
+    make = make_study if args.study else make_sample
+    make(output_dir, args.count, args.height, args.seed)
 
 
 if __name__ == "__main__":

@@ -177,8 +177,34 @@ def test_existing_set_needs_force_and_foreign_files_stay(tmp_path: Path, capsys:
     assert sorted(file.name for file in (tmp_path / "images").iterdir()) == ["mine.dcm", "phantom_001.dcm"]
 
 
-def test_output_dir_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "file"
-    file.write_text("x")
-    assert make_phantoms.main(["--output_dir", str(file)]) == 2
-    assert "expected a folder" in capsys.readouterr().err
+def test_existing_study_needs_force_and_foreign_files_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["--study", "--output_dir", str(tmp_path), "--height", "128"]
+    mine = tmp_path / "phantom_001.dcm"
+    mine.write_bytes(b"mine")
+    assert make_phantoms.main([*run, "--count", "2"]) == 2
+    said = capsys.readouterr().err
+    assert str(mine) in said and "--force" in said
+    assert _bytes(tmp_path) == {"phantom_001.dcm": b"mine"}
+    (tmp_path / "mine.dcm").write_bytes(b"mine")
+    assert make_phantoms.main([*run, "--count", "2", "--force"]) == 0
+    assert make_phantoms.main([*run, "--count", "1", "--force"]) == 0
+    assert list(_bytes(tmp_path)) == [
+        "mine.dcm",
+        "phantom_000.dcm",
+        "truth/landmarks.csv",
+        "truth/phantom_000.mrk.json",
+    ]
+    (tmp_path / "phantom_000.dcm").unlink()
+    assert make_phantoms.main([*run, "--count", "1"]) == 2  # the truth alone is not written over either
+    assert "truth" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("file", "options"), [("", []), ("template", []), ("images", []), ("truth", ["--study"])])
+def test_a_folder_that_is_a_file_is_refused(
+    file: str, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "set"
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text("x")
+    assert make_phantoms.main(["--output_dir", str(folder), *options]) == 2
+    assert f"expected a folder, but {folder / file} is a file" in capsys.readouterr().err
