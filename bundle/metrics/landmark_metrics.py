@@ -17,8 +17,6 @@ from bundle.records.prediction import LandmarkPrediction
 def radial_error(y_pred: torch.Tensor, y: torch.Tensor, spacing: torch.Tensor | None = None) -> torch.Tensor:
     """Compute the Euclidean distance between each landmark found and its truth.
 
-    Everything stays on the tensors' device and nothing waits for it.
-
     Args:
         y_pred: points found, shape (B, N, 2), ``(x, y)`` = (column, row), in pixels.
         y: true points, shape (B, N, 2), in the same coordinates; a point that is not finite is a missing truth.
@@ -141,7 +139,7 @@ class MeanRadialErrorMetric(CumulativeIterationMetric):
             reduction: how to reduce (see the class); None takes the one given to the metric.
 
         Returns:
-            The reduced scores, on the device of the points and in their dtype (at least float32).
+            The reduced scores, in the dtype of the points (at least float32).
 
         Raises:
             ValueError: when no image was seen or ``reduction`` is none of those of the class.

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from bundle.errors import ConfigError
 from bundle.metrics.error_summary import (
@@ -19,6 +20,7 @@ from bundle.metrics.error_summary import (
     summarise,
     summarise_run,
 )
+from bundle.metrics.landmark_metrics import MeanRadialErrorMetric, SuccessfulDetectionRateMetric
 
 RADII = (2.0, 2.5, 3.0, 4.0)
 NAN, INF = math.nan, math.inf
@@ -81,6 +83,18 @@ def test_a_run_equals_the_definitions(images: int, landmarks: int) -> None:
     assert [row["name"] for row in found["per_landmark"]] == list(errors.landmark_names)
     for index, row in enumerate(found["per_landmark"]):
         check_literally(row, errors.px[:, index], errors.mm[:, index])
+
+
+def test_means_equal_the_metrics() -> None:
+    errors, offset_mm = random_run(9, 6)
+    found = summarise_run(errors, RADII, resamples=20)
+    mre, sdr = MeanRadialErrorMetric(), SuccessfulDetectionRateMetric(RADII)
+    for metric in (mre, sdr):
+        metric(torch.from_numpy(offset_mm), torch.where(torch.from_numpy(offset_mm).isnan(), math.nan, 0.0).double())
+    assert found["mre_mm"] == pytest.approx(mre.aggregate().item(), rel=1e-12)
+    per_landmark = [row["mre_mm"] for row in found["per_landmark"]]
+    assert per_landmark == pytest.approx(mre.aggregate("mean_batch").tolist(), rel=1e-12)
+    assert list(found["sdr"].values()) == pytest.approx(sdr.aggregate().tolist(), rel=1e-12)
 
 
 def test_intervals_curve_and_failures_equal_their_definitions() -> None:
