@@ -85,9 +85,10 @@ def import_fmosd(
     try:
         built.load_state_dict(weights)
     except RuntimeError as error:
+        wrong = [str(path) for stage, path in files.items() if f"{stage}_decoder." in str(error)]
         raise CheckpointError(
-            f"{global_file} and {local_file} do not fit ({str(error).splitlines()[-1].strip()}): expected the network "
-            "that the configuration describes."
+            f"the weights in {' and '.join(wrong)} do not fit ({str(error).splitlines()[-1].strip()}): expected the "
+            "network that the configuration describes."
         ) from error
     decoders = built.state_dict()
     for name, channels in READ_TOKENS.items():
@@ -104,8 +105,8 @@ def read_stage(path: str | Path, stage: str) -> dict[str, Tensor]:
     """The weights of a stage under our names; nothing in the file is executed.
 
     Raises:
-        CheckpointError: when the file is missing, holds more than plain values, lacks a weight, or has one that is not
-            finite.
+        CheckpointError: when the file is missing, holds more than plain values, lacks a weight, or has one that is not of
+            finite floating-point numbers.
     """
     expected = (
         f"expected the weights of FM-OSD's {stage} stage ({', '.join(STAGES[stage])}), the file of the global stage "
@@ -125,9 +126,10 @@ def read_stage(path: str | Path, stage: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}: {expected}.")
     for name in names:
         value = tensors[name]
-        plain = value.layout is torch.strided and not value.is_meta
+        real = value.is_floating_point() or (name.endswith("num_batches_tracked") and not value.is_complex())
+        plain = real and value.layout is torch.strided and not value.is_meta
         if not (plain and torch.isfinite(value).all()) or (name.endswith("running_var") and (value < 0).any()):
-            raise CheckpointError(f"{path} has values in {name} that no training leaves: expected finite weights.")
+            raise CheckpointError(f"{path} has values in {name} that no training leaves: expected finite floats.")
     return {ours: tensors[theirs] for theirs, ours in names.items()}
 
 

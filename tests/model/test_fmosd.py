@@ -149,11 +149,18 @@ WRONG: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "nothing": (lambda path: torch.save({}, path), 0, "lacks conv_out.weight, conv_out.bias"),
     "no bias": (lambda path: _without(path, "conv_out2.bias"), 1, "lacks conv_out2.bias: expected"),
     "no tensor": (lambda path: _changed(path, up__0__bias="x"), 1, "lacks up.0.bias"),
-    "channels": (lambda path: torch.save(global_state(96, 8), path), 0, "do not fit"),
-    "features": (lambda path: torch.save(local_state(96, 16), path), 1, "do not fit"),
+    "channels": (
+        lambda path: torch.save(global_state(96, 8), path),
+        0,
+        "do not fit (size mismatch for global_decoder.",
+    ),
+    "features": (lambda path: torch.save(local_state(96, 16), path), 1, "do not fit (size mismatch for local_decoder."),
     "not finite": (lambda path: _changed(path, conv_out__bias=_not_finite((16,))), 0, "conv_out.bias that no"),
     "infinite": (lambda path: _changed(path, up__3__bias=torch.full((16,), torch.inf)), 1, "up.3.bias that no"),
     "variance": (lambda path: _changed(path, up__1__running_var=-torch.ones(16)), 1, "up.1.running_var that no"),
+    "integers": (lambda path: _changed(path, up__0__bias=torch.ones(16).long()), 1, "up.0.bias that no"),
+    "complex": (lambda path: _changed(path, conv_out__bias=torch.ones(16) * 1j), 0, "conv_out.bias that no"),
+    "complex count": (lambda path: _changed(path, up__1__num_batches_tracked=torch.tensor(1j)), 1, "_tracked that no"),
     "global twice": (lambda path: torch.save(global_state(FEATURES, 16), path), 1, "lacks up.0.weight"),
     "local twice": (lambda path: torch.save(local_state(FEATURES, 16), path), 0, "lacks conv_out.weight"),
 }
@@ -167,7 +174,8 @@ def test_a_wrong_file(
     spoil, index, words = WRONG[kind]
     spoil(files[index])
     said = refusal(lambda: convert(files, template))
-    assert str(files[index]) in said and words in said and "expected" in said, said
+    assert str(files[index]) in said and str(files[1 - index]) not in said, said
+    assert words in said and "expected" in said, said
     assert not (tmp_path / "executed").exists()
 
 
