@@ -105,8 +105,8 @@ def read_stage(path: str | Path, stage: str) -> dict[str, Tensor]:
     """The weights of a stage under our names; nothing in the file is executed.
 
     Raises:
-        CheckpointError: when the file is missing, holds more than plain values, lacks a weight, or has one that is not of
-            finite floating-point numbers.
+        CheckpointError: when the file is missing, holds more than plain values, lacks a weight, or has one that is not
+            of finite floating-point numbers.
     """
     expected = (
         f"expected the weights of FM-OSD's {stage} stage ({', '.join(STAGES[stage])}), the file of the global stage "
