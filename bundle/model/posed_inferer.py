@@ -37,6 +37,10 @@ POSES, OTHER_KINDS = ("auto", "as_is"), ("report", "refuse", "ignore")
 _STEEPNESS = 3.0
 #: A landmark may lie so far within a uniform frame, as a share of the image's side, before it counts as outside.
 _FRAME = 0.05
+#: Grey values that differ by so much are not those of one uniform frame.
+_DIFFERENT = 0.03
+#: Pixels beside an edge that are taken for a part of the frame, for JPEG smears the edge over so many.
+_SMEARED = 8
 
 _CONFIDENCE = PREDICTION_COLUMNS.index("confidence")
 _EXPECTED_ERROR = PREDICTION_COLUMNS.index("expected_error")
@@ -216,17 +220,26 @@ class PosedInferer(Inferer):
 
 
 def exposed_field(image: Tensor) -> Field:
-    """The part of an image, (H, W), that shows something, and a little of the frame around it.
+    """The part of an image, (H, W), that shows something.
 
-    What lies on black, such as a finger, ends where a frame seems to begin.
+    A frame next to which most pixels differ from it is what a collimator left dark, or an export added. Elsewhere
+    something may lie on black, such as a finger, and end where a frame seems to begin: a little of it is kept.
     """
     height, width = image.shape
-    frame = uniform_frame(image.cpu().numpy())
+    values = image.cpu().numpy()
+    frame = uniform_frame(values)
     if frame is None:
         return Field(0, 0, width, height)
-    x, y = round(_FRAME * width), round(_FRAME * height)
-    left, top = max(0, frame.columns.start - x), max(0, frame.rows.start - y)
-    right, bottom = min(width, frame.columns.stop + x), min(height, frame.rows.stop + y)
+    rows, columns = frame.rows, frame.columns
+
+    def kept(line: np.ndarray, framing: np.ndarray, side: int) -> int:
+        exposed = np.mean(np.abs(line - np.median(framing)) > _DIFFERENT) >= 0.5
+        return _SMEARED if exposed else round(_FRAME * side)
+
+    left = max(0, columns.start - kept(values[rows, columns.start], values[rows, 0], width))
+    top = max(0, rows.start - kept(values[rows.start, columns], values[0, columns], height))
+    right = min(width, columns.stop + kept(values[rows, columns.stop - 1], values[rows, -1], width))
+    bottom = min(height, rows.stop + kept(values[rows.stop - 1, columns], values[-1, columns], height))
     return Field(left, top, right - left, bottom - top)
 
 

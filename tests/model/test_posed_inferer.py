@@ -16,6 +16,7 @@ from bundle.handlers.savers import as_prediction
 from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PosedInferer, create_inferer, zero_shot_model
+from bundle.model.posed_inferer import exposed_field
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.conftest import Sample
@@ -274,3 +275,15 @@ def test_a_real_image_squeezed_and_of_the_wrong_side(study: Study, sample: Sampl
     by_spacing = write_dicom(tmp_path / "spacing.dcm", upright, PixelSpacing=[0.8, 0.4])
     same, wanted_same = (study.find(LoadRadiograph()(path), "as_is")[0] for path in (by_ratio, by_spacing))
     torch.testing.assert_close(same.as_tensor(), wanted_same.as_tensor())
+
+
+def test_an_exposed_field_ends_at_its_edge_but_what_lies_on_black_is_kept() -> None:
+    image = torch.zeros(400, 300)
+    image[:240] = torch.rand(240, 300, generator=torch.Generator().manual_seed(0)) / 2 + 0.3
+    field = exposed_field(image)
+    assert field[:3] == (0, 0, 300) and 240 <= field.height <= 248
+    y, x = torch.meshgrid(torch.arange(400) - 200, torch.arange(300) - 150, indexing="ij")
+    oval = image[0, 0] * ((x / 100) ** 2 + (y / 150) ** 2 < 1)
+    field = exposed_field(oval)
+    assert field.width > 200 + 2 * 5 and field.height > 300 + 2 * 10
+    assert exposed_field(torch.rand(400, 300)) == (0, 0, 300, 400)
