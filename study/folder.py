@@ -235,8 +235,9 @@ class Study:
         width = before.get(image_id, [None])[0]
         for other in self.images() if others else ():
             with contextlib.suppress(ImageError):  # whoever opens it hears of it
-                if self.geometry(other).spacing is None or (other in before and before[other][0] == width):
-                    geometries[other] = self.geometry(other)
+                found = self.geometry(other)
+                if found.spacing is None or (other in before and before[other][0] == width):
+                    geometries[other] = found
         sizes = {name: one.pixel_size for name, one in geometries.items()}
         given = {name: [millimetres, millimetres * high / wide] for name, (wide, high) in sizes.items()}
         with self.changing():

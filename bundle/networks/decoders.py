@@ -94,14 +94,14 @@ class GlobalDecoder(nn.Module):
     Args:
         in_channels: channels of the encoder's map.
         channels: channels of the decoded features; 256 in the paper.
-        binning: what puts each token's surroundings beside it; None for nothing.
+        binning: what puts each token's surroundings beside it.
     """
 
-    def __init__(self, in_channels: int, channels: int = 256, binning: LogBinning | NoBinning | None = None) -> None:
+    def __init__(self, in_channels: int, channels: int, binning: LogBinning | NoBinning) -> None:
         super().__init__()
         self.channels = channels
-        self.binning = NoBinning() if binning is None else binning
-        self.conv = nn.Conv2d(in_channels * self.binning.bins, channels, kernel_size=3, padding=1)
+        self.binning = binning
+        self.conv = nn.Conv2d(in_channels * binning.bins, channels, kernel_size=3, padding=1)
 
     def forward(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         """Decode a feature map.
@@ -150,15 +150,15 @@ class LocalDecoder(nn.Module):
     Args:
         in_channels: channels of the encoder's map.
         channels: channels of the decoded features; 256 in the paper.
-        binning: what puts each token's surroundings beside it; None for nothing.
+        binning: what puts each token's surroundings beside it.
     """
 
-    def __init__(self, in_channels: int, channels: int = 256, binning: LogBinning | NoBinning | None = None) -> None:
+    def __init__(self, in_channels: int, channels: int, binning: LogBinning | NoBinning) -> None:
         super().__init__()
         self.channels = channels
-        self.binning = NoBinning() if binning is None else binning
+        self.binning = binning
         self.up = nn.Sequential(
-            nn.ConvTranspose2d(in_channels * self.binning.bins, channels, kernel_size=2, stride=2),
+            nn.ConvTranspose2d(in_channels * binning.bins, channels, kernel_size=2, stride=2),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2),

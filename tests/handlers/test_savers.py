@@ -28,6 +28,8 @@ from bundle.report import ReportFigure
 from tests.writers.test_result_writers import prediction
 
 TWO = ("a", "b")
+#: What every run writes beside the files of its images.
+ALWAYS = ("landmarks.csv", "poses.csv", "errors.csv", CHECKSUMS)
 BARE = Template(None, LandmarkSet(TWO, np.zeros((2, 2))), None, "template.png", size=(50, 40))
 
 
@@ -80,13 +82,7 @@ def test_files_and_tables_in_the_order_of_the_cases(tmp_path: Path, capsys: pyte
     run(saver, pair("two"), pair("one"))
     saver.finish()
     expected = {f"{name}{suffix}" for name in ("one", "two") for suffix in (".json", ".mrk.json", ".png")}
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *expected,
-        "landmarks.csv",
-        "poses.csv",
-        "errors.csv",
-        CHECKSUMS,
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {*expected, *ALWAYS}
     table = read_landmark_table(tmp_path / "landmarks.csv")
     assert list(table) == ["one", "two"]
     np.testing.assert_allclose(table["one"].points, [[10, 20], [30, 5]])
@@ -98,13 +94,7 @@ def test_only_the_files_that_are_wanted(tmp_path: Path) -> None:
     saver = saver_of(tmp_path, "one", writers=["json"])
     run(saver, pair("one", (float("nan"), float("nan"))))
     saver.finish()
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "one.json",
-        "landmarks.csv",
-        "poses.csv",
-        "errors.csv",
-        CHECKSUMS,
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"one.json", *ALWAYS}
     document = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))
     assert [(landmark["x"], landmark["x_mm"]) for landmark in document["landmarks"]] == [(10.0, None), (30.0, None)]
 
@@ -181,16 +171,7 @@ def test_measurements_and_run_files(tmp_path: Path) -> None:
     run(saver, pair("two", (float("nan"), float("nan"))), pair("one"))
     saver.finish()
     written = {path.name for path in out.iterdir()}
-    assert written == {
-        "one.json",
-        "two.json",
-        "keypoints.json",
-        "landmarks.csv",
-        "poses.csv",
-        "measurements.csv",
-        "errors.csv",
-        CHECKSUMS,
-    }
+    assert written == {"one.json", "two.json", "keypoints.json", "measurements.csv", *ALWAYS}
     _, *rows = (out / "measurements.csv").read_text(encoding="utf-8").splitlines()
     length = float(np.hypot(20 * 0.5, 15 * 0.25))
     assert rows[0].startswith(f"one,width,{length:.4f},mm,") and rows[1].startswith("one,slope,180.0000,deg,")
@@ -209,14 +190,7 @@ def test_a_report_that_cannot_be_written_is_a_note_and_no_failure(
     saver = saver_of(tmp_path, "one", writers=["json", "sr"])
     run(saver, pair("one"))
     saver.finish()
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "one.json",
-        "landmarks.csv",
-        "poses.csv",
-        "errors.csv",
-        "notes.csv",
-        CHECKSUMS,
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"one.json", "notes.csv", *ALWAYS}
     header, row = (tmp_path / "notes.csv").read_text(encoding="utf-8").splitlines()
     assert header == "image,writer,note" and row.startswith("one,sr,")
     told = capsys.readouterr().err.splitlines()

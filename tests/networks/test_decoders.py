@@ -59,7 +59,7 @@ def random_map(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 )
 @torch.no_grad()
 def test_global_decoder_equals_upsampling_and_then_convolution(old: tuple[int, int], new: tuple[int, int]) -> None:
-    decoder = GlobalDecoder(11, 6).double()
+    decoder = GlobalDecoder(11, 6, NoBinning()).double()
     features = random_map(2, 11, *old)
     found = decoder(features, new)
     expected = torch.stack([global_features(image, new, decoder.conv.weight, decoder.conv.bias) for image in features])
@@ -69,7 +69,7 @@ def test_global_decoder_equals_upsampling_and_then_convolution(old: tuple[int, i
 @torch.no_grad()
 def test_outside_the_map_the_convolution_reads_zeros() -> None:
     """The literal order, with every tap added by hand: corners see four taps, borders six."""
-    decoder = GlobalDecoder(3, 2).double()
+    decoder = GlobalDecoder(3, 2, NoBinning()).double()
     features = random_map(1, 3, 3, 2)
     upsampled = torch.nn.functional.interpolate(features, size=(7, 6), mode="bilinear")[0]
     expected = convolution_by_hand(upsampled, decoder.conv.weight, decoder.conv.bias)
@@ -77,7 +77,7 @@ def test_outside_the_map_the_convolution_reads_zeros() -> None:
 
 
 def test_global_decoder_has_the_gradients_of_the_literal_order() -> None:
-    decoder = GlobalDecoder(5, 3).double()
+    decoder = GlobalDecoder(5, 3, NoBinning()).double()
     features, pull = random_map(2, 5, 4, 3), random_map(2, 3, 13, 10)
     (decoder(features, (13, 10)) * pull).sum().backward()
     found = [decoder.conv.weight.grad, decoder.conv.bias.grad]
@@ -92,7 +92,7 @@ def test_global_decoder_has_the_gradients_of_the_literal_order() -> None:
 @torch.no_grad()
 def test_local_decoder_equals_the_literal_one(old: tuple[int, int], new: tuple[int, int], dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    decoder = LocalDecoder(10, 6)
+    decoder = LocalDecoder(10, 6, NoBinning())
     norm = decoder.up[1]
     for values in (norm.weight, norm.bias, norm.running_mean):
         values.copy_(torch.randn(6))
@@ -129,7 +129,7 @@ def test_winograds_filtering_gives_the_same_maps(
 def test_local_decoder_has_the_gradients_of_the_plain_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "LEAST_CELLS", 1)
     torch.manual_seed(0)
-    decoder = LocalDecoder(64, 64).double().train()
+    decoder = LocalDecoder(64, 64, NoBinning()).double().train()
     features, pull = random_map(2, 64, 4, 3), random_map(2, 64, 15, 12)
     found = torch.autograd.grad(decoder(features, (15, 12)), list(decoder.parameters()), pull)
     upsampled = torch.nn.functional.interpolate(decoder.up(features), size=(15, 12), mode="bilinear")
