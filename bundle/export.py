@@ -162,8 +162,8 @@ DESCRIPTION = "export.json"
 FORMAT = "one-shot-landmarks/onnx/1"
 
 INTENSITY = (
-    "one grey channel, float32, 0 to 1, bone bright, as bundle.data.LoadRadiographd gives it with the network's "
-    "grey_values; the encoder's own normalisation is inside the model"
+    "one grey channel, float32, 0 to 1, bone bright, as bundle.data.readable.LoadRadiographd gives it with the "
+    "network's grey_values; the encoder's own normalisation is inside the model"
 )
 
 #: Packages that only the export needs; see requirements-export.txt.

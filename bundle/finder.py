@@ -15,15 +15,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from bundle.data import (
-    Cases,
-    LoadRadiographd,
-    PointsInMillimetresd,
-    ResultFolder,
-    collect_cases,
-    read_reference_length,
-    with_truth,
-)
+from bundle.data.cases import Cases, ResultFolder, collect_cases, with_truth
+from bundle.data.millimetres import PointsInMillimetresd, read_reference_length
+from bundle.data.readable import LoadRadiographd
 from bundle.errors import LandmarkError
 from bundle.handlers.savers import as_prediction
 from bundle.io.folders import image_ids
@@ -227,7 +221,7 @@ class LandmarkFinder:
             images: a file, or grey values of shape (H, W) in which bone is bright, or a list of them.
             spacing: millimetres per pixel, one number or ``(x, y)``, where the files are not to decide.
             flip: which images show the other side than the template, see
-                :func:`bundle.data.load_radiograph.check_flip`.
+                :func:`bundle.data.readable.check_flip`.
 
         Returns:
             points (N, 2), ``(x, y)`` = (column, row) in pixels of the image, 0-based, pixel centres at integers, with

@@ -15,8 +15,9 @@ from monai.data import Dataset
 from monai.transforms import Transform
 
 from bundle import CONFIGS, __version__
-from bundle.data import Cases, Failures, ReadableImages, ResultFolder
+from bundle.data.cases import Cases, ResultFolder
 from bundle.data.journal import NOTES, item_digest
+from bundle.data.readable import Failures, ReadableImages
 from bundle.errors import ConfigError, find_bundle_error, one_line
 from bundle.io.folders import image_ids
 from bundle.model import Model
@@ -107,7 +108,7 @@ class SeveralModels:
         idist.barrier()
         statuses = [self._infer(name) for name in names if name in homes.values()]
         if is_first():
-            write_errors(self.results.path, self.failures.rows)
+            write_errors(self.results.path, self.failures)
             shutil.rmtree(self.results.path / NOTES, ignore_errors=True)
         if len(self.failures) or any(statuses):
             raise SystemExit(NOT_DONE if all(status == NOT_DONE for status in statuses) else SOME_FAILED)
@@ -132,7 +133,7 @@ class SeveralModels:
             for path, of_each in sure.items():
                 if max(of_each) < _SURE:
                     self.failures.add(path, f"{path} is probably of no model's kind: take it out of the folder.")
-        self.failures.rows = [row for rows in of_all(self.failures.rows) for row in rows]
+        self.failures = Failures(row for rows in of_all(list(self.failures)) for row in rows)
         return {item["image"]: everywhere[item["image"]] for item in self.cases.items if item["image"] in everywhere}
 
     def _write(self, sure: Mapping[str, list[float]], homes: Mapping[str, str]) -> None:

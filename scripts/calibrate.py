@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bundle import LandmarkFinder
-from bundle.data import collect_cases, with_truth
+from bundle.data.cases import collect_cases, with_truth
 from bundle.errors import ConfigError, ImageError
 from bundle.io.overwriting import refuse_to_overwrite
 from bundle.io.template import read_template

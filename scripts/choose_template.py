@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bundle.data import Cases, collect_cases
+from bundle.data.cases import Cases, collect_cases
 from bundle.errors import ConfigError, ImageError
 from bundle.io.overwriting import refuse_to_overwrite
 from bundle.io.radiographs import read_radiograph

@@ -20,9 +20,8 @@ from filelock import FileLock
 
 from bundle.errors import BundleError, ConfigError, ImageError, LandmarkError, one_line
 from bundle.io.decoded import parse_spacing
-from bundle.io.formats import image_suffix, is_own_result
+from bundle.io.formats import file_stem, image_suffix, is_own_result
 from bundle.io.landmark_files import read_landmarks
-from bundle.io.names import file_stem
 from bundle.io.radiographs import read_radiograph
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import atomic_file, remove_leftovers, write_json

@@ -1,26 +1,97 @@
-"""Which images a run works on, and which of them have true landmarks."""
+"""Which images a run works on, which of them have true landmarks, and the folder of their results."""
 
 import os
+import re
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, RootModel
 
-from bundle.data.result_folder import ResultFolder
 from bundle.errors import ConfigError, ImageError, LandmarkError, one_line
 from bundle.io.folders import image_ids, search_folder
 from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.io.landmark_files.checks import read_text
-from bundle.io.overwriting import file_digest
+from bundle.io.overwriting import file_digest, refuse_to_overwrite
 from bundle.io.radiographs import image_kind
 from bundle.ranks import is_first
 from bundle.records.template import Template
 from bundle.records.validation import Foreign, parse_json, validate
+from bundle.writers.files import atomic_file
+from bundle.writers.image_files import ENDINGS, writer_names
 
 #: The largest data list that is read, in bytes: some million images.
 _MAX_LIST_BYTES = 512 * 1024 * 1024
+
+#: Fingerprints of all files that runs have written into the folder, in the form of ``sha256sum``.
+CHECKSUMS = "checksums.sha256"
+
+
+class ResultFolder:
+    """The folder of the results of a run.
+
+    Args:
+        path: the folder; it need not exist.
+        inputs: the files and folders that the run reads beside its images; None, and lists of them, are allowed.
+        tables: the files that the run writes once, with whether it does; in order.
+        writers: which files it writes for each image, see :func:`bundle.writers.image_files.writer_names`.
+
+    Raises:
+        ConfigError: when a writer is unknown or named twice.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        inputs: Sequence[Any] = (),
+        tables: Mapping[str, Any] | None = None,
+        writers: Any = (),
+    ) -> None:
+        self.path = Path(str(path))  # a folder such as 2024 comes from the command line as a number
+        self.inputs = tuple(inputs)
+        self.tables = tuple(name for name, wanted in (tables or {}).items() if wanted)
+        self.endings = tuple(ENDINGS[name] for name in writer_names(writers) if name in ENDINGS)
+
+    def files_of(self, image_id: str) -> list[Path]:
+        """The files of one image."""
+        return [self.path / f"{image_id}{ending}" for ending in self.endings]
+
+    def refuse_inputs(self, ids: Iterable[str], images: Iterable[str | Path]) -> None:
+        """Refuse a run that would write over what it reads (see :func:`bundle.io.overwriting.refuse_to_overwrite`).
+
+        Args:
+            ids: the ids of the images of the run.
+            images: the files that it reads for them.
+
+        Raises:
+            ConfigError: naming the first such file.
+        """
+        outputs = [self.path / table for table in (*self.tables, CHECKSUMS)]
+        outputs += [file for image_id in ids for file in self.files_of(image_id)]
+        refuse_to_overwrite(outputs, [*self.inputs, *images])
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a file of the folder; empty where there is none."""
+        return file_digest(self.path / name) if (self.path / name).is_file() else ""
+
+    def read_checksums(self) -> dict[str, str]:
+        """The fingerprints that the last complete run left, by the name of the file."""
+        path = self.path / CHECKSUMS
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        found = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]
+        return {match[2]: match[1] for match in found if match}
+
+    def write_checksums(self, files: Mapping[str, str]) -> None:
+        """Note fingerprints of files beside those that earlier runs have noted; an empty one is of no file.
+
+        Raises:
+            BundleError: when the system refuses to write.
+        """
+        sums = {**self.read_checksums(), **files}
+        with atomic_file(self.path / CHECKSUMS) as file:
+            file.writelines(f"{digest}  {name}\n" for name, digest in sorted(sums.items()) if digest)
 
 
 @dataclass
@@ -60,11 +131,6 @@ class Cases:
         """The folder that names of images start from."""
         return self.source if self.source.is_dir() else self.source.parent
 
-    @property
-    def inputs(self) -> list[str | Path]:
-        """All files that the run reads for its images: a data list, and the images."""
-        return [*([self.source] if self.source.is_file() else []), *(item["image"] for item in self.items)]
-
     def name_of(self, image: str | Path) -> str:
         """The path of an image from the root on, as it is written on every system: no two images have the same."""
         try:
@@ -103,7 +169,8 @@ def collect_cases(source: str | Path | None, results: ResultFolder | None = None
     ids = image_ids([entry["image"] for entry in entries], cases.root)
     cases.items = [{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)]
     if results is not None:
-        results.refuse_inputs(ids, cases.inputs)
+        read = [*([cases.source] if cases.source.is_file() else []), *(item["image"] for item in cases.items)]
+        results.refuse_inputs(ids, read)
     for reason, names in cases.left_out.items() if is_first() else ():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         print(one_line(f"left out of {source}, {reason}: {', '.join(names[:3])}{more}"), file=sys.stderr)
@@ -116,8 +183,8 @@ def beside_template(cases: Cases, template: Template) -> Cases:
     Raises:
         ImageError: when they are nothing but the template.
     """
-    if cases.missing or template.missing:
-        return Cases([], source=cases.source, missing=cases.missing or template.missing)
+    if missing := cases.missing or template.missing:
+        return Cases([], source=cases.source, missing=missing)
     digests = _digests(template)
     if len(cases.items) <= len(digests) and all(_is_one_of(item["image"], digests) for item in cases.items):
         raise ImageError(
@@ -139,13 +206,16 @@ def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -
         LandmarkError: when the table cannot be read, has other landmarks than the template, or fits no image.
     """
     images = beside_template(cases, template)
-    if landmarks is None and not images.missing:
-        images.missing = (
-            "there are no true landmarks: name their table, as in `python -m monai.bundle run evaluation --config_file "
-            "configs/evaluate.json --model_path models/model.pt --dataset_dir my_images --landmarks truth.csv`."
+    if images.missing:
+        return images
+    if landmarks is None:
+        return Cases(
+            [],
+            source=cases.source,
+            missing="there are no true landmarks: name their table, as in `python -m monai.bundle run evaluation "
+            "--config_file configs/evaluate.json --model_path models/model.pt --dataset_dir my_images "
+            "--landmarks truth.csv`.",
         )
-    if landmarks is None or images.missing:
-        return replace(images, items=[])
     table = read_landmark_table(landmarks)
     index, used = RowIndex(table), set()
     digests = _digests(template)
@@ -153,15 +223,14 @@ def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -
     for item in cases.items:
         path, name = Path(item["image"]), item["image_id"]
         key = index.find(path, name)
+        used.add(key)
         if key is None:
             found.without_truth.append(name)
-            continue
-        used.add(key)
-        if digests and _is_one_of(path, digests):
+        elif digests and _is_one_of(path, digests):
             found.template_copies.append(name)
-            continue
-        truth = table[key].in_order_of(template.landmarks.names, f"{landmarks}: image {key}")
-        found.items.append({**item, "label": truth.points})
+        else:
+            truth = table[key].in_order_of(template.landmarks.names, f"{landmarks}: image {key}")
+            found.items.append({**item, "label": truth.points})
     found.without_image = [key for key in table if key not in used]
     if not found.items:
         raise LandmarkError(

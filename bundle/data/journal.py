@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import inspect
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +14,14 @@ from typing import Any
 import ignite.distributed as idist
 import numpy as np
 from filelock import FileLock, Timeout
+from monai.bundle import ConfigParser
 from pydantic import ValidationError
 
 from bundle import __version__
-from bundle.data.cases import Cases
+from bundle.data.cases import CHECKSUMS, Cases, ResultFolder
 from bundle.data.readable import Failures
-from bundle.data.result_folder import ResultFolder
-from bundle.errors import BundleError, ConfigError
+from bundle.errors import BundleError, ConfigError, ImageError, one_line
+from bundle.io.radiographs import image_kind
 from bundle.ranks import from_first, is_first, of_all, refuse_uninvited_ranks
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import Foreign
@@ -76,6 +79,7 @@ class Journal:
         remaining: the items of the cases that this rank has to do.
         done: how many images an earlier run has done.
         edited: files that would be written over, though somebody has changed them; known to rank 0.
+        earlier: the notes of an earlier run that this one uses, by image id; known to rank 0.
 
     Raises:
         ConfigError: when several processes were started without the overlay that makes them a group.
@@ -93,18 +97,14 @@ class Journal:
         self._lock = FileLock(self.folder / "lock", timeout=0)
         self._digests = {item["image_id"]: item_digest(item) for item in cases.items}
         self._sums: dict[str, str] = {}
-        self._earlier: dict[str, _Note] = {}
+        self.earlier: dict[str, _Note] = {}
         if is_first():
             with self._understandable():
                 self._look_back()
-        done = set(from_first(list(self._earlier)))
+        done = set(from_first(list(self.earlier)))
         self.done = len(done)
         left = [item for item in cases.items if item["image_id"] not in done]
         self.remaining = left[idist.get_rank() :: idist.get_world_size()]
-
-    def is_done(self, image_id: str) -> bool:
-        """Whether an earlier run has done an image; known to rank 0."""
-        return image_id in self._earlier
 
     def open(self) -> None:
         """Take the folder for this run alone, made where it does not exist, and make ready for :meth:`append`.
@@ -116,7 +116,6 @@ class Journal:
             ConfigError: when another run writes into the folder, somebody has changed what would be written over, or
                 the ranks have not one folder in common.
         """
-        self.cases.require()
         if self.edited:
             named = ", ".join(self.edited[:3]) + (f" and {len(self.edited) - 3} more" if self.edited[3:] else "")
             raise ConfigError(
@@ -126,11 +125,11 @@ class Journal:
         if is_first():
             with self._understandable():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._take()
+                self._lock.acquire()
                 for folder in (self.results.path, self.folder):
                     remove_leftovers(folder)
                 for path in self.folder.glob("*.json"):
-                    if path.name.removesuffix(".json") not in self._earlier:
+                    if path.name.removesuffix(".json") not in self.earlier:
                         path.unlink()
                 if self._sums:
                     self.results.write_checksums(self._sums)
@@ -180,7 +179,7 @@ class Journal:
             files={path.name: hashlib.sha256(content).hexdigest() for path, content in contents.items()},
             result=None if "json" in (files or {}) else result_document(prediction),
         )
-        with atomic_file(self._path(prediction.image_id)) as file:
+        with atomic_file(self.folder / f"{prediction.image_id}.json") as file:
             file.write(note.model_dump_json())
         for path, content in contents.items():
             with atomic_file(path, binary=True) as file:
@@ -204,11 +203,11 @@ class Journal:
             BundleError: when rank 0 does not see all that the others have written.
         """
         order = {str(item["image"]): index for index, item in enumerate(self.cases.items)}
-        failed = [row for rows in of_all(failures.rows) for row in rows]
+        failed = Failures(row for rows in of_all(list(failures)) for row in rows)
         failed.sort(key=lambda row: order.get(row[0], len(order)))
         expected = sum(of_all(len(self.remaining))) + self.done - len(failed)
         notes = self._notes() if is_first() else {}
-        found = self._findings(notes)
+        found = [self._finding(item, notes[item["image_id"]]) for item in self.cases.items if item["image_id"] in notes]
         if is_first() and len(found) < expected:
             raise BundleError(
                 f"{self.results.path} shows the results of {len(found)} images, but the ranks have done {expected}: "
@@ -216,7 +215,7 @@ class Journal:
                 "tables."
             )
         self._sums |= {name: digest for note in notes.values() for name, digest in note.files.items()}
-        return found, Failures(failed)
+        return found, failed
 
     def finish(self) -> None:
         """Keep the fingerprints of all files, and remove the notes: the run is complete."""
@@ -236,14 +235,14 @@ class Journal:
         self.edited = [
             name for name, digest in self._sums.items() if digest not in ("", known.get(name), written.get(name))
         ]
-        self._earlier = {
+        self.earlier = {
             image_id: note
             for image_id, note in notes.items()
             if (note.fingerprint, note.item) == (self.fingerprint, self._digests[image_id])
             and all(self._sums.get(name) == digest for name, digest in note.files.items())
         }
-        if self._earlier:
-            print(f"continuing: {len(self._earlier)} of {len(self.cases.items)} images are done already")
+        if self.earlier:
+            print(f"continuing: {len(self.earlier)} of {len(self.cases.items)} images are done already")
         if any(note.fingerprint != self.fingerprint for note in notes.values()):
             print(f"{self.results.path} has the journal of a run with other settings, which is not used")
 
@@ -257,32 +256,22 @@ class Journal:
                     notes[image_id] = _Note.model_validate_json(path.read_bytes())
         return notes
 
-    def _findings(self, notes: Mapping[str, _Note]) -> list[Finding]:
-        return [self._finding(item, notes[item["image_id"]]) for item in self.cases.items if item["image_id"] in notes]
-
     def _finding(self, item: Mapping[str, Any], note: _Note) -> Finding:
         document = note.result
         if document is None:
             document = json.loads((self.results.path / f"{item['image_id']}{ENDINGS['json']}").read_bytes())
         return Finding(read_result(document, Path(item["image"])), note.seconds, note.skipped)
 
-    def _path(self, image_id: str) -> Path:
-        return self.folder / f"{image_id}.json"
-
-    def _take(self) -> None:
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise ConfigError(
-                f"output_dir {self.results.path} is in use by another run: wait until that has ended, end it, or "
-                "choose another folder."
-            ) from None
-
     @contextlib.contextmanager
     def _understandable(self) -> Iterator[None]:
         """Say what the system refuses in one sentence."""
         try:
             yield
+        except Timeout:
+            raise ConfigError(
+                f"output_dir {self.results.path} is in use by another run: wait until that has ended, end it, or "
+                "choose another folder."
+            ) from None
         except OSError as error:
             raise BundleError(
                 f"{error.filename or self.results.path} cannot be used ({error.strerror or error}): check the folder "
@@ -303,3 +292,97 @@ def item_digest(item: Mapping[str, Any]) -> str:
     except (OSError, ValueError):  # the reader will say what is wrong with the file
         pass
     return digest.hexdigest()[:16]
+
+
+def show_plan(journal: Journal) -> None:
+    """Print one line for each image, with what would become of it, and a summary; rank 0 speaks for all.
+
+    Nothing is computed and nothing is written. Of each file only the beginning is read, so a file that is damaged
+    further on is not noticed.
+    """
+    if is_first():
+        for line in _plan(journal):
+            print(one_line(line))
+    idist.barrier()
+
+
+def _plan(journal: Journal) -> Iterator[str]:
+    cases, results = journal.cases, journal.results
+    count: Counter[str] = Counter()
+    for item in cases.items:
+        files, action = results.files_of(item["image_id"]), "would be done"
+        try:
+            if item["image_id"] in journal.earlier:
+                action = "done already"
+            elif image_kind(Path(item["image"])) and any(file.exists() for file in files):
+                action = "would be done anew, replacing its files"
+        except ImageError as error:
+            action = f"could not be used: {error}"
+        count[action.partition(":")[0]] += 1
+        yield f"{item['image']} -> {', '.join(file.name for file in files) or item['image_id']}: {action}"
+    left_out = {
+        **cases.left_out,
+        "left out, it has no true landmarks": cases.without_truth,
+        "left out, it is the template": cases.template_copies,
+    }
+    for reason, names in left_out.items():
+        count[reason] += len(names)
+        yield from (f"{name}: {reason}" for name in names)
+    for name in journal.edited:
+        yield f"{results.path / name}: changed by somebody since a run wrote it, so that the run would not begin"
+    for table in (*results.tables, CHECKSUMS):
+        yield f"{results.path / table}: would be {'replaced' if (results.path / table).exists() else 'new'}"
+    parts = ", ".join(f"{number} {action}" for action, number in count.items() if number)
+    yield f"dry run of {len(cases.items)} image(s): {parts}; nothing was written to {results.path}"
+
+
+#: The keys that change no result: where things are, for what is read is fingerprinted by its content; on what the run
+#: is done; what is said and logged; what becomes of results that are there; and what MONAI adds.
+WITHOUT_EFFECT = frozenset(
+    {
+        *(
+            "bundle_root",
+            "dataset_dir",
+            "landmarks",
+            "model_path",
+            "output_dir",
+            "template_image",
+            "template_landmarks",
+        ),
+        *("calibration", "encoder_weights", "landmark_codes", "measurements"),
+        *("crop_memory_gb", "device", "processes"),
+        *("dry_run", "experiment", "log_to", "mlflow_uri", "report"),
+        *("failure_mm", "interval_resamples", "interval_seed", "keep_images", "sdr_radii"),
+        *(ConfigParser.meta_key, "command_line", "finalize", "imports", "initialize"),
+    }
+)
+
+
+def run_fingerprint(**beside: object) -> str:
+    """SHA-256 of the configuration that calls this, with overlays and command line, and of what it has read.
+
+    Args:
+        beside: fingerprints of what was read, by name.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        ConfigError: when no configuration is being parsed.
+    """
+    return configuration_fingerprint(_configuration_in_use(), **beside)
+
+
+def configuration_fingerprint(config: Mapping[str, Any], **beside: object) -> str:
+    """SHA-256 of a configuration, all but the keys :data:`WITHOUT_EFFECT`; see :func:`run_fingerprint`."""
+    content = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
+    document = json.dumps({"configuration": content, "beside": beside}, sort_keys=True, default=repr)
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _configuration_in_use() -> Mapping[str, Any]:
+    """MONAI hands the configuration to none of the parts that it makes, so it is found by the calls that lead here."""
+    for caller in inspect.stack(context=0):
+        if isinstance(parser := caller.frame.f_locals.get("self"), ConfigParser):
+            return parser.config  # type: ignore[return-value]  # it is the dictionary of all keys
+    raise ConfigError("a run has a folder of its own by its configuration: let a configuration file make it.")

@@ -21,7 +21,7 @@ from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
 from bundle.errors import ConfigError, ImageError, NothingToWrite, one_line
 from bundle.handlers.logs import ExperimentLogs
-from bundle.io.landmark_codes import LandmarkCode
+from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.measurements import MeasurementPlan
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, RESAMPLES, positive_radii, summarise_run
 from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
@@ -175,7 +175,7 @@ class RunSaver(ABC):
         failures = self.failures
         try:
             if is_first():
-                write_errors(self.output_dir, failures.rows)
+                write_errors(self.output_dir, failures)
                 self._write(self.found)
                 self.journal.finish()
                 if len(failures):
@@ -210,7 +210,7 @@ class RunSaver(ABC):
             settings=self.settings,
             versions=_versions(),
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            failures=[(Path(file).name, reason) for file, reason in self.failures.rows],
+            failures=[(Path(file).name, reason) for file, reason in self.failures],
             remarks=(
                 *((f"Left out of the folder: {reason}", names) for reason, names in cases.left_out.items()),
                 ("Left out, for it is the template itself", cases.template_copies),
@@ -384,7 +384,7 @@ class EvaluationSaver(RunSaver):
                     "images_without_truth": cases.without_truth,
                     "truth_without_image": cases.without_image,
                     "truth_outside_image": outside,
-                    "failed_images": [cases.name_of(file) for file, _ in self.failures.rows],
+                    "failed_images": [cases.name_of(file) for file, _ in self.failures],
                     "template_left_out": cases.template_copies,
                 }
             )

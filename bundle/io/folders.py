@@ -1,5 +1,6 @@
 """Finding the images in a folder, or on a DICOM disc, and naming them."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ from bundle.errors import ImageError
 from bundle.io.decoder_process import read_in_process
 from bundle.io.dicom_geometry import element
 from bundle.io.formats import READABLE_KINDS, announces_image, image_suffix, is_own_result
-from bundle.io.names import marked_image_id, safe_image_id
 from bundle.io.overwriting import Identity, identity
-from bundle.records.names import folded
+from bundle.records.names import MAX_ID_BYTES, folded, safe_image_id
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,9 @@ def _candidate_ids(path: Path, root: Path) -> tuple[str, str, str, str]:
     relative = path.relative_to(root) if path.is_relative_to(root) else path
     folders = [part for part in relative.parent.parts if part not in (path.anchor, "..", ".")]
     long = "__".join([*folders, stem])
-    marked = marked_image_id(stem, str(relative))
-    return safe_image_id(stem), safe_image_id(long), safe_image_id(long + suffix), marked
+    mark = "__" + hashlib.sha256(str(relative).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    begin = safe_image_id(stem).encode("utf-8")[: MAX_ID_BYTES - len(mark)].decode("utf-8", "ignore")
+    return safe_image_id(stem), safe_image_id(long), safe_image_id(long + suffix), begin + mark
 
 
 def is_dicomdir(path: Path) -> bool:

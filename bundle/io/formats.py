@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 from bundle import PRODUCT
+from bundle.records.names import name_parts
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
@@ -37,6 +38,12 @@ def image_suffix(name: str) -> str:
         if lower.endswith(suffix) and len(name) > len(suffix):
             return name[-len(suffix) :]
     return ""
+
+
+def file_stem(name: str) -> str:
+    """The file name without its folders and without the ending of an image file; other dots stay."""
+    last = (name_parts(name) or ("",))[-1]
+    return last[: len(last) - len(image_suffix(last))]
 
 
 def announces_image(path: Path) -> bool:

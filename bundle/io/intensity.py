@@ -1,19 +1,26 @@
-"""Grey values to 0..1, bone bright: by robust percentiles, or as they are in 8 bits."""
+"""Grey values to 0..1, bone bright: by robust percentiles without uniform frames, or as they are in 8 bits."""
 
 import math
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import cv2
 import numpy as np
 
 from bundle.errors import ConfigError, ImageError
-from bundle.io.borders import uniform_frame
 from bundle.records.radiograph import GreyValues
 
 PERCENTILES = (0.5, 99.5)
 _HARMLESS = 0.05  # of the range inside: a frame so close to it, such as air of the same black, is like the image
 _SAMPLES = 2**18  # the percentiles are taken from every n-th row and column, of about this many pixels
+
+# Of frames, such as collimation leaves and exports add:
+_MIN_SHARE = 0.02  # of the side; thinner strips, such as the edge of a film, are part of the image
+_MIN_INSIDE = 0.2  # of each side: what a frame must leave, or it is no frame
+_FRAME_TOLERANCE = 0.012  # of the range of values: what compression makes of one value
+_UNIFORM = 0.99  # share of a row that has the frame's value
+_BLOCK = 8  # pixels beside a strip into which JPEG smears its edge
+_LINE_SAMPLES = 512  # pixels of a row or column that are looked at
 
 
 def scale_to_unit(
@@ -72,16 +79,16 @@ def scale_to_unit(
 
 def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple[float, float]:
     # Ignored pixels, such as padding, are no frame: they do not count anyway.
-    frame = uniform_frame(values if ignored is None else np.where(ignored, np.nan, values))
-    limits = _percentiles(values, ignored)
-    if frame is not None:
-        inside = (frame.rows, frame.columns)
-        inner = _percentiles(values[inside], None if ignored is None else ignored[inside], values.size)
-        if inner and any(_stretches(value, *inner) for value in frame.values):
-            limits = inner
+    measured = values if ignored is None else np.where(ignored, np.nan, values)
+    limits, frame = _percentiles(measured, values.size), uniform_frame(measured)
+    inner = _percentiles(measured[frame.rows, frame.columns], values.size) if frame else None
+    if frame and inner:
+        margin = _HARMLESS * (inner[1] - inner[0])
+        if any(not inner[0] - margin <= value <= inner[1] + margin for value in frame.values):
+            limits = inner  # for the frame would take contrast from the image
     if limits:
         return limits
-    kept = values if ignored is None else values[~ignored]
+    kept = measured[np.isfinite(measured)]
     if not kept.size:
         raise ImageError(f"{path} holds only padding and no measured pixel: give an image with content.")
     low, high = float(kept.min()), float(kept.max())
@@ -90,18 +97,11 @@ def _limits(values: np.ndarray, ignored: np.ndarray | None, path: Path) -> tuple
     return low, high
 
 
-def _stretches(value: float, low: float, high: float) -> bool:
-    """Whether a frame of this value would take contrast from an image with these limits."""
-    margin = _HARMLESS * (high - low)
-    return value < low - margin or value > high + margin
-
-
-def _percentiles(values: np.ndarray, ignored: np.ndarray | None, size: int | None = None) -> tuple[float, float] | None:
+def _percentiles(values: np.ndarray, size: int) -> tuple[float, float] | None:
     """The two percentiles; None where they are equal or nothing is left. ``size`` is that of the whole image."""
-    step = max(1, math.ceil(math.sqrt((size or values.size) / _SAMPLES)))
+    step = max(1, math.ceil(math.sqrt(size / _SAMPLES)))
     sample = values[::step, ::step]
-    if ignored is not None:
-        sample = sample[~ignored[::step, ::step]]
+    sample = sample[np.isfinite(sample)]
     low, high = np.percentile(sample, PERCENTILES).tolist() if sample.size else (0.0, 0.0)
     return (low, high) if high > low else None
 
@@ -114,3 +114,64 @@ def _scale(values: np.ndarray, low: float, high: float, invert: bool) -> np.ndar
     if invert:
         np.subtract(1.0, scaled, out=scaled)
     return np.ascontiguousarray(scaled, dtype=np.float32)
+
+
+class Frame(NamedTuple):
+    """A frame of uniform strips along the borders of an image.
+
+    Attributes:
+        rows: the rows inside the frame.
+        columns: the columns inside the frame.
+        values: the value of each strip.
+    """
+
+    rows: slice
+    columns: slice
+    values: tuple[float, ...]
+
+
+def uniform_frame(values: np.ndarray) -> Frame | None:
+    """Find the frame around an image, black, white or grey.
+
+    From each border, rows and columns are taken as long as they hold one value, the same for all of that side. A
+    side counts where its strip is at least 2 % of the image's side; sides may have different values. What is inside
+    has at least a fifth of each side.
+
+    Args:
+        values: array of shape (H, W).
+
+    Returns:
+        The frame, or None where there is none. Eight pixels beside each strip count as frame too, for JPEG smears the
+        edge over so many.
+    """
+    low, high = _percentiles(values, values.size) or (0.0, 0.0)
+    tolerance = _FRAME_TOLERANCE * (high - low)
+    bounds = np.array([[0, values.shape[0]], [0, values.shape[1]]])  # first and last, of rows and of columns
+    found: list[float] = []
+    while True:  # a white strip beside a black one ends where the other begins, so each opens the way for the next
+        before = bounds.copy()
+        for axis, end in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            inside = values[slice(*bounds[0]), slice(*bounds[1])]
+            lines = (inside if axis == 0 else inside.T)[:: -1 if end else 1]
+            bounds[axis, end] += (-1 if end else 1) * _strip(lines, tolerance, values.shape[axis], found)
+        if (np.diff(bounds)[:, 0] < _MIN_INSIDE * np.array(values.shape)).any():
+            return None
+        if (before == bounds).all():
+            return Frame(slice(*bounds[0].tolist()), slice(*bounds[1].tolist()), tuple(found)) if found else None
+
+
+def _strip(lines: np.ndarray, tolerance: float, side: int, found: list[float]) -> int:
+    """How many lines from the first on hold one value, which is noted; 0 where they are too few for a frame."""
+    if not lines.size:
+        return 0
+    step = max(1, math.ceil(lines.shape[1] / _LINE_SAMPLES))
+    value = float(np.median(lines[0, ::step]))
+    count = 0
+    for line in lines:
+        if not np.mean(np.abs(line[::step].astype(np.float64) - value) <= tolerance) >= _UNIFORM:
+            break
+        count += 1
+    if count < _MIN_SHARE * side:
+        return 0
+    found.append(value)
+    return min(count + _BLOCK, len(lines))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bundle.encoders import FrozenEncoder, create_encoder
 from bundle.errors import ConfigError
-from bundle.io.borders import uniform_frame
+from bundle.io.intensity import uniform_frame
 from bundle.pose import (
     SAME_KIND,
     Field,
@@ -70,9 +70,9 @@ class ImageFrame:
 class PosedInferer(Inferer):
     """Lets another inferer see each image as the template was seen, and gives the points back in the image's pixels.
 
-    The meta data of a :class:`monai.data.MetaTensor`, as :class:`bundle.data.LoadRadiograph` writes it, says what is
-    known before: ``mirror``, ``pixel_size`` and ``pixel_spacing``. An image that lies nearly as the template goes to
-    the inferer unchanged; any other is brought to the template's frame, by the pose that is found in it.
+    The meta data of a :class:`monai.data.MetaTensor`, as :class:`bundle.data.readable.LoadRadiographd` writes it, says
+    what is known before: ``mirror``, ``pixel_size`` and ``pixel_spacing``. An image that lies nearly as the template
+    goes to the inferer unchanged; any other is brought to the template's frame, by the pose that is found in it.
 
     Args:
         inferer: finds landmarks: (B, 1, H, W) and a network to (B, N, 7).

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bundle.data import collect_cases
+from bundle.data.cases import collect_cases
 from bundle.errors import ConfigError, ImageError
 from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import read_radiograph

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bundle import __version__
-from bundle.data import run_fingerprint
+from bundle.data.journal import run_fingerprint
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template

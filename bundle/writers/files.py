@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from bundle import PRODUCT
 from bundle.errors import BundleError
-from bundle.io.names import safe_image_id
+from bundle.records.names import safe_image_id
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 

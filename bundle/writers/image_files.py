@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import ConfigError
-from bundle.io.landmark_codes import LandmarkCode
+from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.overlay import overlay_png
 from bundle.writers.result_json import result_json

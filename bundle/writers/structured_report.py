@@ -18,8 +18,7 @@ from bundle import PRODUCT, __version__
 from bundle.errors import ConfigError, NothingToWrite
 from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import sniff_kind
-from bundle.io.landmark_codes import LandmarkCode
-from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE
+from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE, LandmarkCode
 from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.writers.files import printable
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.io.names import file_stem
+from bundle.io.formats import file_stem
 from datasets.files import DataSetError, Source, csv_rows, pairs, table
 from datasets.records import DataSet, LabelledImage
 

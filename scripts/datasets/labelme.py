@@ -2,7 +2,7 @@
 
 from bundle.errors import BundleError
 from bundle.io.landmark_files.json_file import landmarks_from_document, load_document
-from bundle.io.names import name_parts
+from bundle.records.names import name_parts
 from datasets.files import DataSetError, Source, size_of
 from datasets.records import Annotation, DataSet, named_points_data_set
 

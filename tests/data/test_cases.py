@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.data import Cases, LoadRadiographd, beside_template, collect_cases, with_truth
+from bundle.data.cases import Cases, beside_template, collect_cases, with_truth
+from bundle.data.readable import LoadRadiographd
 from bundle.errors import ConfigError, ImageError, LandmarkError
 from bundle.io.overwriting import file_digest
 from bundle.records.landmarks import LandmarkSet

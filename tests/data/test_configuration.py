@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from bundle.data.configuration import WITHOUT_EFFECT, configuration_fingerprint, run_fingerprint
+from bundle.data.journal import WITHOUT_EFFECT, configuration_fingerprint, run_fingerprint
 from bundle.errors import ConfigError
 from tests.workflows.running import CONFIGS, at_bundle_root
 
@@ -85,15 +85,20 @@ def test_each_exception_is_a_key_of_some_workflow() -> None:
 
 
 def test_it_is_that_of_the_configuration_that_calls() -> None:
+    target = "bundle.data.journal.run_fingerprint"
+
     def call(**beside: Any) -> str:
         parser = ConfigParser(
-            {"a": 1, "b": {"_target_": "bundle.data.run_fingerprint", **beside}, "c": {"inner": "$@b"}, "device": "x"}
+            {
+                "a": 1,
+                "b": {"_target_": "bundle.data.journal.run_fingerprint", **beside},
+                "c": {"inner": "$@b"},
+                "device": "x",
+            }
         )
         return parser.get_parsed_content("c")["inner"]
 
-    assert call() == configuration_fingerprint(
-        {"a": 1, "b": {"_target_": "bundle.data.run_fingerprint"}, "c": {"inner": "$@b"}}
-    )
+    assert call() == configuration_fingerprint({"a": 1, "b": {"_target_": target}, "c": {"inner": "$@b"}})
     assert call(model="$str(1)") != call(model="$str(2)")
     with pytest.raises(ConfigError, match="let a configuration file make it"):
         run_fingerprint()

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.data import Cases, DryRun, Journal, ResultFolder
+from bundle.data.cases import Cases, ResultFolder
+from bundle.data.journal import Journal, show_plan
 from bundle.writers.result_json import result_json
 from tests.writers.test_result_writers import prediction
 
@@ -23,7 +24,7 @@ def cases(tmp_path: Path) -> Cases:
             path.write_bytes(data)
         items.append({"image": str(path), "image_id": name})
     items.append({"image": str(tmp_path), "image_id": "folder"})
-    return Cases(items, left_out={"hidden": [".x"]})
+    return Cases(items, left_out={"hidden": [".x"]}, without_truth=["x", "y"])
 
 
 def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +40,7 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
     (out / "old.mrk.json").write_bytes(b"corrected by hand")
     (out / "errors.csv").touch()
     before = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
-    DryRun(True, Journal(results, cases, {}), results, {"left out": ["x", "y"]}).show()
+    show_plan(Journal(results, cases, {}))
     assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]} == before
     told = [
         re.sub(r"(could not be used: )\S+ (.*?)( that can be read.*|:.*)", r"\1\2", line)
@@ -53,12 +54,12 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
         f"{tmp_path}/lost.png -> lost.json, lost.mrk.json: could not be used: does not exist",
         f"{tmp_path} -> folder.json, folder.mrk.json: could not be used: is not a file",
         ".x: hidden",
-        "x: left out",
-        "y: left out",
+        "x: left out, it has no true landmarks",
+        "y: left out, it has no true landmarks",
         f"{out}/old.mrk.json: changed by somebody since a run wrote it, so that the run would not begin",
         f"{out}/landmarks.csv: would be new",
         f"{out}/errors.csv: would be replaced",
         f"{out}/checksums.sha256: would be new",
         "dry run of 6 image(s): 1 done already, 1 would be done anew, replacing its files, 1 would be done, "
-        f"3 could not be used, 1 hidden, 2 left out; nothing was written to {out}",
+        f"3 could not be used, 1 hidden, 2 left out, it has no true landmarks; nothing was written to {out}",
     ]

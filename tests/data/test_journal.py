@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.data import Cases, Failures, Journal, ResultFolder
-from bundle.data.journal import Finding
-from bundle.data.result_folder import CHECKSUMS
+from bundle.data.cases import CHECKSUMS, Cases, ResultFolder
+from bundle.data.journal import Finding, Journal
+from bundle.data.readable import Failures
 from bundle.errors import BundleError, ConfigError
 from bundle.writers.result_json import result_json
 from tests.writers.test_result_writers import prediction
@@ -134,7 +134,7 @@ def test_results_that_a_rank_does_not_see(tmp_path: Path, cases: Cases) -> None:
     )
     found, sorted_failures = again.merge(failures)
     assert list(points(found)) == ["b"]
-    assert [Path(file).name for file, _ in sorted_failures.rows] == ["a.png", "c.png", "d.png", "e"]
+    assert [Path(file).name for file, _ in sorted_failures] == ["a.png", "c.png", "d.png", "e"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, cases: Cases) -> None:

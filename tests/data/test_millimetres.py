@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from bundle.data import PointsInMillimetresd, ReferenceLength, read_reference_length
+from bundle.data.millimetres import PointsInMillimetresd, ReferenceLength, read_reference_length
 from bundle.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template

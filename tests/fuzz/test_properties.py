@@ -15,8 +15,8 @@ from bundle.data.cases import collect_cases
 from bundle.errors import BundleError, LandmarkError, one_line
 from bundle.io.folders import image_ids
 from bundle.io.landmark_files import read_landmark_table, read_landmarks
-from bundle.io.names import MAX_ID_BYTES, safe_image_id
 from bundle.records.landmarks import MAX_COORDINATE, LandmarkSet
+from bundle.records.names import MAX_ID_BYTES, safe_image_id
 from bundle.records.radiograph import Radiograph
 from bundle.writers.files import output_path
 from bundle.writers.run_files import write_errors, write_landmarks

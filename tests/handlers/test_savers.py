@@ -14,8 +14,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
-from bundle.data import Cases, Failures, Journal, ResultFolder
-from bundle.data.result_folder import CHECKSUMS
+from bundle.data.cases import CHECKSUMS, Cases, ResultFolder
+from bundle.data.journal import Journal
+from bundle.data.readable import Failures
 from bundle.errors import ConfigError
 from bundle.handlers import EvaluationSaver, ImageProgress, PredictionSaver
 from bundle.handlers.savers import RunSaver, as_prediction
@@ -47,7 +48,7 @@ def pair(name: str, spacing: tuple[float, float] = (0.5, 0.25)) -> dict[str, Any
 
 def saver_of(folder: Path, *ids: str, failures: Failures | None = None, **settings: Any) -> PredictionSaver:
     cases = Cases([{"image": f"/images/{name}.png", "image_id": name} for name in ids])
-    for file, _ in () if failures is None else failures.rows:
+    for file, _ in () if failures is None else failures:
         cases.items.append({"image": file, "image_id": Path(file).stem})
     journal = Journal(ResultFolder(folder, writers=settings.get("writers", ("json", "markups", "overlay"))), cases, {})
     return PredictionSaver(BARE, failures or Failures(), journal, **settings)
@@ -255,7 +256,7 @@ def test_images_of_another_kind_come_first_and_are_not_measured(
     record = json.loads((out / "film.json").read_text(encoding="utf-8"))
     assert record["pose"]["side"] == "mirrored" and record["pose"]["kind"] == "template" and record["measurements"]
     assert json.loads((out / "hand.json").read_text(encoding="utf-8"))["measurements"] == []
-    assert saver.failures.rows == [("/images/refused.png", "/images/refused.png shows something else.")]
+    assert saver.failures == [("/images/refused.png", "/images/refused.png shows something else.")]
     assert not (out / "refused.json").exists()
 
 
@@ -290,7 +291,7 @@ def page_of(
     cases = cases or Cases([])
     cases.items = [{"image": name, "image_id": name, "label": PICTURED.landmarks.points} for name in names]
     failures = Failures() if names else Failures([("broken.png", "broken.png is broken.")])
-    cases.items += [{"image": file, "image_id": file, "label": PICTURED.landmarks.points} for file, _ in failures.rows]
+    cases.items += [{"image": file, "image_id": file, "label": PICTURED.landmarks.points} for file, _ in failures]
     journal = Journal(ResultFolder(folder), cases, {})
     make = {"evaluation": EvaluationSaver, "inference": PredictionSaver}[kind]
     saver = make(PICTURED, failures, journal, report=True, settings={"model": "x"}, **other)
@@ -435,7 +436,7 @@ def evaluate(
     cases.items = [
         {"image": item["image_id"], "image_id": item["image_id"], "label": item["label"].numpy()} for item in items
     ]
-    cases.items += [{"image": file, "image_id": file, "label": np.zeros((3, 2))} for file, _ in failures.rows]
+    cases.items += [{"image": file, "image_id": file, "label": np.zeros((3, 2))} for file, _ in failures]
     journal = Journal(ResultFolder(folder), cases, {})
     saver = EvaluationSaver(LARGE, failures, journal, RADII)
     engine = run(saver, *items)

@@ -5,8 +5,7 @@ import pytest
 from image_files import picture
 from PIL import Image
 
-from bundle.io.borders import uniform_frame
-from bundle.io.intensity import scale_to_unit
+from bundle.io.intensity import scale_to_unit, uniform_frame
 from bundle.io.radiographs import read_radiograph
 
 PATH = Path("a")

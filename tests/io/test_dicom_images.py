@@ -17,8 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
 from bundle.errors import ImageError
-from bundle.io.dicom import read_dicom
-from bundle.io.dicom_grey import hidden_pixels
+from bundle.io.dicom import hidden_pixels, read_dicom
 from bundle.io.radiographs import read_radiograph
 from bundle.records.radiograph import identity_pixel_to_lps
 

@@ -1,6 +1,7 @@
 """Bringing images of any pose to the template's frame, with a stand-in that finds a dot, and with the real inferer."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from monai.data import MetaTensor, decollate_batch, list_data_collate
 from PIL import Image
 from torch import Tensor
 
-from bundle.data import LoadRadiograph
+from bundle.data.readable import LoadRadiographd
 from bundle.errors import ConfigError
 from bundle.handlers.savers import as_prediction
 from bundle.io.template import read_template
@@ -25,6 +26,10 @@ from tests.workflows.running import TINY_NETWORK
 
 HEIGHT, WIDTH = 40, 60
 DOT = (13, 7)  # x, y
+
+
+def load(path: Path, **settings: Any) -> MetaTensor:
+    return LoadRadiographd("image", **settings)({"image": path})["image"]
 
 
 class DotFinder:
@@ -138,7 +143,7 @@ class Study:
     def __init__(self, sample: Sample) -> None:
         self.template = read_template(sample.image, sample.landmarks)
         self.network = zero_shot_model(self.template, network=TINY_NETWORK).network
-        self.query = LoadRadiograph()(sorted(sample.images.iterdir())[0])
+        self.query = load(sorted(sample.images.iterdir())[0])
         self.wanted = self.find(self.query, "as_is")[0, :, :2].numpy()
 
     def find(self, query: MetaTensor, pose: str = "auto", **settings: Any) -> MetaTensor:
@@ -266,14 +271,14 @@ def test_a_real_image_squeezed_and_of_the_wrong_side(study: Study, sample: Sampl
     pixels = (study.query[0].numpy() * 255).astype(np.uint8)
     grey = Image.fromarray(pixels).resize((width, height // 2), Image.Resampling.BOX)
     Image.fromarray(np.asarray(grey)[:, ::-1]).save(tmp_path / "a.png")
-    found = study.find(LoadRadiograph(spacing=(0.1, 0.2))(tmp_path / "a.png"))[0]
+    found = study.find(load(tmp_path / "a.png", spacing=(0.1, 0.2)))[0]
     x, y = width - 1 - found[:, 0], (found[:, 1] + 0.5) * 2 - 0.5
     apart = np.hypot(x - study.wanted[:, 0], y - study.wanted[:, 1])
     assert np.median(apart) < 1.5 and apart.mean() < 4
     upright = np.asarray(grey).astype(np.uint16)
     by_ratio = write_dicom(tmp_path / "ratio.dcm", upright, PixelAspectRatio=[2, 1])
     by_spacing = write_dicom(tmp_path / "spacing.dcm", upright, PixelSpacing=[0.8, 0.4])
-    same, wanted_same = (study.find(LoadRadiograph()(path), "as_is")[0] for path in (by_ratio, by_spacing))
+    same, wanted_same = (study.find(load(path), "as_is")[0] for path in (by_ratio, by_spacing))
     torch.testing.assert_close(same.as_tensor(), wanted_same.as_tensor())
 
 

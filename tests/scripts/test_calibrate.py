@@ -74,7 +74,7 @@ def test_images_are_read_as_the_network_has_them(
         read.append((Path(path).stem, options["grey_values"]))
         return read_radiograph(path, *given, **options)
 
-    monkeypatch.setattr("bundle.data.load_radiograph.read_radiograph", spy)
+    monkeypatch.setattr("bundle.data.readable.read_radiograph", spy)
     monkeypatch.setattr("bundle.io.template.read_radiograph", spy)
     (tmp_path / "eight.json").write_text(json.dumps({"network": {**TINY_NETWORK, "grey_values": "eight_bit"}}))
     arguments = ["--template_image", str(small.image), "--template_landmarks", str(small.landmarks)]

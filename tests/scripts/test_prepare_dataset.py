@@ -12,7 +12,7 @@ import prepare_dataset
 import pytest
 from PIL import Image
 
-from bundle.data import collect_cases
+from bundle.data.cases import collect_cases
 from bundle.io.landmark_files import read_landmark_table
 from tests.scripts import layouts
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.transforms import Compose
 
-from bundle.data import WarpedTemplate
+from bundle.data.warps import WarpedTemplate
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet

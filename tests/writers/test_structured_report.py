@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from bundle.errors import LandmarkError, NothingToWrite
-from bundle.io.landmark_codes import LandmarkCode
 from bundle.io.landmark_files import read_landmarks
+from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.io.radiographs import read_radiograph
 from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.records.radiograph import identity_pixel_to_lps

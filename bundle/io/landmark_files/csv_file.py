@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bundle.errors import LandmarkError
+from bundle.io.formats import file_stem
 from bundle.io.landmark_files.checks import (
     MAX_CELLS,
     MAX_LANDMARKS,
@@ -17,9 +18,8 @@ from bundle.io.landmark_files.checks import (
     pixel_set,
     read_text,
 )
-from bundle.io.names import file_stem, name_parts, safe_image_id
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.names import composed, folded
+from bundle.records.names import composed, folded, name_parts, safe_image_id
 from bundle.records.validation import shown
 
 _SEPARATORS = (",", ";", "\t")

@@ -1,18 +1,20 @@
-"""Landmarks in DICOM Structured Reports by template TID 1500: a point of the image in each measurement group."""
+"""Landmarks in DICOM Structured Reports by template TID 1500, a measurement group each; codes of what they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pydicom
+from pydantic import AfterValidator, Field
 from pydicom.dataset import Dataset
 
 from bundle.errors import LandmarkError
 from bundle.io.decoder_process import read_in_process
 from bundle.io.landmark_files.checks import make_set, read_bytes
+from bundle.io.landmark_files.json_file import load_document
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.validation import shown
+from bundle.records.validation import Validated, shown, validate
 
 #: The coding scheme of what the product itself has to name.
 CODING_SCHEME = "99OSL"
@@ -136,3 +138,57 @@ def _check_image(path: Path, uids: set[str], image: Path | None) -> None:
             f"{path} belongs to another image than {image.name} (the SOP Instance UIDs differ): choose the report of "
             "this image."
         )
+
+
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable() or "\\" in text:
+        raise ValueError("printable text without a backslash")
+    return text
+
+
+#: Text as DICOM's codes have it (PS3.3, section 8.8): no spaces, no backslash, at most 16 characters.
+_Short = Annotated[str, Field(max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e]+$")]
+
+
+class LandmarkCode(Validated):
+    """The code of one landmark's anatomy.
+
+    Attributes:
+        value: the code, such as ``"42575006"``; DICOM's Code Value (0008,0100).
+        scheme: who gives the codes, such as ``"SCT"`` for SNOMED CT or ``"RADLEX"``; DICOM's Coding Scheme Designator
+            (0008,0102).
+        meaning: the code in words; DICOM's Code Meaning (0008,0104).
+    """
+
+    value: _Short
+    scheme: _Short
+    meaning: Annotated[str, Field(max_length=64), AfterValidator(_printable)]
+
+
+class _Codes(Validated):
+    schema_: Literal["one-shot-landmarks/codes/1"] = Field(alias="schema")
+    codes: dict[str, LandmarkCode]
+
+
+def read_landmark_codes(path: str | Path, names: Sequence[str]) -> dict[str, LandmarkCode]:
+    """Read the codes of landmarks.
+
+    Args:
+        path: a JSON file ``{"schema": "one-shot-landmarks/codes/1", "codes": {name: {"value": ..., "scheme": ...,
+            "meaning": ...}}}``.
+        names: the landmarks of the template.
+
+    Returns:
+        Codes by the name of the landmark; a landmark without a code is not in it.
+
+    Raises:
+        LandmarkError: when the file cannot be read, breaks a rule, or has a code for a landmark that there is not.
+    """
+    codes = validate(_Codes, load_document(Path(path)), str(path), LandmarkError).codes
+    for name in codes:
+        if name not in names:
+            raise LandmarkError(
+                f"{path} has a code for {shown(name)}, but the template has no landmark of this name: correct the "
+                "name, or remove it."
+            )
+    return codes
