@@ -1,29 +1,10 @@
 """Where the cells of a feature map lie on the image."""
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from typing_extensions import override
 
 Size = tuple[int, int]  # (height, width)
-
-
-class CellGeometry(Protocol):
-    """The rule by which points on an image and cells of its feature map correspond."""
-
-    def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
-        """Pixels ``(x, y)`` of the image to cell coordinates ``(x, y)`` of the map; any leading shape."""
-        ...
-
-    def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
-        """Cell coordinates ``(x, y)`` of the map to places ``(x, y)`` on the image, not rounded; any leading shape."""
-        ...
-
-    def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
-        """Places ``(x, y)`` on the image as a result has them: rounded, where the rule rounds; any leading shape."""
-        ...
 
 
 def _ratio(image_size: Size, map_size: Size, like: Tensor) -> Tensor:
@@ -32,35 +13,35 @@ def _ratio(image_size: Size, map_size: Size, like: Tensor) -> Tensor:
     return torch.tensor([columns / width, rows / height], dtype=like.dtype, device=like.device)
 
 
-class PixelCentres(CellGeometry):
+class PixelCentres:
     """Sub-pixel rule: image and map cover the same rectangle, and centres of pixels and cells are at integers.
 
     A pixel ``x`` lies at the cell coordinate ``(x + 0.5) * columns / width - 0.5``: what ``align_corners=False`` means
     in torch. Nothing is rounded, so the map may be sampled between cells.
     """
 
-    @override
     def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """Pixels ``(x, y)`` of the image to cell coordinates ``(x, y)`` of the map; any leading shape."""
         return (points + 0.5) * _ratio(image_size, map_size, points) - 0.5
 
-    @override
     def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """Cell coordinates ``(x, y)`` of the map to places ``(x, y)`` on the image; any leading shape."""
         return (cells + 0.5) / _ratio(image_size, map_size, cells) - 0.5
 
     def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
-        """As they are."""
+        """Places on the image as a result has them: as they are."""
         return pixels
 
 
-class PaperRounding(CellGeometry):
+class PaperRounding:
     """Integer rule of the paper's public code: cells are cut off, pixels are rounded.
 
     A landmark lies in the cell ``int(x / width * columns)``, and a cell stands for the place
     ``cell / columns * width``, its upper left corner. Only a result is rounded to a whole pixel, half to even.
     """
 
-    @override
     def to_cells(self, points: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """Pixels ``(x, y)`` of the image to whole cells ``(x, y)`` of the map; any leading shape."""
         height, width = image_size
         rows, columns = map_size
         # In double precision and in the paper's order of operations: a cut in float32 can fall on the other side.
@@ -69,8 +50,8 @@ class PaperRounding(CellGeometry):
         last = torch.tensor([columns - 1, rows - 1], dtype=cells.dtype, device=cells.device)
         return torch.minimum(cells.trunc().clamp(min=0), last).to(points.dtype)
 
-    @override
     def to_pixels(self, cells: Tensor, image_size: Size, map_size: Size) -> Tensor:
+        """Cells ``(x, y)`` of the map to places ``(x, y)`` on the image, not rounded; any leading shape."""
         height, width = image_size
         rows, columns = map_size
         exact = cells.double()
@@ -78,10 +59,14 @@ class PaperRounding(CellGeometry):
         return pixels.to(cells.dtype)
 
     def to_result(self, pixels: Tensor, image_size: Size) -> Tensor:
-        """The nearest whole pixel of the image."""
+        """Places on the image as a result has them: the nearest whole pixel."""
         height, width = image_size
         last = torch.tensor([width - 1, height - 1], dtype=pixels.dtype, device=pixels.device)
         return torch.minimum(pixels.round(), last)
+
+
+#: The rule by which points on an image and cells of its feature map correspond.
+CellGeometry = PixelCentres | PaperRounding
 
 
 def bilinear_matrix(positions: Tensor, cells: int) -> Tensor:

@@ -131,6 +131,11 @@ class Cases:
         """The folder that names of images start from."""
         return self.source if self.source.is_dir() else self.source.parent
 
+    @property
+    def inputs(self) -> list[str | Path]:
+        """All files that the run reads for its images: a data list, and the images."""
+        return [*([self.source] if self.source.is_file() else []), *(item["image"] for item in self.items)]
+
     def name_of(self, image: str | Path) -> str:
         """The path of an image from the root on, as it is written on every system: no two images have the same."""
         try:
@@ -169,8 +174,7 @@ def collect_cases(source: str | Path | None, results: ResultFolder | None = None
     ids = image_ids([entry["image"] for entry in entries], cases.root)
     cases.items = [{**entry, "image": str(entry["image"]), "image_id": name} for entry, name in zip(entries, ids)]
     if results is not None:
-        read = [*([cases.source] if cases.source.is_file() else []), *(item["image"] for item in cases.items)]
-        results.refuse_inputs(ids, read)
+        results.refuse_inputs(ids, cases.inputs)
     for reason, names in cases.left_out.items() if is_first() else ():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         print(one_line(f"left out of {source}, {reason}: {', '.join(names[:3])}{more}"), file=sys.stderr)

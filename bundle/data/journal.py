@@ -281,17 +281,11 @@ class Journal:
 
 def item_digest(item: Mapping[str, Any]) -> str:
     """Everything that belongs to one image alone: its file as it is now, its own spacing, its truth."""
-    digest = hashlib.sha256()
-    for key in sorted(item):
-        value = item[key]
-        digest.update(f"{key}:".encode())
-        digest.update(value.tobytes() if isinstance(value, np.ndarray) else str(value).encode("utf-8", "replace"))
-    try:
+    parts = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in sorted(item.items())}
+    with contextlib.suppress(OSError, ValueError):  # the reader will say what is wrong with the file
         status = Path(item["image"]).stat()
-        digest.update(f"{status.st_size}:{status.st_mtime_ns}".encode())
-    except (OSError, ValueError):  # the reader will say what is wrong with the file
-        pass
-    return digest.hexdigest()[:16]
+        parts["status"] = status.st_size, status.st_mtime_ns
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def show_plan(journal: Journal) -> None:

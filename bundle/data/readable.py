@@ -111,8 +111,8 @@ class LoadRadiographd(MapTransform):
     - ``pixel_spacing``: tuple ``(x, y)`` of float in mm, NaN where unknown, so that items collate.
     - ``pixel_size``: the spacing, or where it is unknown, the proportion of a pixel's sides alone, ``(x, y)``.
     - ``spacing_source``: the rule that gave the spacing, ``""`` where unknown.
-    - ``pixel_to_lps``: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
-    - ``laterality`` and ``rows_towards``: as in :class:`bundle.records.radiograph.Radiograph`, ``""`` where unknown.
+    - ``pixel_to_lps``: array of shape (3, 3), see :class:`bundle.records.radiograph.ImageGeometry`.
+    - ``laterality`` and ``rows_towards``: as in :class:`bundle.records.radiograph.ImageGeometry`, ``""`` where unknown.
     - ``mirror``: whether the image shows the other side than the template, ``"yes"``, ``"no"``, ``"auto"`` where that
       is to be found out, ``"refuse"`` where such images are not to be used; the tensor always lies as in the file.
 
@@ -196,7 +196,7 @@ def _inside(points: np.ndarray, image: Radiograph) -> np.ndarray:
 #: What the setting ``flip`` says of every image, and how :class:`bundle.model.PosedInferer` is told.
 _OF_ALL = {"horizontal": "yes", "auto": "auto", "refuse": "refuse"}
 
-#: Attributes of :class:`bundle.records.radiograph.Radiograph` that may decide, and their values.
+#: Attributes of :class:`bundle.records.radiograph.ImageGeometry` that may decide, and their values.
 _OF_THE_HEADER = {"laterality": "LR", "rows_towards": "APLRHF"}
 
 

@@ -3,14 +3,14 @@
 import math
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bundle.errors import ConfigError, ImageError
-from bundle.records.radiograph import identity_pixel_to_lps
+from bundle.records.radiograph import ImageGeometry
 
 #: Five times a large detector: full spines and legs, and scanned films, are below it. Reading such an image takes up to
 #: 1.6 GB for a moment.
@@ -23,7 +23,7 @@ _COLOURED_SHARE = 0.01  # a coloured mark or caption may cover this share of the
 
 
 @dataclass(frozen=True)
-class DecodedImage:
+class DecodedImage(ImageGeometry):
     """The grey values and the geometry of one file.
 
     Attributes:
@@ -31,23 +31,11 @@ class DecodedImage:
         ignored: boolean array of shape (H, W), True where a pixel holds no measurement (padding) or is hidden by a
             shutter, or None.
         white_is_zero: whether the file says that low values are shown bright (``MONOCHROME1`` or "white is zero").
-        spacing: millimetres per pixel as ``(x, y)``, or None where the file does not say.
-        spacing_source: the rule that gave the spacing, or None.
-        aspect: height of a pixel over its width where the spacing is unknown.
-        pixel_to_lps: array of shape (3, 3), see :class:`bundle.records.radiograph.Radiograph`.
-        laterality: see :class:`bundle.records.radiograph.Radiograph`.
-        rows_towards: see :class:`bundle.records.radiograph.Radiograph`.
     """
 
     values: np.ndarray
     ignored: np.ndarray | None = None
     white_is_zero: bool = False
-    spacing: tuple[float, float] | None = None
-    spacing_source: str | None = None
-    aspect: float = 1.0
-    pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
-    laterality: str | None = None
-    rows_towards: str | None = None
 
 
 def is_grey(channels: np.ndarray, full_range: float, neutral: tuple[int, ...] = ()) -> bool:

@@ -169,10 +169,7 @@ def dicomdir_images(path: Path) -> list[Path]:
     Raises:
         ImageError: when the DICOMDIR cannot be read, names no image, or leads out of its own folder.
     """
-    try:
-        images = sorted(set(read_in_process(_listed_images, path)))
-    except OSError as error:
-        raise ImageError(f"{path} cannot be opened ({error.strerror or error}): check its permissions.") from error
+    images = sorted(set(read_in_process(_listed_images, path)))
     if not images:
         raise ImageError(f"{path} names no image: give the folder of the images.")
     return images
@@ -181,16 +178,13 @@ def dicomdir_images(path: Path) -> list[Path]:
 def _listed_images(path: Path) -> list[Path]:
     try:
         records = list(pydicom.dcmread(path).get("DirectoryRecordSequence", None) or [])
+    except OSError:
+        raise
     except Exception as error:  # pydicom raises many types for a damaged file
-        if isinstance(error, OSError):
-            raise
         raise ImageError(f"{path} is no DICOMDIR, or a damaged one: give the folder of the images.") from error
-    return [_resolved(path.parent, _file_id(record, path)) for record in records if _is_image(record)]
-
-
-def _is_image(record: Dataset) -> bool:
-    in_use = element(record, "RecordInUseFlag")
-    return element(record, "DirectoryRecordType") == "IMAGE" and in_use in (None, 0xFFFF)
+    images = [record for record in records if element(record, "DirectoryRecordType") == "IMAGE"]
+    in_use = [record for record in images if element(record, "RecordInUseFlag") in (None, 0xFFFF)]
+    return [_resolved(path.parent, _file_id(record, path)) for record in in_use]
 
 
 def _file_id(record: Dataset, path: Path) -> list[str]:
@@ -205,10 +199,8 @@ def _file_id(record: Dataset, path: Path) -> list[str]:
 
 
 def _resolved(folder: Path, parts: list[str]) -> Path:
-    found = folder
     for part in parts:
-        alike = [found / part]
-        if not alike[0].exists() and found.is_dir():
-            alike = [entry for entry in found.iterdir() if entry.name.casefold() == part.casefold()]
-        found = alike[0] if len(alike) == 1 else found / part
-    return found
+        entries = folder.iterdir() if folder.is_dir() and not (folder / part).exists() else ()
+        alike = [entry for entry in entries if entry.name.casefold() == part.casefold()]
+        folder = alike[0] if len(alike) == 1 else folder / part
+    return folder

@@ -116,8 +116,10 @@ def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool
     try:
         decoded = read_in_process(decode, path, kind, max_pixels, voi_lut, memory=memory)
         if kind == "DICOM":
+            from bundle.io.dicom_geometry import slicer_pixel_to_lps
+
             with contextlib.suppress(ImageError):  # GDCM ends its process over an image that 3D Slicer cannot open
-                decoded = replace(decoded, pixel_to_lps=read_in_process(_slicer_place, path))
+                decoded = replace(decoded, pixel_to_lps=read_in_process(slicer_pixel_to_lps, path))
         return decoded
     except MemoryError as error:
         raise ImageError(
@@ -125,12 +127,6 @@ def decode_image(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, voi_lut: bool
         ) from error
     except OSError as error:  # of the system: no further process, or no folder to work in
         raise ImageError(f"{path} cannot be read ({error.strerror}): start again in a folder that is there.") from error
-
-
-def _slicer_place(path: Path) -> np.ndarray:
-    from bundle.io.dicom_geometry import slicer_pixel_to_lps
-
-    return slicer_pixel_to_lps(path)
 
 
 def decode(path: Path, kind: str, max_pixels: int, voi_lut: bool = False) -> DecodedImage:

@@ -93,7 +93,7 @@ def _read_one(
     else:
         found = LandmarkSet(tuple(str(number) for number in range(1, len(landmarks) + 1)), landmarks)
     if names is not None:
-        found = found.renamed(names)
+        found = LandmarkSet(tuple(names), found.points)
     digest = None if isinstance(image, np.ndarray) else file_digest(image)
     return Template(
         radiograph.pixels, found, radiograph.spacing, radiograph.path.name, digest, aspect=radiograph.aspect

@@ -33,15 +33,13 @@ def name_problem(name: str) -> str | None:
     Returns:
         What is wrong with it, to follow "the landmark name ...", or None.
     """
-    if len(name) > MAX_NAME:
-        return f"has {len(name)} characters, more than {MAX_NAME}"
-    if _CONTROL.search(name):
-        return "holds control characters"
-    if _FORMULA.match(name):
-        return "reads like a formula of a spreadsheet"
-    if ".." in re.split(r"[/\\]", name):
-        return "leads out of a folder"
-    return None
+    rules = {
+        f"has {len(name)} characters, more than {MAX_NAME}": len(name) > MAX_NAME,
+        "holds control characters": _CONTROL.search(name),
+        "reads like a formula of a spreadsheet": _FORMULA.match(name),
+        "leads out of a folder": ".." in re.split(r"[/\\]", name),
+    }
+    return next((problem for problem, broken in rules.items() if broken), None)
 
 
 @lru_cache(maxsize=64)
@@ -100,7 +98,7 @@ class LandmarkSet:
         if points.ndim != 2 or points.shape[1] != 2:
             raise LandmarkError(f"landmarks need an array of shape (N, 2), got {points.shape}.")
         if len(names) != len(points):
-            raise LandmarkError(f"there are {len(names)} landmark names but {len(points)} points.")
+            raise LandmarkError(f"there are {len(names)} landmark names for {len(points)} points: give one for each.")
         if problem := names_problem(names):
             raise LandmarkError(f"{problem}.")
         sound = np.isnan(points).all(axis=1) | (np.abs(points) <= MAX_COORDINATE).all(axis=1)
@@ -163,9 +161,7 @@ class LandmarkSet:
             )
         order = same_names(names, self.names)
         if order is None and (are_numbers(self.names) or are_numbers(names)):
-            order = [0] * len(names)
-            for place, own in zip(_in_order(names), _in_order(self.names)):
-                order[place] = own
+            order = [own for _, own in sorted(zip(_in_order(names), _in_order(self.names)))]
         if order is None:
             strange, lacking = unpaired(self.names, names), unpaired(names, self.names)
             raise LandmarkError(
@@ -173,12 +169,6 @@ class LandmarkSet:
                 "give the same landmarks the same names, or number the columns x1,y1,x2,y2,... in the template's order."
             )
         return LandmarkSet(tuple(names), self.points[order])
-
-    def renamed(self, names: Sequence[str]) -> LandmarkSet:
-        """The same points under other names (one for each landmark, in order)."""
-        if len(names) != len(self):
-            raise LandmarkError(f"{len(names)} landmark names were given for {len(self)} landmarks: give one for each.")
-        return LandmarkSet(tuple(names), self.points)
 
 
 def _in_order(names: Sequence[str]) -> list[int]:

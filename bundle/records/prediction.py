@@ -131,7 +131,7 @@ class LandmarkPrediction(WithPixelSize):
         height: rows of the image.
         spacing: millimetres per pixel as ``(x, y)``, or None where unknown.
         spacing_source: the rule that gave the spacing; None where unknown.
-        pixel_to_lps: (3, 3), ``(x, y, 1)`` in pixels to LPS in mm (see :class:`bundle.records.radiograph.Radiograph`).
+        pixel_to_lps: (3, 3), pixels to LPS in mm, see :class:`bundle.records.radiograph.ImageGeometry`.
         aspect: height of a pixel over its width where the spacing is unknown.
         measurements: what was measured between the landmarks; none where no definitions were given.
         missing: (N,), probability that the landmark lies outside the image; None where nobody looked.

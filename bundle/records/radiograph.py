@@ -39,13 +39,11 @@ class WithPixelSize:
         return math.nan if self.spacing is None else math.hypot(*self.spacing) / math.sqrt(2)
 
 
-@dataclass(frozen=True)
-class Radiograph(WithPixelSize):
-    """One 2D radiograph.
+@dataclass(frozen=True, kw_only=True)
+class ImageGeometry(WithPixelSize):
+    """What a file says of size, place and side of its pixels.
 
     Attributes:
-        pixels: array of shape (H, W), float32, 0 to 1 by one of :data:`GreyValues`, bone bright.
-        path: the file that it was read from.
         spacing: millimetres per pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
         spacing_source: the rule that gave the spacing, such as ``"PixelSpacing"`` or ``"config"``; None where unknown.
         aspect: height of a pixel over its width where the spacing is unknown, such as DICOM's ``PixelAspectRatio``.
@@ -59,14 +57,25 @@ class Radiograph(WithPixelSize):
             value of DICOM's ``PatientOrientation``); None where the file does not say.
     """
 
-    pixels: np.ndarray
-    path: Path
     spacing: tuple[float, float] | None = None
     spacing_source: str | None = None
     aspect: float = 1.0
     pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
     laterality: str | None = None
     rows_towards: str | None = None
+
+
+@dataclass(frozen=True)
+class Radiograph(ImageGeometry):
+    """One 2D radiograph.
+
+    Attributes:
+        pixels: array of shape (H, W), float32, 0 to 1 by one of :data:`GreyValues`, bone bright.
+        path: the file that it was read from.
+    """
+
+    pixels: np.ndarray
+    path: Path
 
     @property
     def width(self) -> int:

@@ -319,7 +319,7 @@ def test_deep_nesting(tmp_path: Path) -> None:
     [
         ("pixels", torch.zeros(40, 50), "type float32"),
         ("pixels", torch.zeros(40, 50, 1, dtype=torch.int16), r"shape \(40, 50, 1\)"),
-        ("points", torch.zeros(2, 2, dtype=torch.float64), "1 landmark names but 2 points"),
+        ("points", torch.zeros(2, 2, dtype=torch.float64), "1 landmark names for 2 points"),
         ("points", torch.full((1, 2), 1e300, dtype=torch.float64), "1e"),
         ("names", [7], "no text"),
         ("names", ["=1+1"], "formula"),

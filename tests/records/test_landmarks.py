@@ -23,7 +23,7 @@ def test_points_become_float64_and_names_strings() -> None:
         ((), np.zeros((0, 2)), "there is no landmark"),
         (("a",), np.zeros(2), r"\(N, 2\)"),
         (("a",), np.zeros((1, 3)), r"\(N, 2\)"),
-        (("a", "b"), np.zeros((1, 2)), "2 landmark names but 1 points"),
+        (("a", "b"), np.zeros((1, 2)), "2 landmark names for 1 points"),
         (("a", " "), np.zeros((2, 2)), "number 2 has no name"),
         (("a", "b", "a", "b"), np.zeros((4, 2)), "'a' is used more than once"),
         (("a",), [[1.0, NAN]], "landmark a"),
@@ -50,14 +50,3 @@ def test_points_off_the_image_are_refused_by_name(point: tuple[float, float]) ->
 def test_a_missing_landmark_is_not_inside() -> None:
     with pytest.raises(LandmarkError, match="landmark b has no coordinates"):
         LandmarkSet(("a", "b"), np.array([(1, 1), (NAN, NAN)])).require_inside(97, 120, "template")
-
-
-def test_renaming_keeps_the_points_and_needs_one_name_for_each() -> None:
-    landmarks = LandmarkSet(("a", "b"), np.array([(1, 2), (3, 4)]))
-    renamed = landmarks.renamed(["sella", "nasion"])
-    assert renamed.names == ("sella", "nasion")
-    np.testing.assert_array_equal(renamed.points, landmarks.points)
-    with pytest.raises(LandmarkError, match="1 landmark names were given for 2"):
-        landmarks.renamed(["sella"])
-    with pytest.raises(LandmarkError, match="more than once"):
-        landmarks.renamed(["sella", "sella"])

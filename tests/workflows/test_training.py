@@ -259,7 +259,7 @@ class TestFolderOfARun:
         ({"matching": {"wrong": 1}}, "matching has no key 'wrong'"),
         ({"matching": {"strategy": "wrong"}}, "matching.strategy"),
         ({"pixel_spacing": [0.1, -0.1]}, "spacing"),
-        ({"landmark_names": ["one"]}, "1 landmark names were given for 8"),
+        ({"landmark_names": ["one"]}, "1 landmark names for 8 points"),
         ({"template_landmarks": None}, "--template_landmarks"),
         ({"network": {**TINY_NETWORK, "local_channels": 8}}, "8 local channels"),
         ({"matching": {"strategy": "paper"}}, "configs/train_decoders.json"),
