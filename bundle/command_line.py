@@ -73,20 +73,18 @@ def _as_fire_reads(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """The command and its arguments, as MONAI's own reading of the command line finds them, with the ``args_file``."""
     import fire  # only MONAI's command line needs it
 
-    command, given = "run", {}
-
-    def recorder(name: str) -> Any:
-        def record(*positional: Any, **named: Any) -> None:
-            nonlocal command, given
-            arguments = inspect.signature(getattr(monai.bundle, name)).bind(*positional, **named).arguments
+    def reader(name: str) -> Any:
+        def read(*positional: Any, **named: Any) -> tuple[str, dict[str, Any]]:
+            arguments = read.__signature__.bind(*positional, **named).arguments  # type: ignore[attr-defined]
             rest = {**arguments.pop("override", {}), **arguments.pop("kwargs", {})}
-            command, given = name, {**arguments, **rest}
+            return name, {**arguments, **rest}
 
-        record.__signature__ = inspect.signature(getattr(monai.bundle, name))  # type: ignore[attr-defined]
-        return record
+        read.__signature__ = inspect.signature(getattr(monai.bundle, name))  # type: ignore[attr-defined]
+        return read
 
     commands = ("run", "run_workflow", "verify_net_in_out", "ckpt_export", "onnx_export", "trt_export")
-    fire.Fire({name: recorder(name) for name in commands}, command=list(words))
+    readers = {name: reader(name) for name in commands}
+    command, given = fire.Fire(readers, command=list(words), serialize=lambda _: None)  # which prints nothing
     return command, update_kwargs(args=given.pop("args_file", None), **given)
 
 

@@ -1,7 +1,7 @@
 """The errors that a user can cause: each message is one sentence that says what to do."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 #: Spaces and what moves a cursor, ends a line, or turns the direction of writing.
 _NOT_PLAIN = re.compile(r"[\x00-\x20\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
@@ -68,3 +68,9 @@ def one_line(text: str) -> str:
         text: any text; runs of spaces and control characters become one space, what is no character ``?``.
     """
     return _NOT_PLAIN.sub(" ", text.encode("utf-8", "replace").decode("utf-8")).strip()
+
+
+def a_few(names: Sequence[str], limit: int = 3) -> str:
+    """The first few of some names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, RootModel
 
-from bundle.errors import ConfigError, ImageError, LandmarkError, one_line
+from bundle.errors import ConfigError, ImageError, LandmarkError, a_few, one_line
 from bundle.io.folders import image_ids, search_folder
 from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.io.landmark_files.checks import read_text
@@ -176,8 +176,7 @@ def collect_cases(source: str | Path | None, results: ResultFolder | None = None
     if results is not None:
         results.refuse_inputs(ids, cases.inputs)
     for reason, names in cases.left_out.items() if is_first() else ():
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        print(one_line(f"left out of {source}, {reason}: {', '.join(names[:3])}{more}"), file=sys.stderr)
+        print(one_line(f"left out of {source}, {reason}: {a_few(names)}"), file=sys.stderr)
     return cases
 
 
@@ -189,8 +188,7 @@ def beside_template(cases: Cases, template: Template) -> Cases:
     """
     if missing := cases.missing or template.missing:
         return Cases([], source=cases.source, missing=missing)
-    digests = _digests(template)
-    if len(cases.items) <= len(digests) and all(_is_one_of(item["image"], digests) for item in cases.items):
+    if len(cases.items) <= len(template.all) and all(_is_copy(item["image"], template) for item in cases.items):
         raise ImageError(
             f"{cases.source} holds nothing but the template: put other images there, or name their folder."
         )
@@ -222,7 +220,6 @@ def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -
         )
     table = read_landmark_table(landmarks)
     index, used = RowIndex(table), set()
-    digests = _digests(template)
     found = replace(images, items=[], without_truth=[], template_copies=[])
     for item in cases.items:
         path, name = Path(item["image"]), item["image_id"]
@@ -230,7 +227,7 @@ def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -
         used.add(key)
         if key is None:
             found.without_truth.append(name)
-        elif digests and _is_one_of(path, digests):
+        elif _is_copy(path, template):
             found.template_copies.append(name)
         else:
             truth = table[key].in_order_of(template.landmarks.names, f"{landmarks}: image {key}")
@@ -244,13 +241,11 @@ def with_truth(cases: Cases, landmarks: str | Path | None, template: Template) -
     return found
 
 
-def _digests(template: Template) -> set[str]:
-    return {one.digest for one in template.all if one.digest is not None}
-
-
-def _is_one_of(path: Path, digests: set[str]) -> bool:
+def _is_copy(image: str | Path, template: Template) -> bool:
+    """Whether a file is an image of the template."""
+    digests = {one.digest for one in template.all if one.digest is not None}
     try:
-        return file_digest(path) in digests
+        return bool(digests) and file_digest(image) in digests
     except OSError:  # the reader will say what is wrong with the file
         return False
 

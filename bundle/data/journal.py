@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from bundle import __version__
 from bundle.data.cases import CHECKSUMS, Cases, ResultFolder
 from bundle.data.readable import Failures
-from bundle.errors import BundleError, ConfigError, ImageError, one_line
+from bundle.errors import BundleError, ConfigError, ImageError, a_few, one_line
 from bundle.io.radiographs import image_kind
 from bundle.ranks import from_first, is_first, of_all, refuse_uninvited_ranks
 from bundle.records.prediction import LandmarkPrediction
@@ -73,7 +73,7 @@ class Journal:
     Args:
         results: the folder of the results, which all ranks share, and what the run writes there.
         cases: the images of the run.
-        settings: everything else that the results depend on, as JSON values.
+        fingerprint: of everything else that the results depend on, see :func:`run_fingerprint`.
 
     Attributes:
         remaining: the items of the cases that this rank has to do.
@@ -86,12 +86,11 @@ class Journal:
         BundleError: when an earlier journal cannot be read.
     """
 
-    def __init__(self, results: ResultFolder, cases: Cases, settings: Mapping[str, Any]) -> None:
+    def __init__(self, results: ResultFolder, cases: Cases, fingerprint: str) -> None:
         refuse_uninvited_ranks()
         self.results = results
         self.cases = cases
-        document = json.dumps({"version": __version__, **settings}, sort_keys=True, default=str)
-        self.fingerprint = hashlib.sha256(document.encode()).hexdigest()
+        self.fingerprint = fingerprint
         self.folder = results.path / NOTES
         self.edited: list[str] = []
         self._lock = FileLock(self.folder / "lock", timeout=0)
@@ -117,10 +116,9 @@ class Journal:
                 the ranks have not one folder in common.
         """
         if self.edited:
-            named = ", ".join(self.edited[:3]) + (f" and {len(self.edited) - 3} more" if self.edited[3:] else "")
             raise ConfigError(
-                f"{self.results.path} holds {named}, changed by somebody since a run wrote it: move it elsewhere, or "
-                "choose another output_dir."
+                f"{self.results.path} holds {a_few(self.edited)}, changed by somebody since a run wrote it: move it "
+                "elsewhere, or choose another output_dir."
             )
         if is_first():
             with self._understandable():
@@ -353,7 +351,7 @@ WITHOUT_EFFECT = frozenset(
 
 
 def run_fingerprint(**beside: object) -> str:
-    """SHA-256 of the configuration that calls this, with overlays and command line, and of what it has read.
+    """SHA-256 of the configuration that calls this, with overlays and command line, of what it has read, and the version.
 
     Args:
         beside: fingerprints of what was read, by name.
@@ -370,8 +368,8 @@ def run_fingerprint(**beside: object) -> str:
 def configuration_fingerprint(config: Mapping[str, Any], **beside: object) -> str:
     """SHA-256 of a configuration, all but the keys :data:`WITHOUT_EFFECT`; see :func:`run_fingerprint`."""
     content = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
-    document = json.dumps({"configuration": content, "beside": beside}, sort_keys=True, default=repr)
-    return hashlib.sha256(document.encode()).hexdigest()
+    document = {"configuration": content, "beside": beside, "version": __version__}
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=repr).encode()).hexdigest()
 
 
 def _configuration_in_use() -> Mapping[str, Any]:

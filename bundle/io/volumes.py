@@ -1,7 +1,6 @@
 """MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, through ITK; NIfTI files (.nii, .nii.gz), through nibabel."""
 
 import re
-import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,7 @@ import numpy as np
 from bundle.errors import ImageError
 from bundle.io.decoded import DecodedImage, check_single_plane, positive_pair, stated_spacing
 from bundle.records.radiograph import identity_pixel_to_lps
-
-#: How a name out of a header is shown.
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = 100
+from bundle.records.validation import shown
 
 #: Lines that name a data file. They stand in the text at the beginning; what pixels may look like does no harm.
 _HEADER_BYTES = 65536
@@ -122,7 +118,7 @@ def _check_data_file(path: Path, named: list[str]) -> None:
         found = path.parent / target
         if outside or several or (found.exists() and not found.is_file()):
             raise ImageError(
-                f"{path} names the data file {_SHORT.repr(name)}, but one file in the folder of the header was "
+                f"{path} names the data file {shown(name)}, but one file in the folder of the header was "
                 "expected: save it anew as one file."
             )
 

@@ -32,7 +32,7 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
     results = ResultFolder(
         out, tables={"landmarks.csv": True, "errors.csv": 1, "notes.csv": None}, writers=["json", "markups"]
     )
-    journal = Journal(results, cases, {})
+    journal = Journal(results, cases, "settings")
     journal.open()
     done = prediction(image_id="done")
     journal.append(done, 0.5, {"json": result_json(done).encode(), "markups": b"{}"})
@@ -40,7 +40,7 @@ def test_what_would_become_of_each_image(tmp_path: Path, cases: Cases, capsys: p
     (out / "old.mrk.json").write_bytes(b"corrected by hand")
     (out / "errors.csv").touch()
     before = {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]}
-    show_plan(Journal(results, cases, {}))
+    show_plan(Journal(results, cases, "settings"))
     assert {path: path.stat().st_mtime_ns for path in [tmp_path, *tmp_path.rglob("*")]} == before
     told = [
         re.sub(r"(could not be used: )\S+ (.*?)( that can be read.*|:.*)", r"\1\2", line)

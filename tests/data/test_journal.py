@@ -27,7 +27,7 @@ def cases(tmp_path: Path) -> Cases:
 
 def journal_of(folder: Path, cases: Cases, writers: tuple[str, ...] = (), **settings: Any) -> Journal:
     results = ResultFolder(folder / "out", tables={"landmarks.csv": True}, writers=writers)
-    return Journal(results, cases, {"model": 1, **settings})
+    return Journal(results, cases, str({"model": 1, **settings}))
 
 
 def note(journal: Journal, name: str, seed: int | None = None) -> None:

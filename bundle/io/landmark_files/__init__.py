@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from bundle.errors import LandmarkError
+from bundle.errors import LandmarkError, a_few
 from bundle.io.landmark_files.checks import refuse_shares
-from bundle.io.landmark_files.csv_file import RowIndex, WideTable, a_few, read_csv
+from bundle.io.landmark_files.csv_file import RowIndex, WideTable, read_csv
 from bundle.io.landmark_files.json_file import landmarks_from_document, landmarks_from_markups, load_document
 from bundle.io.landmark_files.structured_report_file import landmarks_from_report
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
+from bundle.records.validation import shown
 
 __all__ = ["SUFFIXES", "RowIndex", "read_landmark_table", "read_landmarks"]
 
@@ -54,15 +55,14 @@ def read_landmarks(path: Path | str, image: Radiograph, image_id: str | None = N
 
 
 def _row_of(table: WideTable, image: Path, image_id: str | None) -> str:
-    index = RowIndex(table.rows)
     try:
-        row = index.find(image, image_id)
+        row = RowIndex(table.rows).find(image, image_id)
     except LandmarkError as error:
         raise LandmarkError(f"{table.path}: {error}") from None
     if row is None:
         raise LandmarkError(
-            f"{table.path} has no row for the image {image.name}; its rows are {a_few(index.rows)}: add one, named by "
-            "the image's file name, or choose another table."
+            f"{table.path} has no row for the image {image.name}; its rows are "
+            f"{a_few([*map(shown, table.rows)])}: add one, named by the image's file name, or choose another table."
         )
     return row
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bundle.errors import LandmarkError
+from bundle.errors import LandmarkError, a_few
 from bundle.io.formats import file_stem
 from bundle.io.landmark_files.checks import (
     MAX_CELLS,
@@ -245,13 +245,7 @@ def _only(rows: list[str], wanted: str, image_name: str) -> str:
     exact = [row for row in rows if "/".join(name_parts(row)) == composed(wanted)] if len(rows) > 1 else rows
     if len(exact) != 1:
         raise LandmarkError(
-            f"the image {image_name} could belong to the rows {a_few(rows)}: write the image's file name with its "
-            "ending into the right row, and leave only one such row."
+            f"the image {image_name} could belong to the rows {a_few([*map(shown, rows)])}: write the image's "
+            "file name with its ending into the right row, and leave only one such row."
         )
     return exact[0]
-
-
-def a_few(rows: list[str], limit: int = 4) -> str:
-    """The first few of the rows, for a message."""
-    first = ", ".join(shown(row) for row in rows[:limit])
-    return f"{first} and {len(rows) - limit} more" if len(rows) > limit else first
