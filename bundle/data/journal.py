@@ -351,7 +351,7 @@ WITHOUT_EFFECT = frozenset(
 
 
 def run_fingerprint(**beside: object) -> str:
-    """SHA-256 of the configuration that calls this, with overlays and command line, of what it has read, and the version.
+    """SHA-256 of the configuration that calls this, with overlays and command line, what it has read, and the version.
 
     Args:
         beside: fingerprints of what was read, by name.

@@ -294,7 +294,7 @@ def page_of(
     cases.items = [{"image": name, "image_id": name, "label": PICTURED.landmarks.points} for name in names]
     failures = Failures() if names else Failures([("broken.png", "broken.png is broken.")])
     cases.items += [{"image": file, "image_id": file, "label": PICTURED.landmarks.points} for file, _ in failures]
-    journal = Journal(ResultFolder(folder), cases, "settings")
+    journal = Journal(ResultFolder(folder), cases, "")
     make = {"evaluation": EvaluationSaver, "inference": PredictionSaver}[kind]
     saver = make(PICTURED, failures, journal, report=True, settings={"model": "x"}, **other)
 
@@ -367,11 +367,11 @@ def test_a_tracker_gets_the_report_and_is_closed(tmp_path: Path) -> None:
 def journal_of(folder: Path, *done: str) -> Journal:
     """A run of four files, some of which an earlier start has done."""
     cases = Cases([{"image": name, "image_id": name} for name in "abcd"])
-    first = Journal(ResultFolder(folder), cases, "settings")
+    first = Journal(ResultFolder(folder), cases, "")
     first.open()
     for name in done:
         first.append(prediction(image_id=name), 0.5)
-    return Journal(ResultFolder(folder), cases, "settings")
+    return Journal(ResultFolder(folder), cases, "")
 
 
 def images(failures: Failures) -> Iterator[int]:
@@ -439,7 +439,7 @@ def evaluate(
         {"image": item["image_id"], "image_id": item["image_id"], "label": item["label"].numpy()} for item in items
     ]
     cases.items += [{"image": file, "image_id": file, "label": np.zeros((3, 2))} for file, _ in failures]
-    journal = Journal(ResultFolder(folder), cases, "settings")
+    journal = Journal(ResultFolder(folder), cases, "")
     saver = EvaluationSaver(LARGE, failures, journal, RADII)
     engine = run(saver, *items)
     saver.finish()
