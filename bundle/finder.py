@@ -25,11 +25,11 @@ from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, LandmarkErrors, summarise_run
 from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
-from bundle.model import Model, PosteriorInferer, trained_model, zero_shot_model
+from bundle.model import Model, PosteriorInferer, save_model, trained_model, zero_shot_model
 from bundle.networks import NetworkSettings
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import validate
-from bundle.training import FilterTraining, LandmarkTrainer, TemplateExamples, save_model
+from bundle.training import FilterTraining, LandmarkTrainer, TemplateExamples
 from bundle.writers.files import atomic_file, json_values, output_path
 from bundle.writers.image_files import COCO, ENDINGS, image_files, writer_names
 from bundle.writers.result_json import as_written

@@ -21,9 +21,8 @@ import torch
 from bundle.errors import ConfigError
 from bundle.io.overwriting import refuse_to_overwrite
 from bundle.io.template import read_template
-from bundle.model import open_model, trained_model
+from bundle.model import open_model, save_model, trained_model
 from bundle.records.console import CommandParser, command
-from bundle.training import save_model
 from bundle.writers.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,21 +1,42 @@
-"""The default training, from annotated images to a checkpoint."""
+"""The default training, from annotated images to a checkpoint: what was learned counts as far as it helps elsewhere."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from bundle.errors import ConfigError
+from bundle.matching.geometric_prior import extent
+from bundle.matching.posterior_matcher import KnownLandmarks
+from bundle.matching.shape_prior import ShapePrior
 from bundle.metrics.calibration import cross_validated, error_factors, interval_factor
 from bundle.model.building import Model, fit_whitening
+from bundle.model.checkpoint import LearnedLandmarks, save_model
 from bundle.training.adaptation import adapted_landmarks
-from bundle.training.landmark_trainer import LandmarkTrainer, others_of
-from bundle.training.leave_one_out import TemplateExamples
-from bundle.training.mixing import Doubt, doubtful_annotations, learn
+from bundle.training.filter_fit import discriminants
+from bundle.training.landmark_trainer import LOSSES, LandmarkTrainer, TemplateExamples, held_out_base, others_of
 from bundle.training.run_folder import forget_run
-from bundle.training.save_model import save_model
 
+#: How far to go towards the discriminant, and how much of both losses' filters to add. Cross-entropy asks for the place
+#: alone and learns it from many templates only: each brings it this share of its weight, up to all of it.
+DISCRIMINANT, FILTERS, SHARE_PER_TEMPLATE = 0.25, 0.75, 0.1
+#: Scales and crops are no independent witnesses, so what they say together counts this much; but crops count twice.
+TOGETHER = 0.64
+#: One template teaches no filter, so the discriminant stands alone, and all counts less.
+DISCRIMINANT_ALONE, TOGETHER_ALONE = 0.5, 0.47
+#: Multiples of what is learned that are tried on templates held out; with fewer templates than that, too few are left
+#: to learn from for the trial to say anything, and all of it is taken.
+STRENGTHS, FEWEST_FOR_TRIAL = (0.0, 0.5, 1.0), 5
+#: An error beyond this fraction of the layout's extent counts as this much, when strengths are compared.
+GROSS = 0.03
+#: An annotation is doubtful where a model of the other templates finds its landmark further away than this fraction of
+#: the layout's extent, this many times the median of all errors, and this many times what it expects of that point.
+FAR, TIMES_MEDIAN, TIMES_EXPECTED = 0.06, 5.0, 2.5
 #: Share of the points that lie within the interval that a training tells of.
 INTERVAL = 0.9
 
@@ -122,3 +143,166 @@ class FilterTraining:
 def learning_gain(count: int) -> float:
     """By how much K templates err less than those that are left when some are held out, m: (1 + 1/K) / (1 + 1/m)."""
     return (1 + 1 / count) / (1 + 1 / len(others_of(0, count)))
+
+
+class HeldOut(NamedTuple):
+    """How a model of the other templates does on each template.
+
+    Attributes:
+        errors: (K, N), pixels between the annotation and the place where it finds the landmark.
+        expected: (K, N), what it expects of that.
+        extents: (K,), extent of each template's layout in pixels.
+    """
+
+    errors: np.ndarray
+    expected: np.ndarray
+    extents: np.ndarray
+
+
+class Doubt(NamedTuple):
+    """One annotation that is probably wrong.
+
+    Attributes:
+        template: number of the template.
+        landmark: number of the landmark.
+        distance: pixels between the annotation and the place where a model of the other templates finds it.
+    """
+
+    template: int
+    landmark: int
+    distance: float
+
+
+class Lesson(NamedTuple):
+    """What a training gives.
+
+    Attributes:
+        learned: the landmarks as inference needs them.
+        strength: the multiple of the usual weights.
+        held_out: how that does on each template; None with one template.
+    """
+
+    learned: LearnedLandmarks
+    strength: float
+    held_out: HeldOut | None
+
+
+def learn(
+    examples: TemplateExamples, found: Mapping[int, Mapping[str, Tensor]], adapted: KnownLandmarks | None = None
+) -> Lesson:
+    r"""Mix discriminants and filters, with the strength that templates held out allow.
+
+    The kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, becomes
+
+    .. math:: 0.64 \Big( w + \alpha \big( \tfrac14 (v - w) + \tfrac34 d_\text{distance-aware}
+        + \tfrac34 \min(1, \tfrac{K}{10})\, d_\text{cross-entropy} + [w]_\text{crops} \big) \Big).
+
+    Args:
+        examples: the templates.
+        found: for each landmark what :func:`bundle.training.landmark_trainer.fit_landmark` gave.
+        adapted: kernels to start from instead of the mean of the templates'.
+    """
+    matcher, templates = examples.inferer.matcher, examples.templates
+    temperature = examples.inferer.settings.temperature
+    count = len(templates.views)
+    everyone = adapted or templates.landmarks()
+    others = [templates.landmarks(others_of(index, count)) for index in range(count)]
+    plain = [[one / temperature for one in matcher.plain_filters(known)] for known in (everyone, *others)]
+    share, together = (DISCRIMINANT, TOGETHER) if count > 1 else (DISCRIMINANT_ALONE, TOGETHER_ALONE)
+    towards = [[share * step for step in steps] for steps in _towards_discriminants(examples, plain)]
+    if everyone.crop_kernels is not None:
+        towards = [[*steps[:-1], steps[-1] + kernels[-1]] for steps, kernels in zip(towards, plain)]
+    strength, best = 1.0, None
+    if count > 1:
+        filtered = _mixed(found, "held_out.{}", count)  # (N, K, S, S)
+        unseen = [
+            example.lattice.scores(step) + filtered[:, index]
+            for index, (example, step) in enumerate(zip(examples.examples, towards[1:]))
+        ]
+        tried = {alpha: _hold_out(examples, others, [alpha * one for one in unseen]) for alpha in STRENGTHS}
+        if count >= FEWEST_FOR_TRIAL:
+            strength = chosen_strength({alpha: _mean_errors(one) for alpha, one in tried.items()})
+        best = tried[strength]
+    filters = [
+        temperature * together * (kernel + strength * (step + _mixed(found, f"{{}}.{number}", count)))
+        for number, (kernel, step) in enumerate(zip(plain[0], towards[0]))
+    ]
+    layouts = torch.stack(list(templates.landmarks().layouts)).cpu()
+    learned = LearnedLandmarks(
+        layouts, tuple(everyone.kernels), tuple(filters), everyone.crop_matrix, everyone.crop_kernels
+    )
+    return Lesson(learned, strength, best)
+
+
+def chosen_strength(errors: Mapping[float, np.ndarray]) -> float:
+    """The largest strength that does no worse than none, or by no more than the standard error of the difference.
+
+    The least error would be at smaller ones, for templates held out are judged by filters from fewer templates, which
+    want smaller steps than those from all.
+
+    Args:
+        errors: for each strength (K,), the mean error on each template.
+    """
+    worse = {strength: error - errors[0.0] for strength, error in errors.items()}
+    return max(strength for strength, more in worse.items() if more.mean() <= more.std(ddof=1) / np.sqrt(len(more)))
+
+
+def doubtful_annotations(held_out: HeldOut) -> list[Doubt]:
+    """The annotations that are probably wrong, the worst first.
+
+    Args:
+        held_out: how models of the other templates do on each template; ``expected`` before any calibration on these
+            same errors, which a wrong annotation would have raised.
+    """
+    errors = held_out.errors
+    limit = np.maximum(FAR * held_out.extents[:, None], TIMES_MEDIAN * np.median(errors))
+    wrong = (errors > limit) & (errors > TIMES_EXPECTED * held_out.expected)
+    found = [Doubt(int(k), int(n), float(errors[k, n])) for k, n in np.argwhere(wrong)]
+    return sorted(found, key=lambda doubt: -doubt.distance)
+
+
+def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str, count: int) -> Tensor:
+    """Weighted sum over the losses of what K templates gave for each landmark under a name: (N, ...)."""
+    weights = {"distance_aware": FILTERS, "cross_entropy": FILTERS * min(1.0, SHARE_PER_TEMPLATE * count)}
+    rows = [found[landmark] for landmark in sorted(found)]
+    return torch.stack(
+        [torch.stack([weights[loss] * row[name.format(loss)] for loss in LOSSES]).sum(0) for row in rows]
+    )
+
+
+def _towards_discriminants(examples: TemplateExamples, plain: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    """For each set of kernels, for each window, the way from kernels to discriminants; in units of the temperature."""
+    steps = []
+    for number, several in enumerate(zip(*plain)):
+        cells = [one for example in examples.examples for one in example.lattice.windows[number].cells]
+        together = torch.cat(several)
+        steps.append((discriminants(cells, together) - together).split(len(several[0])))
+    return [list(one) for one in zip(*steps)]
+
+
+def _hold_out(examples: TemplateExamples, others: Sequence[KnownLandmarks], added: Sequence[Tensor]) -> HeldOut:
+    """Find the landmarks of each template by models of the others.
+
+    Args:
+        examples: the templates.
+        others: for each template the landmarks of the others.
+        added: for each template what its filters add to the scores, in units of the temperature, (N, S, S).
+    """
+    matcher = examples.inferer.matcher
+    temperature = examples.inferer.settings.temperature
+    rows = []
+    for index, (example, known, more) in enumerate(zip(examples.examples, others, added)):
+        view = examples.templates.views[index]
+        shape = ShapePrior.fit(known.layouts)
+        scores = temperature * TOGETHER * (held_out_base(example.scores, index) + more)
+        found = matcher.settle(scores, temperature * example.prior, example.lattice, shape)
+        known = known._replace(layouts=[shape.mean.to(view.landmarks.device)])
+        judged = matcher.judge(known, [], view.view, found)
+        errors = (found.points - view.landmarks).norm(dim=1)
+        rows.append((errors, judged.expected_error, torch.tensor(extent(view.landmarks))))
+    return HeldOut(*(torch.stack(part).cpu().double().numpy() for part in zip(*rows)))
+
+
+def _mean_errors(held_out: HeldOut) -> np.ndarray:
+    """Mean error on each template as a fraction of the extent, (K,); a gross one counts as much as :data:`GROSS`."""
+    return np.minimum(held_out.errors / held_out.extents[:, None], GROSS).mean(axis=1)

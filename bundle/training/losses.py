@@ -1,55 +1,18 @@
 """Losses that train the decoders: the paper's (section 2.1), and those that it is compared with (section 3)."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import override
 
 from bundle.errors import ConfigError
-from bundle.geometry import cell_grid
-from bundle.training.cosines import cosines
+from bundle.geometry import Size, cell_grid
 
-
-class SimilarityMaps(NamedTuple):
-    """Similarity maps of the landmarks of a batch.
-
-    Attributes:
-        similarity: ``S_i = cos(F, F(x_i, y_i))``, shape (B, N, h * w), the map row by row.
-        column: each landmark's own cell, whole numbers, shape (B, N).
-        row: likewise.
-        cell: the number of that cell in the map, ``row * w + column``, shape (B, N).
-        inside: whether the landmark lies on the map, shape (B, N); where not, its map means nothing.
-    """
-
-    similarity: Tensor
-    column: Tensor
-    row: Tensor
-    cell: Tensor
-    inside: Tensor
-
-    def mean_over_landmarks(self, errors: Tensor) -> Tensor:
-        """The mean of one number per landmark, (B, N), over those on the map; zero (with a gradient) without any."""
-        return (errors * self.inside).sum() / self.inside.sum().clamp(min=1)
-
-
-def similarity_maps(features: Tensor, cells: Tensor) -> SimilarityMaps:
-    """Compare the feature of each landmark with all features of its map.
-
-    Args:
-        features: decoded features of shape (B, C, h, w).
-        cells: landmarks as cell coordinates ``(x, y)`` of shape (B, N, 2); one whose cell is off the map, or of NaN,
-            is not inside.
-    """
-    rows, columns = features.shape[-2:]
-    nearest = torch.nan_to_num(cells, nan=-1.0).round().long()
-    last = torch.tensor([columns - 1, rows - 1], device=cells.device)
-    inside = ((nearest >= 0) & (nearest <= last)).all(dim=-1)
-    column, row = nearest.clamp(min=0).minimum(last).unbind(dim=-1)
-
-    cell = row * columns + column
-    return SimilarityMaps(cosines(features, cell), column, row, cell, inside)
+#: Of a vector of features; shorter ones are as good as zero.
+SMALLEST_LENGTH = 1e-12
 
 
 class SimilarityLoss(nn.Module, ABC):
@@ -66,12 +29,27 @@ class SimilarityLoss(nn.Module, ABC):
         Returns:
             scalar: the mean over the landmarks on the map; zero (with a gradient) when there is none.
         """
-        maps = similarity_maps(features, cells)
-        return maps.mean_over_landmarks(self.of_each(maps, features))
+        rows, columns = features.shape[-2:]
+        nearest = torch.nan_to_num(cells, nan=-1.0).round().long()
+        last = torch.tensor([columns - 1, rows - 1], device=cells.device)
+        inside = ((nearest >= 0) & (nearest <= last)).all(dim=-1)
+        column, row = nearest.clamp(min=0).minimum(last).unbind(dim=-1)
+        own = row * columns + column
+        errors = self.of_each(cosines(features, own), own, (rows, columns))
+        return (errors * inside).sum() / inside.sum().clamp(min=1)
 
     @abstractmethod
-    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
-        """The loss of each landmark, (B, N), from the maps of features (B, C, h, w)."""
+    def of_each(self, similarity: Tensor, own: Tensor, size: Size) -> Tensor:
+        """The loss of each landmark.
+
+        Args:
+            similarity: ``S_i = cos(F, F(x_i, y_i))``, (B, N, h * w), the map row by row.
+            own: the number of each landmark's own cell in it, (B, N).
+            size: (h, w).
+
+        Returns:
+            tensor of shape (B, N).
+        """
 
 
 class DistanceAwareSimilarityLoss(SimilarityLoss):
@@ -95,13 +73,11 @@ class DistanceAwareSimilarityLoss(SimilarityLoss):
         self.sigma = float(sigma)
 
     @override
-    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
-        _, _, rows, columns = features.shape
-        grid = cell_grid((rows, columns), dtype=features.dtype, device=features.device)
-        centres = torch.stack([maps.column, maps.row], dim=-1).to(features.dtype)
-        squared = (grid[None, None] - centres[:, :, None]).square().sum(dim=-1)
+    def of_each(self, similarity: Tensor, own: Tensor, size: Size) -> Tensor:
+        grid = cell_grid(size, dtype=similarity.dtype, device=similarity.device)
+        squared = (grid - grid[own][:, :, None]).square().sum(dim=-1)
         target = torch.exp(-squared / (2 * self.sigma**2))
-        return (maps.similarity - target).square().mean(dim=-1)
+        return (similarity - target).square().mean(dim=-1)
 
 
 class ContrastiveSimilarityLoss(SimilarityLoss):
@@ -124,16 +100,75 @@ class ContrastiveSimilarityLoss(SimilarityLoss):
         self.temperature = float(temperature)
 
     @override
-    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
-        scores = maps.similarity / self.temperature
-        own = scores.gather(-1, maps.cell[..., None])[..., 0]
-        return torch.logsumexp(scores, dim=-1) - own
+    def of_each(self, similarity: Tensor, own: Tensor, size: Size) -> Tensor:
+        scores = similarity / self.temperature
+        return torch.logsumexp(scores, dim=-1) - scores.gather(-1, own[..., None])[..., 0]
 
 
 class OneHotSimilarityLoss(SimilarityLoss):
     """Mean squared error between each similarity map and 1 at its landmark, 0 elsewhere (paper, figure 3)."""
 
     @override
-    def of_each(self, maps: SimilarityMaps, features: Tensor) -> Tensor:
-        target = maps.similarity.new_zeros(maps.similarity.shape).scatter_(-1, maps.cell[..., None], 1.0)
-        return (maps.similarity - target).square().mean(dim=-1)
+    def of_each(self, similarity: Tensor, own: Tensor, size: Size) -> Tensor:
+        target = torch.zeros_like(similarity).scatter_(-1, own[..., None], 1.0)
+        return (similarity - target).square().mean(dim=-1)
+
+
+def cosines(features: Tensor, own: Tensor) -> Tensor:
+    """The cosine between each of some cells of a map and every cell of that map; differentiable once.
+
+    With ``u_n`` the vector of cell n at length one, ``l_p`` the length of ``x_p``, and ``g`` the gradient of the
+    cosines ``s_np = u_n x_p / l_p``, the gradient of the map is
+
+        ``sum_n (g_np / l_p) u_n - (sum_n g_np s_np / l_p^2) x_p``,
+
+    and at the cells n themselves that of ``u_n`` besides, ``sum_p (g_np / l_p) x_p``, without its part along ``u_n``
+    and divided by the cell's length. No normalised map is ever made, and the gradient has the features' order in
+    memory, so that nobody has to turn it over.
+
+    Args:
+        features: (B, C, h, w).
+        own: numbers of the cells, ``row * w + column``, of shape (B, N).
+
+    Returns:
+        tensor of shape (B, N, h * w), the map row by row.
+    """
+    return _Cosines.apply(features, own)
+
+
+class _Cosines(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, own: Tensor) -> Tensor:
+        cells = features.flatten(2)
+        vectors = cells.gather(2, own[:, None].expand(-1, features.shape[1], -1))
+        units = F.normalize(vectors, dim=1, eps=SMALLEST_LENGTH)
+        lengths = torch.linalg.vector_norm(cells, dim=1, keepdim=True)
+        similarity = torch.bmm(units.transpose(1, 2), cells).div_(lengths.clamp(min=SMALLEST_LENGTH))
+        ctx.save_for_backward(features, own, vectors, lengths, similarity)
+        return similarity
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
+        features, own, vectors, lengths, similarity = ctx.saved_tensors
+        cells = features.flatten(2)
+        clamped = lengths.clamp(min=SMALLEST_LENGTH)
+        own_lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        units = vectors / own_lengths.clamp(min=SMALLEST_LENGTH)
+        of_products = gradients[0] / clamped
+        # A length that was clamped does not depend on its vector.
+        along = (gradients[0] * similarity).sum(dim=1, keepdim=True) / clamped.square()
+        along = along.neg_().masked_fill_(lengths < SMALLEST_LENGTH, 0.0)
+
+        of_units = torch.bmm(of_products, cells.transpose(1, 2)).transpose(1, 2)
+        inward = torch.where(own_lengths < SMALLEST_LENGTH, 0.0, (of_units * units).sum(dim=1, keepdim=True))
+        of_vectors = (of_units - inward * units) / own_lengths.clamp(min=SMALLEST_LENGTH)
+
+        result = torch.empty_like(features)  # keeps the order in memory
+        of_cells = result.flatten(2)
+        torch.mul(cells, along, out=of_cells)
+        if of_cells.stride(1) == 1:
+            of_cells.transpose(1, 2).baddbmm_(of_products.transpose(1, 2), units.transpose(1, 2))
+        else:
+            of_cells.baddbmm_(units, of_products)
+        of_cells.scatter_add_(2, own[:, None].expand(-1, features.shape[1], -1), of_vectors)
+        return result, None

@@ -1,19 +1,33 @@
-"""A folder for each training, so that a killed one is continued and no other one by mistake."""
+"""How a training begins, and a folder for each: a killed one is continued, and no other one by mistake."""
 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 import torch
+from monai.utils import set_determinism
 from torch import Tensor
 
 from bundle import __version__
 from bundle.data.journal import run_fingerprint
+from bundle.errors import ConfigError
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template
 from bundle.writers.files import atomic_file
+
+
+def fix_seed(seed: Any) -> None:
+    """Let everything that is drawn be drawn alike each time.
+
+    Raises:
+        ConfigError: when the seed is no whole number from 0 to 2^32 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ConfigError(f"seed is {seed!r}, expected a whole number from 0 to 4294967295, such as --seed 0.")
+    set_determinism(seed=seed)
 
 
 def run_folder(root: str | Path, template: Template, network: OneShotNetwork) -> str:

@@ -9,12 +9,11 @@ import torch
 
 from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
-from bundle.model import build_network, open_model, trained_model, zero_shot_model
+from bundle.model import build_network, open_model, save_model, trained_model, zero_shot_model
 from bundle.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
-from bundle.training.save_model import save_model
 from tests.reference.models import shallow_model
 from tests.workflows.running import TINY_NETWORK
 

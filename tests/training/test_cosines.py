@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.training.cosines import cosines
+from bundle.training.losses import cosines
 
 
 def make(dtype: torch.dtype = torch.float64, last: bool = False) -> tuple[Tensor, Tensor]:

@@ -6,13 +6,10 @@ import torch
 from torch.nn import functional as F
 
 from bundle.matching.lattice import Window
-from bundle.training import discriminant, filter_fit
-from bundle.training.discriminant import discriminants
-from bundle.training.filter_fit import cross_entropy, distance_aware, fit_filter, shared_scores
-from bundle.training.filter_training import learning_gain
-from bundle.training.landmark_trainer import fit_landmark, held_out_base, held_out_parts, others_of
-from bundle.training.leave_one_out import LandmarkExamples
-from bundle.training.mixing import chosen_strength
+from bundle.training import filter_fit
+from bundle.training.filter_fit import cross_entropy, discriminants, distance_aware, fit_filter, shared_scores
+from bundle.training.filter_training import chosen_strength, learning_gain
+from bundle.training.landmark_trainer import LandmarkExamples, fit_landmark, held_out_base, held_out_parts, others_of
 
 IMAGES, CHANNELS, CELLS, SIDE = 3, 4, 6, 7
 
@@ -100,7 +97,7 @@ def test_discriminants_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch
     kernels = torch.randn(2, 3, 3, 3, generator=generator, dtype=torch.float64)
     patches = np.concatenate([F.unfold(one[None], 3)[0].T.numpy() for one in maps_])
     covariance = np.cov(patches.T, bias=True)
-    covariance += discriminant.SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    covariance += filter_fit.SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     for kernel, found in zip(kernels.flatten(1).numpy(), discriminants(maps_, kernels).flatten(1).numpy()):
         exact = np.linalg.inv(covariance) @ (kernel - patches.mean(axis=0))
         exact *= (patches @ kernel).std() / (patches @ exact).std()
@@ -108,7 +105,7 @@ def test_discriminants_are_those_of_the_textbook(monkeypatch: pytest.MonkeyPatch
 
 
 def test_of_many_patches_some_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discriminant, "PATCHES", 40)
+    monkeypatch.setattr(filter_fit, "PATCHES", 40)
     maps_ = [torch.randn(3, 6, 5) for _ in range(4)]
     kernels = torch.randn(2, 3, 3, 3)
     first, again, other = (discriminants(maps_, kernels, seed) for seed in (0, 0, 1))

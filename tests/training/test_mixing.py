@@ -1,6 +1,6 @@
 import numpy as np
 
-from bundle.training.mixing import HeldOut, doubtful_annotations
+from bundle.training.filter_training import HeldOut, doubtful_annotations
 
 
 def held_out(**changed: tuple[int, int, float, float]) -> HeldOut:

@@ -8,7 +8,7 @@ import pytest
 
 from bundle.errors import ConfigError
 from bundle.model.memory import reuse_memory
-from bundle.training.process import fix_seed
+from bundle.training.run_folder import fix_seed
 from tests.workflows.running import ROOT
 
 #: Takes and frees 200 MB five times and tells how many pages the system had to hand out for the last four.

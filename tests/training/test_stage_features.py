@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bundle.errors import BundleError, ConfigError
-from bundle.training.stage_features import StageFeatures
+from bundle.training.decoder_training import StageFeatures
 
 
 class Warps:
@@ -27,6 +27,7 @@ class CountingStage:
 
     def __init__(self) -> None:
         self.encoded: list[int] = []
+        self.which = "local"
 
     def encode(self, warp: int, index: int) -> tuple[Tensor, Tensor]:
         self.encoded.append(index)
@@ -37,7 +38,7 @@ class CountingStage:
 def features(folder: Path, indices: list[int] | range = range(5)) -> StageFeatures:
     found = StageFeatures(Warps(), CountingStage(), folder, list(indices))  # type: ignore[arg-type]
     assert encoded(found) == [] and not folder.exists(), "nothing is done while a configuration is put together"
-    found.compute("features")
+    found.compute()
     return found
 
 
@@ -62,7 +63,7 @@ def test_a_killed_run_finds_its_files(tmp_path: Path) -> None:
     damaged.write_bytes(whole[: len(whole) // 2])
     (folder / ".0123456789abcdef.tmp").write_bytes(whole[:100])
     again = StageFeatures(Warps(), CountingStage(), folder, range(5))  # type: ignore[arg-type]
-    again.compute("features")
+    again.compute()
     assert encoded(again) == [3]
     assert torch.equal(again[4]["label"], torch.full((1, 1, 2), 4.0)), "a damaged file is made again"
     assert encoded(again) == [3, 4] and torch.equal(again[4]["image"], first[4]["image"])
@@ -89,7 +90,7 @@ def test_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**6, 10**6 - 9000, 9000))
     found = StageFeatures(Warps(), CountingStage(), tmp_path / "warps", range(5))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"9e-06 GB left: give --output_dir"):
-        found.compute("features")
+        found.compute()
     assert encoded(found) == [0], "before the second is encoded"
 
 

@@ -1,5 +1,6 @@
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.training import LocalStage
-from bundle.training.stage_features import StageFeatures, collate_stage
+from bundle.training.decoder_training import StageFeatures, _Batches
 from tests.workflows.running import TINY_NETWORK
 
 POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])
@@ -71,8 +72,20 @@ def test_batch_normalisation_sees_one_landmark_at_a_time(network: OneShotNetwork
     torch.testing.assert_close(stage(features), network.local_decoder(features, size))
 
 
-def test_batches_join_the_crops_of_warps(network: OneShotNetwork, warps: WarpedTemplate, tmp_path: Path) -> None:
+def test_batches_join_the_crops_of_warps_and_go_on_where_they_stopped(
+    network: OneShotNetwork, warps: WarpedTemplate, tmp_path: Path
+) -> None:
     features = StageFeatures(warps, stage_of(network), tmp_path, range(3))
-    batch = collate_stage([features[0], features[2]])
-    assert batch["image"].shape[0] == batch["label"].shape[0] == 8
-    assert torch.equal(batch["image"][4:], features[2]["image"]) and batch["image"].dtype == torch.float32
+
+    def left(done: int, epoch: int = 1, size: int = 1) -> list[dict[str, torch.Tensor]]:
+        state = SimpleNamespace(epoch=epoch, iteration=done, epoch_length=3 // size)
+        return list(_Batches(SimpleNamespace(features=features, state=state), size, seed=0))  # type: ignore[arg-type]
+
+    (batch,) = left(0, size=2)  # what is left over waits for another epoch
+    assert batch["image"].shape[0] == batch["label"].shape[0] == 8 and batch["image"].dtype == torch.float32
+    whole = left(0)
+    assert sorted(float(one["image"].sum()) for one in whole) == sorted(float(one["image"].sum()) for one in features)
+    assert torch.equal(batch["image"], torch.cat([one["image"] for one in whole[:2]]))
+    assert [float(one["image"].sum()) for one in left(2)] == [float(whole[2]["image"].sum())]
+    others = [[float(one["image"].sum()) for one in left(0, epoch)] for epoch in range(1, 6)]
+    assert len({tuple(order) for order in others}) > 1

@@ -17,7 +17,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from bundle.errors import find_bundle_error
-from bundle.training import stage_trainer
+from bundle.training import decoder_training
 from tests.workflows.forked import FORKS, run_forked
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,7 @@ def run(*names: str, kind: str = "infer", **overrides: Any) -> ConfigWorkflow:
 
 def interrupt(workflow: ConfigWorkflow, engine: str, iterations: int, action: Callable[[], None]) -> None:
     """Do something after some iterations of an engine of a workflow; whatever a training has done is kept by then."""
-    stage_trainer.SAVE_EVERY = 0.0
+    decoder_training.SAVE_EVERY = 0.0
     found = workflow.parser.get_parsed_content(engine)
     found.add_event_handler(Events.ITERATION_COMPLETED(once=iterations), action)
 
