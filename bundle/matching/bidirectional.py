@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from bundle.matching.descriptors import DescriptorPyramid
-from bundle.matching.subpixel import Offsets, no_offsets
 
 
 class Candidates(NamedTuple):
@@ -53,20 +52,20 @@ def best_cells(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.stack([index % columns, index // columns], dim=-1).to(similarity.dtype), values
 
 
-def match_back(template: DescriptorPyramid, described: Sequence[Tensor], offsets: Offsets = no_offsets) -> Tensor:
+def match_back(template: DescriptorPyramid, described: Sequence[Tensor], subpixel: bool = False) -> Tensor:
     """The places on the template that are most similar to places on the query: c_i^t of equation 2.
 
     Args:
         template: descriptors of the template.
         described: the query's descriptors F^q(c_i^q) at M places, as its pyramid describes them.
-        offsets: where between the cells a maximum lies.
+        subpixel: whether the place may lie between the cells.
 
     Returns:
         tensor of shape (M, 2), places ``(x, y)`` on the template in double precision, not rounded.
     """
     similarity = template.similarity(described)
     cells = best_cells(similarity, k=1)[0][:, 0]
-    return template.to_pixels((cells + offsets(similarity, cells)).double())
+    return template.to_pixels((cells + peak_offsets(similarity, cells) if subpixel else cells).double())
 
 
 def bidirectional_candidates(
@@ -75,7 +74,7 @@ def bidirectional_candidates(
     query: DescriptorPyramid,
     similarity: Tensor,
     k: int,
-    offsets: Offsets = no_offsets,
+    subpixel: bool = False,
 ) -> Candidates:
     """Match each landmark to the query and its candidates back: the sets Psi and Omega of equation 2.
 
@@ -85,18 +84,18 @@ def bidirectional_candidates(
         query: descriptors of the query.
         similarity: (N, rows, columns), similarity of the query's grid to the landmarks.
         k: how many candidates a landmark has.
-        offsets: where between the cells a match back lies.
+        subpixel: whether a match back may lie between the cells.
 
     Returns:
         the candidates of all landmarks.
     """
     cells, values = best_cells(similarity, k)
-    back = match_back(template, query.describe_cells(cells.reshape(-1, 2)), offsets).reshape(cells.shape)
+    back = match_back(template, query.describe_cells(cells.reshape(-1, 2)), subpixel).reshape(cells.shape)
     return Candidates(cells, values, (back - landmarks[:, None]).norm(dim=-1))
 
 
 def select_matches(
-    candidates: Candidates, query: DescriptorPyramid, similarity: Tensor, offsets: Offsets = no_offsets
+    candidates: Candidates, query: DescriptorPyramid, similarity: Tensor, subpixel: bool = False
 ) -> Matches:
     """The argmin of equation 2: the candidate that matches back nearest to the landmark; ties to the more similar.
 
@@ -104,12 +103,41 @@ def select_matches(
         candidates: what :func:`bidirectional_candidates` gave.
         query: descriptors of the query.
         similarity: (N, rows, columns), similarity of the query's grid to the landmarks.
-        offsets: where between the cells a match lies.
+        subpixel: whether a match may lie between the cells; on whole cells in the paper's public code.
     """
     best = candidates.back_match_error.sort(dim=1, stable=True).indices[:, :1]
     cells = candidates.cells.gather(1, best[..., None].expand(-1, -1, 2))[:, 0]
     return Matches(
-        query.to_result(cells + offsets(similarity, cells)),
+        query.to_result(cells + peak_offsets(similarity, cells) if subpixel else cells),
         candidates.similarity.gather(1, best)[:, 0],
         candidates.back_match_error.gather(1, best)[:, 0].to(candidates.similarity.dtype),
     )
+
+
+def peak_offsets(similarity: Tensor, cells: Tensor) -> Tensor:
+    """The top of the parabola through a cell and its two neighbours, along each axis.
+
+    Args:
+        similarity: (N, rows, columns).
+        cells: (N, 2), a whole cell ``(x, y)`` of each map.
+
+    Returns:
+        tensor of shape (N, 2), ``(x, y)`` to be added to the cells, -0.5 to 0.5; zero along an axis on which the cell
+        is at the border or is no maximum.
+    """
+    rows, columns = similarity.shape[-2:]
+    x, y = cells.round().long().unbind(dim=-1)
+    which = torch.arange(len(cells), device=cells.device)
+
+    def along(step_x: int, step_y: int, inside: Tensor) -> Tensor:
+        def at(sign: int) -> Tensor:
+            row = (y + sign * step_y).clamp(0, rows - 1)
+            return similarity[which, row, (x + sign * step_x).clamp(0, columns - 1)]
+
+        before, here, after = at(-1), at(0), at(1)
+        bend = before - 2 * here + after
+        peak = inside & (here >= before) & (here >= after) & (bend < 0)
+        return torch.where(peak, 0.5 * (before - after) / bend.where(peak, -torch.ones_like(bend)), 0.0)
+
+    inside_x, inside_y = (x > 0) & (x < columns - 1), (y > 0) & (y < rows - 1)
+    return torch.stack([along(1, 0, inside_x), along(0, 1, inside_y)], dim=-1)

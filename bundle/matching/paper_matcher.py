@@ -1,14 +1,16 @@
 """Matching as in the paper, sections 2.1 and 2.2, on whole pixels as in its public code or between them."""
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bundle.errors import ConfigError
-from bundle.geometry import CellGeometry, PaperRounding, PixelCentres, Size
+from bundle.geometry import CellGeometry, PaperRounding, PixelCentres, Size, bilinear_matrix
 from bundle.matching.bidirectional import Matches, bidirectional_candidates, select_matches
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.settings import MatchingSettings
-from bundle.matching.subpixel import Offsets, no_offsets, peak_offsets
 
 
 class PaperMatcher:
@@ -21,7 +23,6 @@ class PaperMatcher:
     def __init__(self, settings: MatchingSettings) -> None:
         self.settings = settings
         self.geometry: CellGeometry = PixelCentres() if settings.subpixel else PaperRounding()
-        self.offsets: Offsets = peak_offsets if settings.subpixel else no_offsets
 
     def view(self, levels: list[Tensor], size: Size) -> DescriptorPyramid:
         """The descriptors of one image of (height, width) pixels, brought to length one; the one map is its own grid.
@@ -71,8 +72,9 @@ class PaperMatcher:
     def _matches(
         self, template: DescriptorPyramid, landmarks: Tensor, query: DescriptorPyramid, similarity: Tensor
     ) -> Matches:
-        candidates = bidirectional_candidates(template, landmarks, query, similarity, self.settings.k, self.offsets)
-        return select_matches(candidates, query, similarity, self.offsets)
+        k, subpixel = self.settings.k, self.settings.subpixel
+        candidates = bidirectional_candidates(template, landmarks, query, similarity, k, subpixel)
+        return select_matches(candidates, query, similarity, subpixel)
 
 
 def _crop_view(features: Tensor) -> DescriptorPyramid:
@@ -80,25 +82,49 @@ def _crop_view(features: Tensor) -> DescriptorPyramid:
     return DescriptorPyramid([features], size, size, PixelCentres(), patch=1)
 
 
-def stack_matches(matches: list[Matches]) -> Matches:
-    """Matches of single landmarks as one."""
-    return Matches(*(torch.cat(parts) for parts in zip(*matches)))
+def fuse(local: Tensor, global_map: Tensor, origins: Tensor, image_size: Size) -> Tensor:
+    """Normalised local features plus global features that are upsampled to the full image and then normalised.
+
+    Only the crops' part of the upsampled map is ever computed, from the few cells below each crop.
+
+    Args:
+        local: (N, C, h, w), local features of crops of one size at full resolution.
+        global_map: (C, H', W'), global features of the whole image, not normalised.
+        origins: (N, 2), pixel ``(x, y)`` of the image at each crop's first pixel.
+        image_size: (height, width) in pixels of the whole image.
+
+    Returns:
+        tensor of shape (N, C, h, w), channels last in memory.
+    """
+    _, _, height, width = local.shape
+    rows, down = _cells_below(origins[:, 1], height, global_map.shape[-2], image_size[0], local)
+    columns, across = _cells_below(origins[:, 0], width, global_map.shape[-1], image_size[1], local)
+    block = global_map.permute(1, 2, 0)[rows[:, :, None], columns[:, None, :]]  # (N, r, c, C)
+    tall = (down @ block.flatten(2)).unflatten(-1, block.shape[2:])
+    context = across[:, None] @ tall
+    return normalise_channels(local).add_(F.normalize(context, dim=-1, out=context).permute(0, 3, 1, 2))
 
 
-def confidence(similarity: Tensor, back_match_error: Tensor, spread: Tensor) -> Tensor:
+def _cells_below(origin: Tensor, pixels: int, cells: int, image_side: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Along one axis, the cells that crops lie on, (N, r), and the matrices that upsample them, (N, pixels, r)."""
+    ratio = cells / image_side
+    count = min(cells, math.ceil(pixels * ratio) + 2)
+    offsets = torch.arange(pixels, dtype=torch.float64, device=origin.device)
+    positions = ((origin.double()[:, None] + offsets + 0.5) * ratio - 0.5).clamp(0, cells - 1)
+    first = positions[:, :1].floor().clamp(max=cells - count)
+    below = first.long() + torch.arange(count, device=origin.device)
+    return below, bilinear_matrix(positions - first, count).to(like)
+
+
+def confidence(similarity: Tensor, back_match_error: Tensor) -> Tensor:
     """One number from 0 to 1 for each landmark, larger for a point that is more likely near the truth.
 
-    The similarity, times the geometric mean of two factors: agreement both ways, one half where the point matches back
-    2 % of the long side away from the landmark; and sharpness, one half where the posterior is 2 % wide.
+    The similarity, times a factor of agreement both ways, whose square is one half where the point matches back 2 % of
+    the long side away from the landmark.
 
     Args:
         similarity: (N,), cosine similarity.
         back_match_error: (N,), as a fraction of the template's long side.
-        spread: (N,), radius of the posterior as a fraction of the query's long side.
-
-    Returns:
-        tensor of shape (N,).
     """
     agreement = 1.0 / (1.0 + (back_match_error / 0.02).square())
-    sharpness = 1.0 / (1.0 + (spread / 0.02).square())
-    return similarity.clamp(0.0, 1.0) * torch.sqrt(agreement * sharpness)
+    return similarity.clamp(0.0, 1.0) * torch.sqrt(agreement)

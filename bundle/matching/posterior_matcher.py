@@ -6,11 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bundle.geometry import PixelCentres, Size
+from bundle.geometry import PixelCentres, Size, sample_maps
 from bundle.matching.bidirectional import best_cells, match_back
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
 from bundle.matching.expected_error import confidence_of, expected_error
-from bundle.matching.fusion import sample_scores
 from bundle.matching.geometric_prior import (
     apply_affine,
     extent,
@@ -212,7 +211,8 @@ class PosteriorMatcher:
             origins: (N, 2), pixel ``(x, y)`` of the query at the centre of each map's first cell.
             step: (2,), pixels of the query from one cell to the next, ``(x, y)``.
         """
-        scores = sample_scores(coarse.scores, query.to_cells(lattice_pixels(origins, step, local.shape[-1]))) + local
+        cells = query.to_cells(lattice_pixels(origins, step, local.shape[-1]))
+        scores = sample_maps(coarse.scores[:, None], cells, "bicubic")[:, 0] + local
         return self._on_lattice(scores, origins, step)
 
     def learned(

@@ -11,8 +11,7 @@ from typing_extensions import override
 from bundle.errors import ConfigError
 from bundle.matching.bidirectional import Matches
 from bundle.matching.descriptors import DescriptorPyramid
-from bundle.matching.fusion import fuse
-from bundle.matching.paper_matcher import PaperMatcher, confidence, stack_matches
+from bundle.matching.paper_matcher import PaperMatcher, confidence, fuse
 from bundle.matching.settings import MatchingSettings
 from bundle.model.inferer import OneShotInferer, as_columns, describe_whole, template_tensors
 from bundle.model.memory import Region, RegionStore, crops_at_a_time, hand_back_freed_memory, memory_budget_gb
@@ -74,20 +73,14 @@ class PaperInferer(OneShotInferer):
             for index, region in self._regions(image, matches.points, levels[0], network):
                 found[index] = self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
                 del region  # while the next one is decoded
-            matches = stack_matches([found[index] for index in range(len(known.landmarks))])
-        return self._prediction(matches)
-
-    def _prediction(self, matches: Matches) -> Tensor:
-        spread = torch.zeros_like(matches.similarity)  # a maximum has no width
-        trust = confidence(matches.similarity, matches.back_match_error / max(self.template.size), spread)
-        unknown = torch.full_like(trust, torch.nan)  # the paper calibrates nothing
+            matches = Matches(*(torch.cat(parts) for parts in zip(*(found[index] for index in sorted(found)))))
         return as_columns(
             matches.points,
             similarity=matches.similarity,
             back_match_error=matches.back_match_error,
-            spread=spread,
-            confidence=trust,
-            expected_error=unknown,
+            spread=torch.zeros_like(matches.similarity),  # a maximum has no width
+            confidence=confidence(matches.similarity, matches.back_match_error / max(self.template.size)),
+            expected_error=torch.full_like(matches.similarity, torch.nan),  # the paper calibrates nothing
         )
 
     def _regions(

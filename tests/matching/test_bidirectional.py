@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from bundle.errors import ConfigError
 from bundle.geometry import PaperRounding, PixelCentres, cell_grid
-from bundle.matching.bidirectional import Candidates, best_cells, bidirectional_candidates, select_matches
+from bundle.matching.bidirectional import Candidates, Matches, best_cells, bidirectional_candidates, select_matches
 from bundle.matching.descriptors import DescriptorPyramid, normalise_channels
-from bundle.matching.paper_matcher import PaperMatcher, stack_matches
+from bundle.matching.paper_matcher import PaperMatcher
 from bundle.matching.settings import MatchingSettings
 from tests.reference.matching import bidirectional_match, cosine_map, index_to_pixel, ranked
 
@@ -100,7 +100,7 @@ def test_fine_stage_equals_equation_2_on_crops(k: int) -> None:
             )
             match = bidirectional_match(template, query, (x, y), k, None, None)
             expected.append(match._replace(x=match.x + 100, y=match.y + 200))
-    matches = stack_matches(found)
+    matches = Matches(*(torch.cat(parts) for parts in zip(*found)))
     assert matches.points.tolist() == [[match.x, match.y] for match in expected]
     torch.testing.assert_close(matches.similarity.tolist(), [match.similarity for match in expected])
     torch.testing.assert_close(matches.back_match_error.tolist(), [match.error for match in expected])

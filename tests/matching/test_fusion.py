@@ -3,8 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.geometry import cell_grid
-from bundle.matching.fusion import fuse, sample_scores
+from bundle.matching.paper_matcher import fuse
 from tests.reference.fusion import fused_features, upsampled_to_image
 
 
@@ -56,17 +55,3 @@ def test_equals_torchs_upsampling_at_the_size_of_a_radiograph(dtype: torch.dtype
     (found,) = fuse(local.to(dtype)[None], global_map.to(dtype), origins, (2400, 1935))
     tolerance = 1e-4 if dtype == torch.float32 else 1e-12
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
-
-
-def test_scores_at_whole_cells_are_the_maps_own() -> None:
-    scores = random_map(5, 2, 9, 7)
-    cells = cell_grid((9, 7), dtype=torch.float64).reshape(1, 9, 7, 2).expand(2, -1, -1, -1)
-    torch.testing.assert_close(sample_scores(scores, cells), scores)
-
-
-def test_scores_between_cells_are_those_of_bicubic_resizing() -> None:
-    scores = random_map(6, 2, 9, 7)
-    size = (27, 21)
-    pixels = cell_grid(size, dtype=torch.float64).reshape(1, *size, 2).expand(2, -1, -1, -1)
-    expected = F.interpolate(scores[None], size=size, mode="bicubic", align_corners=False)[0]
-    torch.testing.assert_close(sample_scores(scores, (pixels + 0.5) / 3 - 0.5), expected)

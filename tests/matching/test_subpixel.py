@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from bundle.geometry import PixelCentres, cell_grid
+from bundle.matching.bidirectional import peak_offsets
 from bundle.matching.paper_matcher import PaperMatcher
 from bundle.matching.settings import MatchingSettings
-from bundle.matching.subpixel import peak_offsets
 
 
 def paraboloid(rows: int, columns: int, x: float, y: float) -> Tensor:
