@@ -18,7 +18,7 @@ from bundle.io.overwriting import file_digest
 from bundle.model import trained_model
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import local_crops
-from bundle.networks.resampling import resize
+from bundle.networks.network import resize
 from bundle.writers.files import atomic_file, write_json
 
 

@@ -19,7 +19,7 @@ from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network, trained_model
 from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.networks.resampling import resize
+from bundle.networks.network import resize
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.workflows.running import TINY_NETWORK, TINY_PAPER_NETWORK, refusal

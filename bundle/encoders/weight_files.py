@@ -184,6 +184,7 @@ def load_weights_only(path: str | Path, allowed: Sequence[type] = ()) -> Any:
     for _, tensor in _tensors(content):
         if (
             tensor.layout is not torch.strided
+            or tensor.is_meta
             or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
         ):
             raise CheckpointError(f"it holds a tensor of shape {tuple(tensor.shape)} without as many numbers")

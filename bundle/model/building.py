@@ -19,7 +19,7 @@ from bundle.model.paper_inferer import PaperInferer
 from bundle.model.posed_inferer import PosedInferer
 from bundle.model.posterior_inferer import PosteriorInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.networks.whitening import total_covariance
+from bundle.networks.decoders import total_covariance
 from bundle.records.template import Template
 from bundle.records.validation import validate
 
@@ -29,7 +29,7 @@ ZERO_SHOT_SHRINKAGE = 0.05
 
 
 #: The strategies of matching by name.
-STRATEGIES: dict[str, type[OneShotInferer]] = {"posterior": PosteriorInferer, "paper": PaperInferer}
+STRATEGIES = {"posterior": PosteriorInferer, "paper": PaperInferer}
 
 
 def create_inferer(
@@ -49,13 +49,7 @@ def create_inferer(
     Raises:
         ConfigError: when something was learned that the strategy cannot use.
     """
-    if learned is None:
-        return STRATEGIES[settings.strategy](template, settings, crop_memory_gb)
-    if settings.strategy != "posterior":
-        raise ConfigError(
-            f"matching.strategy is {settings.strategy!r}, but this model was trained for 'posterior': leave it out."
-        )
-    return PosteriorInferer(template, settings, crop_memory_gb, learned)
+    return STRATEGIES[settings.strategy](template, settings, crop_memory_gb, learned)
 
 
 @dataclass(frozen=True)

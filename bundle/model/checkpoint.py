@@ -48,25 +48,22 @@ class LearnedLandmarks:
         """Refuse parts that do not belong together, before anything is computed with them.
 
         Raises:
-            ValueError: saying what is wrong.
+            ValueError: when they do not.
         """
-        count = self.layouts.shape[1] if self.layouts.ndim == 3 else -1
-        if self.layouts.dtype is not torch.float64 or self.layouts.ndim != 3 or self.layouts.shape[2] != 2:
-            raise ValueError(f"its layouts have the shape {tuple(self.layouts.shape)} and type {self.layouts.dtype}")
-        crops = () if self.crop_kernels is None else (self.crop_kernels,)
-        if (self.crop_kernels is None) != (self.crop_matrix is None):
-            raise ValueError("it has kernels of crops without their whitening, or the other way round")
-        expected = [tuple(kernel.shape) for kernel in (*self.kernels, *crops)]
+        kernels = self.kernels if self.crop_kernels is None else (*self.kernels, self.crop_kernels)
+        shapes = [tuple(kernel.shape) for kernel in kernels]
+        patches = [(self.layouts.shape[1], shape[1], shape[-1], shape[-1]) for shape in shapes]
+        matrix = None if self.crop_kernels is None else (shapes[-1][1],) * 2
         if (
-            not self.kernels
-            or [tuple(one.shape) for one in self.filters] != expected
-            or any(len(shape) != 4 or shape[0] != count or shape[2] != shape[3] for shape in expected)
+            self.layouts.dtype is not torch.float64
+            or tuple(self.layouts.shape[2:]) != (2,)
+            or not self.kernels
+            or shapes != patches
+            or [tuple(one.shape) for one in self.filters] != shapes
+            or (None if self.crop_matrix is None else tuple(self.crop_matrix.shape)) != matrix
+            or not all(bool(torch.isfinite(one).all()) for one in self.tensors().values())
         ):
-            raise ValueError("its kernels and filters have different shapes")
-        if self.crop_matrix is not None and tuple(self.crop_matrix.shape) != (expected[-1][1],) * 2:
-            raise ValueError(f"the whitening of its crops has the shape {tuple(self.crop_matrix.shape)}")
-        if not all(bool(torch.isfinite(one).all()) for one in self.tensors().values()):
-            raise ValueError("its kernels hold numbers that are not finite")
+            raise ValueError("the parts of what it learned do not belong together, or are not finite")
 
     def known(self, device: torch.device) -> KnownLandmarks:
         """As the matching takes them; the layouts' mean stands for all of them in the coarse stage."""

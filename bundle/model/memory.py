@@ -28,11 +28,9 @@ def memory_budget_gb(device: torch.device, memory_gb: float | None = None) -> fl
         device: where the network is.
         memory_gb: what the user gave; None for a little on a CPU and a quarter of what is free on a GPU.
     """
-    if memory_gb is None:
-        if device.type == "cuda":
-            return torch.cuda.mem_get_info(device)[0] / 1e9 * _GPU_SHARE
-        return _CPU_GB
-    return float(memory_gb)
+    if memory_gb is not None:
+        return memory_gb
+    return torch.cuda.mem_get_info(device)[0] / 1e9 * _GPU_SHARE if device.type == "cuda" else _CPU_GB
 
 
 def crops_at_a_time(numbers: int, device: torch.device, memory_gb: float | None = None) -> int:
@@ -95,8 +93,8 @@ class Region(NamedTuple):
     origin: Tensor
 
 
-class RegionStore:
-    """Regions by number.
+def keep_regions(regions: Iterable[tuple[int, Region]], memory_gb: float) -> dict[int, Region]:
+    """Regions by number, on their device or mapped to temporary files.
 
     One region of the paper's preset is a map of 256 x 224 x 224 numbers, 51 MB, and a landmark needs its own. The first
     ones stay in memory; where the next would exceed the budget, it and all later ones are mapped to temporary files,
@@ -104,24 +102,14 @@ class RegionStore:
 
     Args:
         regions: the regions with their numbers.
-        memory_gb: budget in GB; None for no limit.
+        memory_gb: budget in GB.
     """
-
-    def __init__(self, regions: Iterable[tuple[int, Region]], memory_gb: float | None) -> None:
-        self._regions: dict[int, Region] = {}
-        left = float("inf") if memory_gb is None else memory_gb * 1e9
-        for index, region in regions:
-            left -= region.features.numel() * region.features.element_size()
-            self._regions[index] = region if left >= 0 else Region(_mapped(region.features), region.origin)
-            del region  # while the next one is made
-
-    def __len__(self) -> int:
-        return len(self._regions)
-
-    def __getitem__(self, index: int) -> Region:
-        """The region of a number, with its features as they were given."""
-        features, origin = self._regions[index]
-        return Region(features.to(origin.device), origin)
+    found, left = {}, memory_gb * 1e9
+    for index, region in regions:
+        left -= region.features.nbytes
+        found[index] = region if left >= 0 else Region(_mapped(region.features), region.origin)
+        del region  # while the next one is made
+    return found
 
 
 def _mapped(features: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from bundle.matching.bidirectional import Matches
 from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.paper_matcher import PaperMatcher, confidence, fuse
 from bundle.matching.settings import MatchingSettings
+from bundle.model.checkpoint import LearnedLandmarks
 from bundle.model.inferer import OneShotInferer, as_columns, describe_whole, template_tensors
-from bundle.model.memory import Region, RegionStore, crops_at_a_time, hand_back_freed_memory, memory_budget_gb
+from bundle.model.memory import Region, crops_at_a_time, hand_back_freed_memory, keep_regions, memory_budget_gb
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import clipped_windows
 from bundle.records.template import Template
@@ -29,7 +30,7 @@ class _Known(NamedTuple):
 
     landmarks: Tensor  # (N, 2), pixels (x, y)
     view: DescriptorPyramid
-    regions: RegionStore  # by landmark; empty without a local decoder
+    regions: dict[int, Region]  # by landmark; empty without a local decoder
 
 
 class PaperInferer(OneShotInferer):
@@ -39,15 +40,24 @@ class PaperInferer(OneShotInferer):
         template: the annotated image.
         settings: the settings of the matching.
         crop_memory_gb: see :class:`OneShotInferer`.
+        learned: has to be None: what is learned for the strategy ``posterior`` is of no use here.
 
     Raises:
-        ConfigError: when there is more than one template.
+        ConfigError: when there is more than one template, or something was learned.
     """
 
     matcher: PaperMatcher
 
-    def __init__(self, template: Template, settings: MatchingSettings, crop_memory_gb: float | None = None) -> None:
+    def __init__(
+        self,
+        template: Template,
+        settings: MatchingSettings,
+        crop_memory_gb: float | None = None,
+        learned: LearnedLandmarks | None = None,
+    ) -> None:
         super().__init__(template, settings, crop_memory_gb)
+        if learned is not None:
+            raise ConfigError("matching.strategy is 'paper', but this model was trained for 'posterior': leave it out.")
         if template.others:
             raise ConfigError(
                 f"the strategy paper matches one template, but {len(template.all)} were given: give one, or set "
@@ -61,17 +71,19 @@ class PaperInferer(OneShotInferer):
         levels = describe_whole(image, network)
         view = self.matcher.view(levels, self.template.size)
         budget = memory_budget_gb(device, self.crop_memory_gb)
-        return _Known(landmarks, view, RegionStore(self._regions(image, landmarks, levels[0], network), budget))
+        return _Known(landmarks, view, keep_regions(self._regions(image, landmarks, levels[0], network), budget))
 
     @override
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
         levels, size = describe_whole(image, network), (image.shape[-2], image.shape[-1])
         matches = self.matcher.coarse(known.view, known.landmarks, self.matcher.view(levels, size))
-        if len(known.regions):
+        if known.regions:
             # Each region is matched as soon as it is decoded: those of the query are never all in memory.
             found = {}
             for index, region in self._regions(image, matches.points, levels[0], network):
-                found[index] = self.matcher.fine(*known.regions[index], known.landmarks[index], *region)
+                features, origin = known.regions[index]
+                there = features.to(image.device)
+                found[index] = self.matcher.fine(there, origin, known.landmarks[index], *region)
                 del region  # while the next one is decoded
             matches = Matches(*(torch.cat(parts) for parts in zip(*(found[index] for index in sorted(found)))))
         return as_columns(

@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.geometry import PixelCentres, sample_maps
-from bundle.networks.network import NetworkSettings
-from bundle.networks.resampling import resize, working_size
+from bundle.networks.network import NetworkSettings, resize, working_size
 
 
 class Windows(NamedTuple):
@@ -118,16 +117,6 @@ class LocalCrops:
         return F.normalize(sampled[:, :, 0, 0], dim=1)
 
 
-def local_size(image_size: tuple[int, int], settings: NetworkSettings) -> tuple[int, int]:
-    """The (height, width) that an image is resized to before crops are cut; 0 keeps the full resolution."""
-    return working_size(image_size, settings.local_side, "long") if settings.local_side else image_size
-
-
-def local_image(image: Tensor, settings: NetworkSettings) -> Tensor:
-    """An image at the resolution at which crops are cut: (B, 1, H, W) -> (B, 1, h, w)."""
-    return resize(image, local_size((image.shape[-2], image.shape[-1]), settings), "bilinear")
-
-
 def local_crops(image: Tensor, centres: Tensor, settings: NetworkSettings) -> LocalCrops:
     """Cut one crop around each point.
 
@@ -137,8 +126,8 @@ def local_crops(image: Tensor, centres: Tensor, settings: NetworkSettings) -> Lo
         settings: the network's settings: resolution and side of the crops.
     """
     full = (image.shape[-2], image.shape[-1])
-    shrunk = local_image(image, settings)
-    size = (shrunk.shape[-2], shrunk.shape[-1])
+    size = working_size(full, settings.local_side, "long") if settings.local_side else full
+    shrunk = resize(image, size, "bilinear")
     geometry = PixelCentres()
     windows = padded_windows(shrunk[0], geometry.to_cells(centres, full, size), settings.local_window)
     step = torch.tensor([full[1] / size[1], full[0] / size[0]], dtype=centres.dtype, device=centres.device)

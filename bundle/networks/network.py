@@ -1,26 +1,30 @@
-"""The whole network: frozen encoder, global branch, local branch (paper, figure 1a); and its settings."""
+"""The whole network: frozen encoder, global branch, local branch (paper, figure 1a); its settings; sizes of images."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
+from PIL import Image
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bundle.encoders import EncoderSettings, FrozenEncoder
 from bundle.errors import ConfigError
-from bundle.networks.decoders import GlobalDecoder, LocalDecoder, LogBinning, NoBinning
-from bundle.networks.resampling import resize, working_size
-from bundle.networks.whitening import Whitening
+from bundle.networks.decoders import GlobalDecoder, LocalDecoder, LogBinning, NoBinning, Whitening
 from bundle.records.radiograph import GreyValues
 from bundle.records.validation import Items, Validated
 
 # What goes beyond the largest values is a mistake, or a file that wants to fill the memory.
 _Side = Annotated[int, Field(ge=32, le=65536)]
 _Channels = Annotated[int, Field(ge=0, le=4096)]
+
+Resampling = Literal["bilinear", "lanczos"]
+Side = Literal["long", "short"]
 
 
 class NetworkSettings(Validated):
@@ -47,9 +51,9 @@ class NetworkSettings(Validated):
     encoder: EncoderSettings = EncoderSettings(name="xfeat")
     log_binning: bool = False
     working_sides: Annotated[Items[_Side], Field(min_length=1, max_length=32)] = (320, 480, 640, 960, 1440)
-    working_side: Literal["long", "short"] = "long"
+    working_side: Side = "long"
     grey_values: GreyValues = "stretch"
-    resampling: Literal["bilinear", "lanczos"] = "bilinear"
+    resampling: Resampling = "bilinear"
     negative: bool = False
     whitening: bool = True
     global_channels: _Channels = 0
@@ -231,3 +235,54 @@ def _leave_encoder_out(
 
 def _do_not_miss_encoder(network: nn.Module, incompatible: Any) -> None:
     incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if ".encoder." not in f".{key}"]
+
+
+def resize(image: Tensor, size: tuple[int, int], resampling: Resampling) -> Tensor:
+    """Resize images with a filter that removes what the smaller grid cannot hold.
+
+    Args:
+        image: tensor of shape (B, C, H, W), 0 to 1.
+        size: (height, width) of the result.
+        resampling: ``"bilinear"`` (triangle filter, the default encoder's) or ``"lanczos"`` (the paper's, on 8 bits).
+
+    Raises:
+        ConfigError: when a network is exported, which cannot hold Pillow's filter.
+    """
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    if resampling == "bilinear":
+        for shape in ((size[0], image.shape[-1]), size):  # down first, where whole rows are added: then few are left
+            image = F.interpolate(image, size=shape, mode="bilinear", align_corners=False, antialias=True)
+        return image
+    return _lanczos(image, size)
+
+
+def _lanczos(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pillow's Lanczos on 8 bits, as the paper's public code resizes: rounded, and clipped to 0 to 1."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        raise ConfigError(
+            "resampling 'lanczos' is Pillow's, which no exported network can hold: use scripts/export_onnx.py, whose "
+            "files take images that are resized already."
+        )
+    height, width = size
+    grey = (image.flatten(0, 1) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    resized = [np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.LANCZOS)) for one in grey]
+    return torch.from_numpy(np.stack(resized)).unflatten(0, image.shape[:2]).to(image) / 255
+
+
+def working_size(image_size: tuple[int, int], side: int, which: Side) -> tuple[int, int]:
+    """The size that an image has when its long or short side is ``side`` pixels and its shape is kept.
+
+    Args:
+        image_size: (height, width).
+        side: pixels.
+        which: ``"long"`` or ``"short"``; for the paper's ``"short"`` the other side is rounded down, as torchvision
+            does.
+    """
+    height, width = image_size
+    if which == "long":
+        factor = side / max(height, width)
+        return max(1, round(height * factor)), max(1, round(width * factor))
+    if height <= width:
+        return side, math.floor(side * width / height)
+    return math.floor(side * height / width), side

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bundle.networks.resampling import resize
+from bundle.networks.network import resize
 
 #: An image that becomes smaller by more than this is shrunk with a filter first, so that nothing aliases.
 _ALIASES = 1.3

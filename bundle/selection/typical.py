@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bundle.networks import OneShotNetwork
-from bundle.networks.whitening import inverse_power, total_covariance, unit_descriptors
+from bundle.networks.decoders import inverse_power, total_covariance, unit_descriptors
 
 #: Distance in cells between the points of an image that are looked up in the others.
 STEP = 3

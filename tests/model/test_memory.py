@@ -8,9 +8,9 @@ import torch
 
 from bundle.model.memory import (
     Region,
-    RegionStore,
     crops_at_a_time,
     hand_back_freed_memory,
+    keep_regions,
     memory_budget_gb,
 )
 from tests.workflows.running import ROOT
@@ -32,7 +32,7 @@ def regions() -> list[tuple[int, Region]]:
 @pytest.mark.parametrize("numbers_in_memory", [0, 60, 61, 10_000])
 def test_what_is_stored_comes_back_from_memory_or_file(numbers_in_memory: int) -> None:
     given = regions()
-    store = RegionStore(iter(given), memory_gb=numbers_in_memory * 4 / 1e9)
+    store = keep_regions(iter(given), memory_gb=numbers_in_memory * 4 / 1e9)
     assert len(store) == 4
     for _ in range(2):
         for index, region in given:
@@ -43,18 +43,16 @@ def test_what_is_stored_comes_back_from_memory_or_file(numbers_in_memory: int) -
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_file_keeps_the_precision(dtype: torch.dtype) -> None:
     features = torch.randn(3, 5, 4, dtype=dtype)
-    found = RegionStore([(0, Region(features, torch.zeros(2)))], memory_gb=1e-9)[0].features
+    found = keep_regions([(0, Region(features, torch.zeros(2)))], memory_gb=1e-9)[0].features
     assert found.dtype == dtype and torch.equal(found, features)
 
 
 def test_only_what_exceeds_the_budget_goes_to_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     monkeypatch.setattr("bundle.model.memory._mapped", lambda features: sizes.append(features.numel()) or features)
-    RegionStore(regions(), memory_gb=121 * 4 / 1e9)  # the first two have 60 numbers each
+    keep_regions(regions(), memory_gb=121 * 4 / 1e9)  # the first two have 60 numbers each
     assert sizes == [21, 36]
-    RegionStore(regions(), None)
-    assert sizes == [21, 36]
-    assert len(RegionStore([], 0.1)) == 0
+    assert keep_regions([], 0.1) == {}
 
 
 def test_as_many_crops_as_the_budget_holds() -> None:

@@ -15,7 +15,7 @@ from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PosteriorInferer, build_network, create_inferer, zero_shot_model
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.networks.resampling import resize
+from bundle.networks.network import resize
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from tests.conftest import Sample

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from bundle.geometry import PixelCentres, sample_map
-from bundle.networks.crops import clipped_windows, inner_windows, local_crops, local_size, padded_windows
-from bundle.networks.network import NetworkSettings
+from bundle.networks.crops import clipped_windows, inner_windows, local_crops, padded_windows
+from bundle.networks.network import NetworkSettings, working_size
 from tests.reference.fusion import clipped_crop
 
 IMAGE = torch.arange(120 * 97, dtype=torch.float32).reshape(1, 120, 97)  # every pixel has its own value
@@ -72,8 +72,6 @@ def test_points_of_local_crops_lie_where_they_lie_on_the_image(local_side: int) 
     """A crop of a ramp tells where each of its pixels was taken from."""
     ys, xs = torch.meshgrid(torch.arange(120.0), torch.arange(97.0), indexing="ij")
     settings = NetworkSettings(local_side=local_side, local_window=32)
-    size = local_size((120, 97), settings)
-    assert max(size) == (local_side or 120)
     centres = torch.tensor([[48.3, 60.7], [40.0, 50.0]])
     crops = [local_crops(ramp[None, None], centres, settings) for ramp in (xs, ys)]
     points = centres + torch.tensor([3.0, -5.0])
@@ -111,7 +109,7 @@ def test_samples_of_local_maps_have_length_one(side: int) -> None:
 def test_the_origin_of_a_shrunk_crop_is_the_centre_of_its_first_pixel() -> None:
     settings = NetworkSettings(local_side=60, local_window=32)
     crops = local_crops(torch.rand(1, 1, 120, 100), torch.tensor([[50.0, 60.0]]), settings)
-    size = local_size((120, 100), settings)
+    size = working_size((120, 100), settings.local_side, "long")
     middle = PixelCentres().to_cells(torch.tensor([[50.0, 60.0]]), (120, 100), size).round()
     assert crops.step.tolist() == [2.0, 2.0]
     torch.testing.assert_close(crops.origins, (middle - 16 + 0.5) * 2 - 0.5)

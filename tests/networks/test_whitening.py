@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.networks.whitening import Whitening, inverse_power, total_covariance
+from bundle.networks.decoders import Whitening, inverse_power, total_covariance
 
 
 def correlated(seed: int = 0) -> torch.Tensor:
