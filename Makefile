@@ -35,8 +35,9 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt requirements-export.tx
 
 sample: $(SAMPLE)/landmarks.csv
 
+# The table is written last: without it, what is there is the beginning of a set that was interrupted.
 $(SAMPLE)/landmarks.csv: | setup
-	$(BIN)/python scripts/make_phantoms.py --output_dir $(SAMPLE)
+	$(BIN)/python scripts/make_phantoms.py --force --output_dir $(SAMPLE)
 
 demo: setup sample
 	$(RUN) training --config_file "['configs/train.json','configs/sample.json']"
@@ -78,7 +79,7 @@ $(LABEL_VENV)/.installed: $(VENV)/.installed requirements-monailabel.txt constra
 	@touch $@
 
 $(STUDY)/truth/landmarks.csv: | setup-monailabel
-	$(LABEL_BIN)/python scripts/make_phantoms.py --study --count 5 --output_dir $(STUDY)
+	$(LABEL_BIN)/python scripts/make_phantoms.py --study --force --count 5 --output_dir $(STUDY)
 
 monailabel: setup-monailabel $(STUDY)/truth/landmarks.csv
 	$(LABEL_BIN)/python -m label_server --studies $(STUDY) --port $(PORT)

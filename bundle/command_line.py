@@ -14,7 +14,7 @@ from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, Config
 from monai.bundle.utils import EXPR_KEY, ID_REF_KEY, ID_SEP_KEY, MACRO_KEY, MERGE_KEY
 
 from bundle.errors import ConfigError
-from bundle.records.console import report_errors_plainly
+from bundle.records.console import is_command_line, report_errors_plainly
 
 #: Settings with fields of their own, which are checked where they are read.
 _OPEN = ("network", "matching")
@@ -32,8 +32,7 @@ def check_command_line() -> None:
     Raises:
         ConfigError: when the command line of ``python -m monai.bundle`` is wrong.
     """
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is not None and main.name == "monai.bundle.__main__":
+    if is_command_line():
         report_errors_plainly()
         refuse_mistakes(sys.argv[1:])
 

@@ -16,6 +16,7 @@ import torch
 from torch.distributed import init_process_group, is_torchelastic_launched
 
 from bundle.errors import BundleError, ConfigError
+from bundle.records.console import end_command
 
 Item = TypeVar("Item")
 
@@ -82,9 +83,11 @@ def fork_ranks(processes: int) -> None:
             return
         ranks.add(process)
     try:
-        raise SystemExit(_first_failure(ranks))
+        status = _first_failure(ranks)
     finally:
         shutil.rmtree(folder)
+    end_command(status)
+    raise SystemExit(status)
 
 
 def _join(rank: int, ranks: int, store: str) -> None:

@@ -157,8 +157,7 @@ class SeveralModels:
                 str(CONFIGS / "inference.json"), workflow_type="infer", dataset_dir=images, **places, **self.settings
             )
             run.initialize()
-            run.run()
-            run.finalize()
+            run.run()  # without finalize, which would end the command
         except SystemExit as ended:
             return int(ended.code or 0)
         except Exception as error:  # MONAI wraps what a component raises

@@ -6,7 +6,7 @@ processor seconds, so other work on the machine hardly matters; only ``throughpu
 Example:
     python -m tools.benchmark peers --data isbi2015 --template 125 --spacing 0.1
     python -m tools.benchmark growth
-    python -m tools.benchmark throughput --data isbi2015 --model models/model.pt --processes 1 2
+    python -m tools.benchmark throughput --data isbi2015 --model models/model.pt --processes 1 2 --cores 1 2
 """
 
 import csv
@@ -31,6 +31,7 @@ def parser() -> CommandParser:
     made.add_argument("--methods", nargs="+", choices=peers.METHODS, default=peers.METHODS, help="of peers")
     made.add_argument("--model", type=Path, help="of throughput: the model of a training")
     made.add_argument("--processes", nargs="+", type=int, default=[1, 2], help="of throughput")
+    made.add_argument("--cores", nargs="+", type=int, default=[1, 2], help="of throughput: how many each run may use")
     made.add_argument("--output", type=Path, default=Path("docs/images"), help="folder of tables and pictures")
     return made
 
@@ -72,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.model is None:
             made.error("throughput needs --model")
         print(" | ".join(throughput.Row._fields))
-        for processes in options.processes:
-            row = throughput.measure(options.model, options.data / "images", processes)
+        for processes, cores in zip(options.processes, options.cores, strict=True):
+            row = throughput.measure(options.model, options.data / "images", processes, cores)
             print(" | ".join(f"{value:.4g}" for value in row))
         return
     options.output.mkdir(parents=True, exist_ok=True)

@@ -95,6 +95,23 @@ def report_errors_plainly() -> None:
     sys.excepthook = hook
 
 
+def is_command_line() -> bool:
+    """Whether this process is ``python -m monai.bundle``, and no program that runs a workflow itself."""
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return main is not None and main.name == "monai.bundle.__main__"
+
+
+def end_command(status: int = DONE) -> None:
+    """End MONAI's command line at once, which is the last step of a workflow; any other program goes on.
+
+    Python would take two to four seconds to take apart all that is imported.
+    """
+    if is_command_line():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def _is_to_be_traced(error: BaseException) -> bool:
     wanted = os.environ.get("MONAI_DEBUG", "0") not in ("", "0")
     return wanted and not isinstance(error, KeyboardInterrupt) and find_bundle_error(error) is None

@@ -1,12 +1,13 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tqdm import tqdm
 
 from bundle.errors import BundleError, ConfigError, ImageError, find_bundle_error, one_line
-from bundle.records.console import INTERRUPTED, NOT_DONE, progress, report_errors_plainly
+from bundle.records.console import INTERRUPTED, NOT_DONE, end_command, progress, report_errors_plainly
 from tests.workflows.running import ROOT
 
 
@@ -90,6 +91,25 @@ def test_the_status_of_the_process(code: str, status: int) -> None:
     code = "\n".join([*lines, "report_errors_plainly()", code])
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, timeout=60)
     assert finished.returncode == status
+
+
+def test_the_command_line_ends_at_once(tmp_path: Path) -> None:
+    package = tmp_path / "monai" / "bundle"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
+    lines = (
+        "import atexit, sys",
+        f"sys.path.append({str(ROOT)!r})",
+        "from bundle.records.console import end_command",
+        "atexit.register(print, 'taken apart')",
+        "print('done')",
+        "end_command(3)",
+    )
+    (package / "__main__.py").write_text("\n".join(lines), encoding="utf-8")
+    ended = subprocess.run([sys.executable, "-m", "monai.bundle"], cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (3, "done\n"), ended.stderr
+    end_command()  # this program goes on
 
 
 def test_called_twice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,8 +99,8 @@ def test_rows_that_are_not_measured_again_stay(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_throughput_is_that_of_a_run(trained: Trained, small: Sample) -> None:
-    row = throughput.measure(trained.model, small.images, 2)
-    assert (row.processes, row.images) == (2, 3)
+    row = throughput.measure(trained.model, small.images, 2, 1)
+    assert (row.processes, row.cores, row.images) == (2, 1, 3)
     assert row.processor_seconds * 3 > 1 and row.seconds * 3 > 1 and 0.3 < row.pss_gb < 6
 
 

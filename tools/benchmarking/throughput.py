@@ -20,6 +20,7 @@ class Row(NamedTuple):
 
     Attributes:
         processes: how many share the images.
+        cores: how many they may use.
         images: how many there are.
         seconds: per image, all of the run divided by the images.
         processor_seconds: the same of all processes together.
@@ -27,14 +28,15 @@ class Row(NamedTuple):
     """
 
     processes: int
+    cores: int
     images: int
     seconds: float
     processor_seconds: float
     pss_gb: float
 
 
-def measure(model: Path, images: Path, processes: int) -> Row:
-    """Infer on a folder of images.
+def measure(model: Path, images: Path, processes: int, cores: int) -> Row:
+    """Infer on a folder of images by processes that may use the first cores of the machine.
 
     Raises:
         BundleError: when the run fails.
@@ -45,13 +47,14 @@ def measure(model: Path, images: Path, processes: int) -> Row:
         line += ["--model_path", str(model.resolve()), "--dataset_dir", str(images.resolve()), "--output_dir", folder]
         used, start, peak = _processor_seconds(), time.monotonic(), 0.0
         run = subprocess.Popen([*line, "--processes", str(processes)], cwd=CONFIGS.parent)
+        psutil.Process(run.pid).cpu_affinity(range(cores))
         while run.poll() is None:
             peak = max(peak, _shared_memory(psutil.Process(run.pid)))
             time.sleep(0.5)
         seconds = time.monotonic() - start
     if run.returncode:
         raise BundleError(f"the run over {processes} processes ended with status {run.returncode}.")
-    return Row(processes, count, seconds / count, (_processor_seconds() - used) / count, peak / 1e9)
+    return Row(processes, cores, count, seconds / count, (_processor_seconds() - used) / count, peak / 1e9)
 
 
 def _processor_seconds() -> float:
