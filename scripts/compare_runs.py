@@ -17,9 +17,9 @@ import numpy as np
 from findings import present
 
 from bundle.errors import BundleError, one_line
-from bundle.io.error_files import ErrorFile, error_file, read_errors
 from bundle.metrics.comparison import compare_errors, compare_landmarks
 from bundle.records.console import CommandParser, command
+from bundle.writers.run_files import error_file, read_errors
 
 SCHEMA = "one-shot-landmarks/comparison/1"
 #: Below this p value a difference counts as shown.
@@ -38,33 +38,37 @@ def build_parser() -> CommandParser:
     return parser
 
 
-def compare(first: ErrorFile, second: ErrorFile, unit: str | None, resamples: int, seed: int) -> dict[str, Any]:
+def compare(files: Sequence[Path], unit: str | None, resamples: int, seed: int) -> dict[str, Any]:
     """The comparison as plain values.
 
     Raises:
         BundleError: when the runs have no point in common.
     """
-    images = [name for name in first.images if name in set(second.images)]
-    landmarks = [name for name in first.landmarks if name in set(second.landmarks)]
+    first, second = map(read_errors, files)
+    images = [name for name in first.image_ids if name in set(second.image_ids)]
+    landmarks = [name for name in first.landmark_names if name in set(second.landmark_names)]
     if not images or not landmarks:
         what = "image" if not images else "landmark"
-        raise BundleError(f"{first.path} and {second.path} have no {what} in common: compare runs on the same data.")
+        raise BundleError(f"{files[0]} and {files[1]} have no {what} in common: compare runs on the same data.")
     chosen = unit or ("mm" if all((~np.isnan(run.mm)).any() for run in (first, second)) else "px")
-    errors = [run.chosen(images, landmarks, chosen) for run in (first, second)]
-    rows = compare_landmarks(*errors)
+    errors = []
+    for run in (first, second):
+        rows = [run.image_ids.index(name) for name in images]
+        errors.append(getattr(run, chosen)[np.ix_(rows, [run.landmark_names.index(name) for name in landmarks])])
+    differences = compare_landmarks(*errors)
     return {
         "schema": SCHEMA,
-        "first": str(first.path),
-        "second": str(second.path),
+        "first": str(files[0]),
+        "second": str(files[1]),
         "unit": chosen,
         "all": compare_errors(*errors, resamples, seed),
         "per_landmark": [
             {"name": name, "difference": difference, "wilcoxon_p_holm": p}
-            for name, (difference, p) in zip(landmarks, rows)
+            for name, (difference, p) in zip(landmarks, differences)
         ],
         "left_out": {
-            "images": sorted(set(first.images) ^ set(second.images)),
-            "landmarks": sorted(set(first.landmarks) ^ set(second.landmarks)),
+            "images": sorted(set(first.image_ids) ^ set(second.image_ids)),
+            "landmarks": sorted(set(first.landmark_names) ^ set(second.landmark_names)),
         },
     }
 
@@ -123,12 +127,8 @@ def _p(value: float) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; see :func:`findings.present`."""
     args = build_parser().parse_args(argv)
-    present(
-        lambda: compare(read_errors(args.first), read_errors(args.second), args.unit, args.resamples, args.seed),
-        summary,
-        args.output,
-        [error_file(args.first), error_file(args.second)],
-    )
+    files = [error_file(args.first), error_file(args.second)]
+    present(lambda: compare(files, args.unit, args.resamples, args.seed), summary, args.output, files)
 
 
 if __name__ == "__main__":

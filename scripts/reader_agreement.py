@@ -21,11 +21,11 @@ from findings import present
 
 from bundle.errors import ConfigError
 from bundle.io.decoded import parse_spacing
-from bundle.io.error_files import error_file, read_errors
 from bundle.io.landmark_files import RowIndex, read_landmark_table
 from bundle.metrics.comparison import error_against_readers, reader_agreement
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, detection_rate, summarise
 from bundle.records.console import CommandParser, command
+from bundle.writers.run_files import error_file, read_errors
 
 SCHEMA = "one-shot-landmarks/readers/1"
 
@@ -133,20 +133,17 @@ def measure(readings: Readings, run: Path | None) -> dict[str, Any]:
 
 def _against(readings: Readings, disagreement: np.ndarray, run: Path, unit: str) -> dict[str, Any]:
     errors = read_errors(run)
-    images = [name for name in readings.images if name in set(errors.images)]
-    if not images or len(errors.landmarks) != len(readings.landmarks):
-        raise ConfigError(
-            f"{errors.path} is of other images or landmarks than the readers: evaluate on the same data set."
-        )
+    images = [name for name in readings.images if name in set(errors.image_ids)]
+    if not images or len(errors.landmark_names) != len(readings.landmarks):
+        raise ConfigError(f"{run} is of other images or landmarks than the readers: evaluate on the same data set.")
     rows = [readings.images.index(name) for name in images]
+    measured = getattr(errors, unit)[[errors.image_ids.index(name) for name in images]]
     try:
-        found = error_against_readers(errors.chosen(images, errors.landmarks, unit), disagreement[rows])
+        found = error_against_readers(measured, disagreement[rows])
     except ValueError:
-        raise ConfigError(
-            f"{errors.path} has no error in {unit} on the readers' points: give --pixel_spacing."
-        ) from None
+        raise ConfigError(f"{run} has no error in {unit} on the readers' points: give --pixel_spacing.") from None
     bins = [(group.high, group.predicted, group.mean, group.count) for group in found["bins"]]
-    return {"file": str(errors.path), **found, "bins": bins}
+    return {"file": str(error_file(run)), **found, "bins": bins}
 
 
 def _row(errors: np.ndarray) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bundle.errors import one_line
+from bundle.errors import BundleError, one_line
+from bundle.io.landmark_files.checks import read_text
 from bundle.metrics.error_summary import LandmarkErrors
 from bundle.records.landmarks import are_numbers
 from bundle.records.prediction import LandmarkPrediction
@@ -155,6 +156,7 @@ def _keypoints(found: LandmarkPrediction) -> dict[str, Any]:
     }
 
 
+_ERROR_COLUMNS = ("image", "landmark", "error_px", "error_mm")
 _COLUMNS = 100
 _LISTED_NAMES = 5
 _NAME = 24  # letters of a name
@@ -185,8 +187,46 @@ def write_report(folder: Path | str, errors: LandmarkErrors, report: dict[str, A
     )
     return (
         write_json(Path(folder) / "metrics.json", report),
-        write_table(Path(folder) / "metrics.csv", ("image", "landmark", "error_px", "error_mm"), rows),
+        write_table(Path(folder) / "metrics.csv", _ERROR_COLUMNS, rows),
     )
+
+
+def error_file(path: str | Path) -> Path:
+    """The file of the errors of an evaluation: ``metrics.csv`` of a folder, or the file itself."""
+    return Path(path) / "metrics.csv" if Path(path).is_dir() else Path(path)
+
+
+def read_errors(path: str | Path) -> LandmarkErrors:
+    """Read the errors back that :func:`write_report` wrote; names are as the table has them.
+
+    Args:
+        path: ``metrics.csv``, or the folder that it is in.
+
+    Raises:
+        BundleError: when the file is missing or is no such table.
+    """
+    path = error_file(path)
+    reader = csv.DictReader(read_text(path, error=BundleError).splitlines())
+    if tuple(reader.fieldnames or ())[:4] != _ERROR_COLUMNS:
+        raise BundleError(
+            f"{path} does not have the columns {', '.join(_ERROR_COLUMNS)}: give metrics.csv of an evaluation."
+        )
+    cells: dict[tuple[str, str], list[float]] = {}
+    try:
+        for row in reader:
+            both = [float("nan" if row[column] == "" else row[column]) for column in _ERROR_COLUMNS[2:]]
+            cells[row["image"], row["landmark"]] = both
+    except (TypeError, ValueError):
+        cells.clear()
+    images = tuple(dict.fromkeys(image for image, _ in cells))
+    landmarks = tuple(dict.fromkeys(landmark for _, landmark in cells))
+    if not cells or {len(cells), reader.line_num - 1} != {len(images) * len(landmarks)}:
+        raise BundleError(
+            f"{path}, line {reader.line_num}: the table is not complete, has a row twice, or an error that is no "
+            "number: run the evaluation again."
+        )
+    table = np.array([[cells[image, landmark] for landmark in landmarks] for image in images], dtype=np.float64)
+    return LandmarkErrors(images, landmarks, table[..., 0], table[..., 1])
 
 
 def format_summary(report: dict[str, Any]) -> str:
