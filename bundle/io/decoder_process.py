@@ -80,17 +80,12 @@ def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory:
 def _guard(process: psutil.Popen, memory: int, answered: threading.Event, exceeded: threading.Event) -> None:
     """End the reading process when one file takes too much."""
     with contextlib.suppress(psutil.Error):
-        before = _seconds(process)
+        before = sum(process.cpu_times()[:2])  # of the user and of the system
         while not answered.wait(_POLL):
-            if _seconds(process) - before > SECONDS or _memory(process) > memory:
+            if sum(process.cpu_times()[:2]) - before > SECONDS or _memory(process) > memory:
                 exceeded.set()
                 process.kill()
                 return
-
-
-def _seconds(process: psutil.Popen) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _memory(process: psutil.Popen) -> int:

@@ -73,10 +73,6 @@ def read_template(
     return replace(first, others=tuple(ordered))
 
 
-def _shown(image: ImageSource) -> str:
-    return "array" if isinstance(image, np.ndarray) else str(image)
-
-
 def _read_one(
     read: Callable[[ImageSource], Radiograph],
     image: ImageSource,
@@ -84,7 +80,8 @@ def _read_one(
     names: Sequence[str] | None,
 ) -> Template:
     if landmarks is None:
-        raise LandmarkError(f"the template image {_shown(image)} has no landmarks: give --template_landmarks FILE.")
+        shown = "array" if isinstance(image, np.ndarray) else image
+        raise LandmarkError(f"the template image {shown} has no landmarks: give --template_landmarks FILE.")
     radiograph = read(image)
     if isinstance(landmarks, (str, Path)):
         found = read_landmarks(landmarks, radiograph)

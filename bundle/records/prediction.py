@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.records.radiograph import Radiograph, WithPixelSize
+from bundle.records.radiograph import ImageGeometry, Radiograph
 
 #: Lengths in space that differ by less, in proportion, are the same.
 _SAME_LENGTH = 1e-3
@@ -111,8 +111,8 @@ class MeasuredValue:
 
 
 @dataclass(frozen=True)
-class LandmarkPrediction(WithPixelSize):
-    """Landmarks found in one image.
+class LandmarkPrediction(ImageGeometry):
+    """Landmarks found in one image, with what its file says of the pixels.
 
     Attributes:
         image_id: the image's name within its run, unique there; the stem of the files written for it.
@@ -129,10 +129,6 @@ class LandmarkPrediction(WithPixelSize):
             where the model has no calibration.
         width: columns of the image.
         height: rows of the image.
-        spacing: millimetres per pixel as ``(x, y)``, or None where unknown.
-        spacing_source: the rule that gave the spacing; None where unknown.
-        pixel_to_lps: (3, 3), pixels to LPS in mm, see :class:`bundle.records.radiograph.ImageGeometry`.
-        aspect: height of a pixel over its width where the spacing is unknown.
         measurements: what was measured between the landmarks; none where no definitions were given.
         missing: (N,), probability that the landmark lies outside the image; None where nobody looked.
         pose: how the image lies beside the template, and whether it is of its kind.
@@ -149,10 +145,6 @@ class LandmarkPrediction(WithPixelSize):
     expected_error: np.ndarray
     width: int
     height: int
-    spacing: tuple[float, float] | None
-    spacing_source: str | None
-    pixel_to_lps: np.ndarray
-    aspect: float = 1.0
     measurements: tuple[MeasuredValue, ...] = ()
     missing: np.ndarray | None = None
     pose: Pose = field(default_factory=Pose)

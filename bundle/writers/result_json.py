@@ -232,7 +232,7 @@ def read_result(document: Mapping[str, Any], path: Path) -> LandmarkPrediction:
         pydantic.ValidationError: when it is no such document.
     """
     result = ResultFile.model_validate(document)
-    columns = {
+    columns: dict[str, Any] = {
         name: np.array([getattr(one, name) for one in result.landmarks], dtype=float)
         for name in (*_COLUMNS, "missing_probability")
     }
