@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bundle.encoders.catalogue import FAMILIES, card_of, title
 from bundle.encoders.weight_files import declared_kind, find_weights, in_short, read_tensors
-from bundle.errors import EncoderError
+from bundle.errors import EncoderError, a_few
 
 State = dict[str, Tensor]
 
@@ -198,18 +198,13 @@ def _check_names(state: State, own: State) -> None:
     used = [name for name in own if name.split(".")[0] not in UNUSED_PARTS]
     missing = [name for name in used if name not in state]
     if missing:
-        raise EncoderError(f"missing is {_few(missing)}")
+        raise EncoderError(f"missing is {a_few(missing)}")
     wrong = [name for name in used if state[name].shape != own[name].shape]
     if wrong:
         first = wrong[0]
         raise EncoderError(
-            f"{_few(wrong)} of another shape, such as {tuple(state[first].shape)}, expected {tuple(own[first].shape)}"
+            f"{a_few(wrong)} of another shape, such as {tuple(state[first].shape)}, expected {tuple(own[first].shape)}"
         )
     surplus = [name for name in state if name.split(".")[0] in OWN_PARTS and name not in own]
     if surplus:
-        raise EncoderError(f"it holds more than this encoder has: {_few(surplus)}")
-
-
-def _few(names: list[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        raise EncoderError(f"it holds more than this encoder has: {a_few(surplus)}")

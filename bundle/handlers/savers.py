@@ -19,7 +19,7 @@ from ignite.handlers import Timer
 from bundle import __version__
 from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
-from bundle.errors import ConfigError, ImageError, NothingToWrite, one_line
+from bundle.errors import ConfigError, ImageError, NothingToWrite, a_few, one_line
 from bundle.handlers.logs import ExperimentLogs
 from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.measurements import MeasurementPlan
@@ -329,8 +329,7 @@ def _say_poses(found: Sequence[LandmarkPrediction]) -> None:
             what = "probably of another kind than the template" if one.pose.other_kind else what
             named.setdefault(what, []).append(one.image_id)
     for what, names in named.items():
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        print(one_line(f"{len(names)} image(s) {what}: {', '.join(names[:5])}{more}"))
+        print(one_line(f"{len(names)} image(s) {what}: {a_few(names, 5)}"))
 
 
 class EvaluationSaver(RunSaver):

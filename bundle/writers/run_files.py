@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.errors import BundleError, one_line
+from bundle.errors import BundleError, a_few, one_line
 from bundle.io.landmark_files.checks import read_text
 from bundle.metrics.error_summary import LandmarkErrors
 from bundle.records.landmarks import are_numbers
@@ -158,7 +158,6 @@ def _keypoints(found: LandmarkPrediction) -> dict[str, Any]:
 
 _ERROR_COLUMNS = ("image", "landmark", "error_px", "error_mm")
 _COLUMNS = 100
-_LISTED_NAMES = 5
 _NAME = 24  # letters of a name
 
 
@@ -268,9 +267,7 @@ def format_summary(report: dict[str, Any]) -> str:
         ("Failed images", "failed_images"),
     ):
         if names := report[key]:
-            listed = ", ".join(_line(name) for name in names[:_LISTED_NAMES])
-            more = f" and {len(names) - _LISTED_NAMES} more" if len(names) > _LISTED_NAMES else ""
-            remarks.append(f"{title} ({len(names)}): {listed}{more}")
+            remarks.append(f"{title} ({len(names)}): {a_few([*map(_line, names)], 5)}")
     wrapped = [line for remark in remarks for line in textwrap.wrap(remark, _COLUMNS, subsequent_indent="  ")]
     return "\n".join([count, "", *table, "", *wrapped])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bundle.errors import BundleError
+from bundle.errors import BundleError, a_few
 from bundle.io.intensity import scale_to_unit
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import decode_image
@@ -165,7 +165,7 @@ def check(data: DataSet, looks: dict[str, Look]) -> list[str]:
         (data.without_landmarks, "not annotated"),
     ):
         if names:
-            remarks.append(f"{len(names)} image(s) {text}: {_listed(names)}.")
+            remarks.append(f"{len(names)} image(s) {text}: {a_few(names, 5)}.")
     return remarks
 
 
@@ -195,7 +195,7 @@ def _places(data: DataSet, looks: dict[str, Look]) -> list[str]:
             f"{data.name}: {len(outside)} of {total} landmarks lie outside their images, the first is {outside[0]}: "
             "annotations and images do not belong together, or the coordinates are no pixels (x, y)."
         )
-    return [f"{len(outside)} landmark(s) outside the image: {_listed(outside)}."] if outside else []
+    return [f"{len(outside)} landmark(s) outside the image: {a_few(outside, 5)}."] if outside else []
 
 
 def _order(data: DataSet) -> list[str]:
@@ -208,11 +208,7 @@ def _order(data: DataSet) -> list[str]:
     away = np.linalg.norm((points - middle) / np.maximum(extent, 1), axis=-1)
     rows, columns = np.nonzero(away > 0.5)
     strange = [f"{data.images[row].image_id} {data.landmark_names[column]}" for row, column in zip(rows, columns)]
-    return [f"{len(strange)} landmark(s) far from their usual place: {_listed(strange)}."] if strange else []
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return [f"{len(strange)} landmark(s) far from their usual place: {a_few(strange, 5)}."] if strange else []
 
 
 def consecutive(names: Sequence[str]) -> bool:
