@@ -1,1 +1,1 @@
-"""Which images a run works on, how they reach the engine, and warps of the template."""
+"""Which images a run works on, and how they reach the engine."""

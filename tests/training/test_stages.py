@@ -8,13 +8,12 @@ import pytest
 import torch
 from monai.transforms import Compose
 
-from bundle.data.warps import WarpedTemplate
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
 from bundle.training import LocalStage
-from bundle.training.decoder_training import StageFeatures, _Batches
+from bundle.training.decoder_training import StageFeatures, WarpedTemplate, _Batches
 from tests.workflows.running import TINY_NETWORK
 
 POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])

@@ -4,10 +4,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import ApplyTransformToPointsd, Compose
 
-from bundle.data.warps import RandOneScaleAffined, WarpedTemplate
 from bundle.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.template import Template
+from bundle.training.decoder_training import RandOneScaleAffined, WarpedTemplate
 from tests.workflows.running import read_config
 
 POINTS = np.array([[20.0, 30.0], [60.0, 12.0], [33.0, 70.0]])
@@ -46,7 +46,7 @@ def test_landmarks_stay_on_what_they_mark(template: Template) -> None:
 def test_warps_of_the_configuration_have_one_scale_factor() -> None:
     """300 draws, shear 0: the affine map from template to warp, from where three points come to lie."""
     affined = read_config("train_decoders")["train"]["preprocessing"]["transforms"][0]
-    assert affined["_target_"] == "bundle.data.warps.RandOneScaleAffined"
+    assert affined["_target_"] == "bundle.training.decoder_training.RandOneScaleAffined"
     of_pixels = {"shear_range": None, "translate_range": 5}
     settings = {key: value for key, value in {**affined, **of_pixels}.items() if key != "_target_"}
     points = np.array([[0.0, 0.0], [60.0, 0.0], [0.0, 80.0]])
