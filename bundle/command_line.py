@@ -11,7 +11,7 @@ from typing import Any
 
 import monai.bundle
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ConfigWorkflow, update_kwargs
-from monai.bundle.utils import EXPR_KEY, ID_REF_KEY, ID_SEP_KEY, MACRO_KEY, MERGE_KEY
+from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS, EXPR_KEY, ID_REF_KEY, ID_SEP_KEY, MACRO_KEY, MERGE_KEY
 
 from bundle.errors import ConfigError
 from bundle.records.console import is_command_line, report_errors_plainly
@@ -57,6 +57,9 @@ def refuse_mistakes(words: Sequence[str]) -> None:
     settings = {name: value for name, value in given.items() if name not in own | {"workflow_name"}}
     config = ConfigParser.load_config_files(files)
     _check_files(files, config)
+    if tracking := given.get("tracking"):
+        added: Any = DEFAULT_EXP_MGMT_SETTINGS.get(tracking) or ConfigParser.load_config_files(tracking)
+        config = {**added["configs"], **config}
     for step in ("run_id", "init_id", "final_id"):
         if given.get(step) is not None and given[step] not in config:
             runs = [name for name in ("training", "inference", "evaluation") if name in config]

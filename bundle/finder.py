@@ -19,7 +19,7 @@ from bundle.data.cases import Cases, ResultFolder, collect_cases, with_truth
 from bundle.data.millimetres import PointsInMillimetresd, read_reference_length
 from bundle.data.readable import LoadRadiographd
 from bundle.errors import LandmarkError
-from bundle.handlers.savers import as_prediction
+from bundle.handlers import as_prediction
 from bundle.io.folders import image_ids
 from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan

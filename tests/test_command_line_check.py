@@ -30,6 +30,8 @@ def stacked(*files: object) -> tuple[str, ...]:
         (*TRAINING[:2], f"--config_file={CONFIGS}/train.json,{CONFIGS}/head.json"),
         (*INFERENCE, "--dry_run", "--writers", "json", "--pixel_spacing", "0.1", "--flip", "auto"),
         (*INFERENCE, "--device", "$torch.device('cpu')", "--network", f"%{CONFIGS}/paper.json#network"),
+        (*INFERENCE, "--tracking", f"{CONFIGS}/tracking_mlflow.json", "--experiment_name", "heads"),
+        (*INFERENCE, "--tracking", "mlflow", "--tracking_uri", "sqlite:///mlruns.db"),
         ("run_workflow", "--run_id", "inference", *INFERENCE[2:]),
         ("verify_net_in_out", "network_def", *INFERENCE[2:], "--n", "10", "--meta_file", "x", "--device", "cpu"),
     ],
@@ -42,7 +44,7 @@ def test_what_is_allowed(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("overlay", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)
 def test_an_overlay_of_the_bundle_is_allowed_and_no_other_file(overlay: Path) -> None:
     words = stacked(CONFIGS / "inference.json", overlay)
-    own = {"metadata", "measurements_cephalometry", "measurements_hand"}
+    own = {"metadata", "measurements_cephalometry", "measurements_hand", "tracking_mlflow", "tracking_tensorboard"}
     if overlay.stem in own | {"inference", "evaluate", "train", "train_decoders"}:
         with pytest.raises(ConfigError, match=overlay.name):
             refuse_mistakes(words)

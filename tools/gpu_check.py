@@ -108,7 +108,7 @@ def training_hours(
         workflow_type="train",
         logging_file=False,
         **{"template_image": str(image), "template_landmarks": str(table), "model_path": str(folder / "model.pt")},
-        **{"output_dir": str(folder), "encoder_weights": "random", "warps": WARPS, "log_to": None, "device": device},
+        **{"output_dir": str(folder), "encoder_weights": "random", "warps": WARPS, "device": device},
         **{f"network#{key}": value for key, value in network.items()},
     )
     workflow.initialize()

@@ -343,7 +343,8 @@ WITHOUT_EFFECT = frozenset(
         ),
         *("calibration", "encoder_weights", "landmark_codes", "measurements"),
         *("crop_memory_gb", "device", "processes"),
-        *("dry_run", "experiment", "log_to", "mlflow_uri", "report"),
+        *("dry_run", "handlers", "report"),
+        *("experiment_name", "is_not_rank0", "not_first", "run_name", "save_execute_config", "tracking_uri"),
         *("failure_mm", "interval_resamples", "interval_seed", "keep_images", "sdr_radii"),
         *(ConfigParser.meta_key, "command_line", "finalize", "imports", "initialize"),
     }

@@ -35,7 +35,6 @@ NOT_RUN = {
     "output/isbi2015": "a download",
     "global.pth": "weights of others",
     "models/paper.pt": "weights of others",
-    "'mlflow'": "a package that only it needs",
     "nproc_per_node": "several devices",
     "heads.pt": "two kinds of image",
     "srun ": "a cluster",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bundle.data.readable import LoadRadiographd
 from bundle.errors import ConfigError
-from bundle.handlers.savers import as_prediction
+from bundle.handlers import as_prediction
 from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
 from bundle.model import PosedInferer, create_inferer, zero_shot_model

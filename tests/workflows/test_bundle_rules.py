@@ -23,8 +23,8 @@ from tests.workflows.running import (
     refusal,
 )
 
-#: Files of definitions, which are no configurations.
-DEFINITIONS = {"measurements_cephalometry", "measurements_hand"}
+#: Files of definitions, and settings for MONAI's option ``--tracking``, which are no configurations.
+DEFINITIONS = {"measurements_cephalometry", "measurements_hand", "tracking_mlflow", "tracking_tensorboard"}
 WORKFLOWS = ("train", "train_decoders", "inference", "evaluate")
 OVERLAID = ([], ["head"], ["hand"], ["fast"], ["paper"])
 OVERLAYS = (
@@ -201,7 +201,7 @@ def test_no_configuration_needs_another_file_than_those_it_is_given_with() -> No
 
 def test_an_evaluation_finds_landmarks_as_an_inference_does() -> None:
     inference, evaluation = read_config("inference"), read_config("evaluate")
-    own = {"output_dir", "cases", "journal", "postprocessing", "report_settings", "tracker", "saver"}
+    own = {"output_dir", "cases", "journal", "postprocessing", "report_settings", "saver"}
     own |= {"handlers", "plan", "evaluator", "results", "run"}
     shared = (inference.keys() & evaluation.keys()) - own
     assert {"template", "model", "preprocessing", "inferer"} <= shared

@@ -132,8 +132,9 @@ def two(
 ) -> TwoRanks:
     folder = tmp_path_factory.mktemp("two")
 
-    def results(name: str) -> dict[str, Path]:
-        return {"model_path": folder / f"{name}.pt", "output_dir": folder / name}
+    def results(name: str) -> dict[str, Any]:
+        logs = "configs/tracking_tensorboard.json"
+        return {"model_path": folder / f"{name}.pt", "output_dir": folder / name, "tracking": logs}
 
     continued = {**evaluation, "output_dir": folder / "continued"}
     run_until_killed("evaluator", 2, "evaluate", **continued)

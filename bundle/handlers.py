@@ -1,4 +1,4 @@
-"""What an inference and an evaluation save: a note of each image in the journal, and the results at the end."""
+"""What an inference and an evaluation show and save: progress, a note of each image, and the results at the end."""
 
 import platform
 import sys
@@ -20,13 +20,12 @@ from bundle import __version__
 from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
 from bundle.errors import ConfigError, ImageError, NothingToWrite, a_few, one_line
-from bundle.handlers.logs import ExperimentLogs
 from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.measurements import MeasurementPlan
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, RESAMPLES, positive_radii, summarise_run
 from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
 from bundle.ranks import from_first, is_first
-from bundle.records.console import NOT_DONE, SOME_FAILED
+from bundle.records.console import NOT_DONE, SOME_FAILED, progress
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction, Pose
 from bundle.records.template import Template
 from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
@@ -88,7 +87,10 @@ def as_prediction(item: Mapping[str, Any], names: Sequence[str]) -> LandmarkPred
 
 
 class RunSaver(ABC):
-    """Notes each image of a run, so that a killed run goes on, and writes the results when all are done.
+    """Shows the progress of a run, notes each image, so that a killed run goes on, and in the end writes the results.
+
+    Rank 0 shows the progress of all ranks together: with each image of its own it looks at their notes. Files that
+    could not be read count as done; those of the other ranks only when all is done.
 
     Args:
         template: the annotated image.
@@ -96,10 +98,9 @@ class RunSaver(ABC):
         journal: where each image is noted.
         report: whether ``report.html`` is written.
         settings: what the run was started with, by name, for the report.
-        tracker: where the report and its figures are logged, which ends the logs; None for nowhere.
 
     Attributes:
-        kind: what the report is called.
+        kind: what the run is called.
         radii: radii in mm that the report marks.
     """
 
@@ -113,7 +114,6 @@ class RunSaver(ABC):
         journal: Journal,
         report: bool = False,
         settings: Mapping[str, Any] | None = None,
-        tracker: ExperimentLogs | None = None,
     ) -> None:
         self.template = template
         self.names = template.landmarks.names
@@ -122,7 +122,6 @@ class RunSaver(ABC):
         self.output_dir = journal.results.path
         self.report = report
         self.settings = settings or {}
-        self.tracker = tracker
         self.timer = Timer()
         self.found: list[Finding] = []
 
@@ -134,10 +133,16 @@ class RunSaver(ABC):
         if torch.cuda.is_available():  # what was launched has not yet happened
             engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: torch.cuda.synchronize())
         self.timer.attach(engine, start=Events.GET_BATCH_STARTED, pause=Events.ITERATION_COMPLETED)
-        engine.add_event_handler(Events.STARTED, self.journal.open)
+        engine.add_event_handler(Events.STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._merge)
+        engine.add_event_handler(Events.COMPLETED, self._complete)
         engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
+
+    def _open(self) -> None:
+        self.journal.open()
+        total, done = len(self.journal.cases.items), self.journal.done
+        self._bar = progress(total=total, initial=done, desc=self.kind, unit="image", disable=not is_first())
 
     def _note(self, engine: Engine) -> None:
         batch: Any = engine.state.batch
@@ -154,6 +159,9 @@ class RunSaver(ABC):
                 with atomic_file(self._picture(prediction.image_id), binary=True) as file:
                     file.write(small_jpeg(pixels))
             self._keep(prediction, pixels)
+        if is_first():
+            new = engine.state.iteration if idist.get_world_size() == 1 else self.journal.count_new()
+            self._bar.update(self.journal.done + new + len(self.failures) - self._bar.n)
 
     def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> None:
         """Note an image with its pixels, (H, W), 0 to 1, in the journal, and write its files."""
@@ -162,31 +170,30 @@ class RunSaver(ABC):
     def _merge(self, engine: Engine) -> None:
         """Put together what all ranks have found; rank 0 has it then."""
         self.found, self.failures = self.journal.merge(self.failures)
+        self._bar.update(len(self.journal.cases.items) - self._bar.n)
+        self._bar.close()
+
+    def _complete(self) -> None:
+        """Write the results, and say what was done; rank 0 does it for all."""
+        if is_first():
+            write_errors(self.output_dir, self.failures)
+            self._write(self.found)
+            self.journal.finish()
+            if len(self.failures):
+                table = one_line(str(self.output_dir / "errors.csv"))
+                print(f"{len(self.failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
 
     def finish(self) -> None:
-        """Write the results, say what was done, and end the program where files could not be used.
+        """End the program where files could not be used.
 
-        Every rank has to come here; rank 0 writes and speaks. The others wait until it has, for a launcher ends all
-        ranks when the first one fails.
+        Every rank has to come here. The others wait until rank 0 has written, for a launcher ends all ranks when the
+        first one fails.
 
         Raises:
             SystemExit: with status 1 where some files could not be used, with 2 where no other was.
         """
-        failures = self.failures
-        try:
-            if is_first():
-                write_errors(self.output_dir, failures)
-                self._write(self.found)
-                self.journal.finish()
-                if len(failures):
-                    table = one_line(str(self.output_dir / "errors.csv"))
-                    print(f"{len(failures)} file(s) could not be used: {table}", file=sys.stderr, flush=True)
-        finally:
-            if self.tracker is not None:
-                self.tracker.close()
         done = from_first(len(self.found))
-        idist.barrier()
-        if len(failures):
+        if len(self.failures):
             raise SystemExit(SOME_FAILED if done else NOT_DONE)
 
     @abstractmethod
@@ -223,10 +230,7 @@ class RunSaver(ABC):
             ),
             **evaluated,
         )
-        figures, path = draw_figures(run, self.radii), self.output_dir / "report.html"
-        write_page(path, run, figures, self._read_picture)
-        if self.tracker is not None:
-            self.tracker.log_report(path, figures)
+        write_page(self.output_dir / "report.html", run, draw_figures(run, self.radii), self._read_picture)
 
     def _read_picture(self, image_id: str) -> bytes | None:
         path = self._picture(image_id)
@@ -256,7 +260,7 @@ class PredictionSaver(RunSaver):
         landmark_codes: codes of the landmarks' anatomy by name, for structured reports.
         include_identifiers: whether reports say whose image it is.
         model: what the model is known by, for structured reports.
-        **report: see :class:`bundle.handlers.savers.RunSaver`.
+        **report: see :class:`RunSaver`.
 
     Raises:
         ConfigError: when a writer is unknown or named twice, or include_identifiers is not true or false.
@@ -346,7 +350,7 @@ class EvaluationSaver(RunSaver):
         failure_mm: error in mm beyond which a landmark counts as a failure.
         resamples: draws of the bootstrap intervals.
         seed: seed of these draws.
-        **report: see :class:`bundle.handlers.savers.RunSaver`.
+        **report: see :class:`RunSaver`.
     """
 
     kind = "evaluation"

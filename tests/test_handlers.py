@@ -18,15 +18,12 @@ from bundle.data.cases import CHECKSUMS, Cases, ResultFolder
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
 from bundle.errors import ConfigError
-from bundle.handlers import EvaluationSaver, ImageProgress, PredictionSaver
-from bundle.handlers.savers import RunSaver, as_prediction
+from bundle.handlers import EvaluationSaver, PredictionSaver, RunSaver, as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import PREDICTION_COLUMNS, Pose
 from bundle.records.template import Template
-from bundle.report import ReportFigure
-from tests.writers.test_result_writers import prediction
 
 TWO = ("a", "b")
 #: What every run writes beside the files of its images.
@@ -115,7 +112,7 @@ def test_failures_end_the_program_after_everything_is_written(
     assert status.value.code == 1
     assert len((tmp_path / "errors.csv").read_text().splitlines()) == 13
     assert (tmp_path / "landmarks.csv").is_file()
-    told = capsys.readouterr().err.splitlines()
+    told = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("inference: ")]
     assert told[:-1] == [f"error: /images/{number}.png is broken." for number in range(12)], "one line each"
     assert told[-1] == f"12 file(s) could not be used: {tmp_path / 'errors.csv'}"
 
@@ -135,7 +132,7 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
         (tmp_path / name).write_text("half")
     saver = saver_of(tmp_path, "one", writers=["json"])
     run(saver, pair("one"))
-    assert {path.name for path in tmp_path.iterdir()} == {".other.tmp", "notes.tmp", "one.json", ".run"}
+    assert {path.name for path in tmp_path.iterdir()} == {".other.tmp", "notes.tmp", "one.json", *ALWAYS}
 
 
 @pytest.mark.parametrize("writers", ["json", "json,coco", ["json"]])
@@ -196,7 +193,7 @@ def test_a_report_that_cannot_be_written_is_a_note_and_no_failure(
     assert {path.name for path in tmp_path.iterdir()} == {"one.json", "notes.csv", *ALWAYS}
     header, row = (tmp_path / "notes.csv").read_text(encoding="utf-8").splitlines()
     assert header == "image,writer,note" and row.startswith("one,sr,")
-    told = capsys.readouterr().err.splitlines()
+    told = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("inference: ")]
     assert told[0].startswith("note: one.png") and told[1].startswith("1 file(s) not written")
 
 
@@ -348,66 +345,38 @@ def test_no_image(tmp_path: Path, kind: str) -> None:
     assert "of 0 images" in text and "broken.png is broken." in text
 
 
-def test_a_tracker_gets_the_report_and_is_closed(tmp_path: Path) -> None:
-    class Tracker:
-        def log_report(self, page: Path, figures: Any) -> None:
-            self.got = page, list(figures)
-
-        def close(self) -> None:
-            self.closed = True
-
-    tracker, failed = Tracker(), Tracker()
-    page_of(tmp_path, "evaluation", *"abcdef", tracker=tracker)
-    page_of(tmp_path / "none", "evaluation", tracker=failed)
-    assert tracker.closed and failed.closed, "also where files failed"
-    page, figures = tracker.got
-    assert page == tmp_path / "report.html" and figures and all(isinstance(one, ReportFigure) for one in figures)
-
-
-def journal_of(folder: Path, *done: str) -> Journal:
-    """A run of four files, some of which an earlier start has done."""
-    cases = Cases([{"image": name, "image_id": name} for name in "abcd"])
-    first = Journal(ResultFolder(folder), cases, "")
-    first.open()
-    for name in done:
-        first.append(prediction(image_id=name), 0.5)
-    return Journal(ResultFolder(folder), cases, "")
-
-
-def images(failures: Failures) -> Iterator[int]:
-    """Four files, of which the second is broken."""
-    for index in range(4):
-        if index == 1:
-            failures.add("b", "broken")
-        else:
-            yield index
-
-
-def seen(progress: ImageProgress, data: Any) -> list[int]:
-    shown = []
+def seen(saver: RunSaver, data: Iterator[dict[str, Any]]) -> list[int]:
+    """How far the progress of a run is shown to be after each image."""
+    shown: list[int] = []
     engine = Engine(lambda engine, batch: batch)
-    progress.attach(engine)
-    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: shown.append(progress._bar.n))
-    engine.run(data, max_epochs=1)
+    saver.attach(engine)
+    engine.add_event_handler(Events.ITERATION_COMPLETED, lambda: shown.append(saver._bar.n))
+    engine.run(([one] for one in data), max_epochs=1)
     return shown
 
 
 def test_broken_files_count_as_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    failures = Failures()
-    progress = ImageProgress(journal_of(tmp_path), failures, "inference")
-    assert seen(progress, images(failures)) == [1, 3, 4]
+    saver = saver_of(tmp_path, "a", "b", "c", "d")
+
+    def images() -> Iterator[dict[str, Any]]:
+        for name in "abcd":
+            if name == "b":
+                saver.failures.add("b", "broken")
+            else:
+                yield pair(name)
+
+    assert seen(saver, images()) == [1, 3, 4]
     assert "inference: 4/4" in capsys.readouterr().err
 
 
 def test_it_starts_where_an_earlier_run_stopped(tmp_path: Path) -> None:
-    assert seen(ImageProgress(journal_of(tmp_path, "a", "c"), Failures(), "inference"), [0, 1]) == [3, 4]
+    with pytest.raises(KeyboardInterrupt):
+        run(saver_of(tmp_path, *"abcd"), pair("a"), pair("c"), pair("d"), stop=2)
+    assert seen(saver_of(tmp_path, *"abcd"), map(pair, "bd")) == [3, 4]
 
 
 def test_files_that_are_all_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = ImageProgress(journal_of(tmp_path), Failures(), "evaluation")
-    engine = Engine(lambda engine, batch: batch)
-    progress.attach(engine)
-    engine.run(iter(()), max_epochs=1)
+    assert seen(saver_of(tmp_path, failures=Failures([(name, "broken") for name in "abcd"])), iter(())) == []
     assert "4/4" in capsys.readouterr().err
 
 
