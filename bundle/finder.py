@@ -19,21 +19,20 @@ from bundle.data.cases import Cases, ResultFolder, collect_cases, with_truth
 from bundle.data.millimetres import PointsInMillimetresd, read_reference_length
 from bundle.data.readable import LoadRadiographd
 from bundle.errors import LandmarkError
-from bundle.handlers import as_prediction
+from bundle.handlers import Evaluation, as_prediction
 from bundle.io.folders import image_ids
 from bundle.io.template import ImageSource, LandmarkSource, read_template
 from bundle.measurements import MeasurementPlan
-from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, LandmarkErrors, summarise_run
-from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII
 from bundle.model import Model, PosteriorInferer, save_model, trained_model, zero_shot_model
 from bundle.networks import NetworkSettings
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import validate
 from bundle.training import FilterTraining, LandmarkTrainer, TemplateExamples
-from bundle.writers.files import atomic_file, json_values, output_path
+from bundle.writers.files import atomic_file, output_path
 from bundle.writers.image_files import COCO, ENDINGS, image_files, writer_names
 from bundle.writers.result_json import as_written
-from bundle.writers.run_files import format_summary, write_coco, write_report
+from bundle.writers.run_files import write_coco
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,27 +294,6 @@ class LandmarkFinder:
         save_model(path, model.network, model.template, model.matching, record, model.learned, keep_images)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """How far points are from the truth.
-
-    Attributes:
-        errors: the error of each landmark of each image, in pixels and in mm.
-        summary: what ``metrics.json`` says: ``mre_mm``, ``mre_px``, ``sdr``, ``intervals``, ``per_landmark`` and more.
-    """
-
-    errors: LandmarkErrors
-    summary: dict[str, Any]
-
-    def __str__(self) -> str:
-        return format_summary(self.summary)
-
-    def save(self, folder: str | Path) -> None:
-        """Write ``metrics.json`` and ``metrics.csv`` into a folder, which is made where missing."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        write_report(Path(folder), self.errors, self.summary)
-
-
 def evaluate(
     finder: LandmarkFinder,
     images: str | Path | Sequence[ImageSource],
@@ -339,19 +317,7 @@ def evaluate(
     """
     cases = _with_truth(finder, images, truth)
     found = [as_written(finder.find_item({"pixel_spacing": spacing, **item})[0]) for item in cases.items]
-    labels = [np.asarray(item["label"], dtype=np.float64) for item in cases.items]
-    truths, outside = inside_truths(found, labels, finder.names)
-    errors = landmark_errors(found, truths, finder.names)
-    summary = {
-        **summarise_run(errors, radii),
-        "seconds_per_image": None,
-        "images_without_truth": cases.without_truth,
-        "truth_without_image": cases.without_image,
-        "truth_outside_image": outside,
-        "failed_images": [],
-        "template_left_out": cases.template_copies,
-    }
-    return Evaluation(errors, json_values(summary))
+    return Evaluation.of(found, cases, finder.names, radii)
 
 
 def _with_truth(

@@ -1,10 +1,13 @@
 """What an inference and an evaluation show and save: progress, a note of each image, and the results at the end."""
 
+from __future__ import annotations
+
+import math
 import platform
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,13 +20,22 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Timer
 
 from bundle import __version__
+from bundle.data.cases import Cases
 from bundle.data.journal import Finding, Journal
 from bundle.data.readable import Failures
 from bundle.errors import ConfigError, ImageError, NothingToWrite, a_few, one_line
 from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.measurements import MeasurementPlan
-from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, FAILURE_MM, RESAMPLES, positive_radii, summarise_run
-from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
+from bundle.metrics.error_summary import (
+    CEPHALOMETRIC_RADII,
+    FAILURE_MM,
+    RESAMPLES,
+    LandmarkErrors,
+    inside_truths,
+    landmark_errors,
+    positive_radii,
+    summarise_run,
+)
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED, progress
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction, Pose
@@ -336,6 +348,65 @@ def _say_poses(found: Sequence[LandmarkPrediction]) -> None:
         print(one_line(f"{len(names)} image(s) {what}: {a_few(names, 5)}"))
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """How far points are from the truth.
+
+    Attributes:
+        errors: the error of each landmark of each image, in pixels and in mm.
+        summary: what ``metrics.json`` says: ``mre_mm``, ``mre_px``, ``sdr``, ``intervals``, ``per_landmark`` and more.
+        truths: (M, N, 2), the true points that lie in their images, in pixels; NaN where there is none.
+    """
+
+    errors: LandmarkErrors
+    summary: dict[str, Any]
+    truths: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        found: Sequence[LandmarkPrediction],
+        cases: Cases,
+        names: Sequence[str],
+        radii: Sequence[float],
+        *,
+        seconds: float = math.nan,
+        failures: Sequence[tuple[str, str]] = (),
+        **draws: Any,
+    ) -> Evaluation:
+        """Measure.
+
+        Args:
+            found: what was found in M images, as it is written.
+            cases: the images with their true points, ``label``, of shape (N, 2).
+            names: N names.
+            radii: radii of the successful detection rate, in mm.
+            seconds: mean time per image.
+            failures: files that could not be used, each with the reason.
+            **draws: see :func:`bundle.metrics.error_summary.summarise_run`.
+        """
+        labels = {item["image_id"]: np.asarray(item["label"], dtype=np.float64) for item in cases.items}
+        truths, outside = inside_truths(found, [labels[one.image_id] for one in found], names)
+        errors = landmark_errors(found, truths, names)
+        summary = {
+            **summarise_run(errors, radii, **draws),
+            "seconds_per_image": seconds,
+            "images_without_truth": cases.without_truth,
+            "truth_without_image": cases.without_image,
+            "truth_outside_image": outside,
+            "failed_images": [cases.name_of(file) for file, _ in failures],
+            "template_left_out": cases.template_copies,
+        }
+        return cls(errors, json_values(summary), truths)
+
+    def __str__(self) -> str:
+        return format_summary(self.summary)
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``metrics.json`` and ``metrics.csv`` into a folder, which is made where missing."""
+        write_report(Path(folder), self.errors, self.summary)
+
+
 class EvaluationSaver(RunSaver):
     """Measures the radial errors of a run, and writes ``metrics.json`` and ``metrics.csv`` at its end.
 
@@ -373,27 +444,22 @@ class EvaluationSaver(RunSaver):
     def _merge(self, engine: Engine) -> None:
         super()._merge(engine)
         if is_first():
-            predictions, cases = [one.prediction for one in self.found], self.journal.cases
-            labels = {item["image_id"]: item["label"] for item in cases.items}
-            self.truths, outside = inside_truths(predictions, [labels[one.image_id] for one in predictions], self.names)
-            self.errors = landmark_errors(predictions, self.truths, self.names)
-            measured = summarise_run(self.errors, self.radii, **self.draws)
-            rates = {f"sdr_{radius}mm": rate for radius, rate in measured["sdr"].items()}
-            engine.state.metrics |= {"mre_mm": measured["mre_mm"], **rates}
-            self.summary: dict[str, Any] = json_values(
-                {
-                    **measured,
-                    "seconds_per_image": mean_seconds(self.found),
-                    "images_without_truth": cases.without_truth,
-                    "truth_without_image": cases.without_image,
-                    "truth_outside_image": outside,
-                    "failed_images": [cases.name_of(file) for file, _ in self.failures],
-                    "template_left_out": cases.template_copies,
-                }
+            self.evaluation = Evaluation.of(
+                [one.prediction for one in self.found],
+                self.journal.cases,
+                self.names,
+                self.radii,
+                seconds=mean_seconds(self.found),
+                failures=self.failures,
+                **self.draws,
             )
+            summary = self.evaluation.summary
+            figures = {"mre_mm": summary["mre_mm"], **{f"sdr_{of}mm": rate for of, rate in summary["sdr"].items()}}
+            engine.state.metrics |= {name: value for name, value in figures.items() if value is not None}
 
     def _write(self, found: Sequence[Finding]) -> None:
-        write_report(self.output_dir, self.errors, self.summary)
-        self._write_page(truths=self.truths, measured=self.errors, metrics=self.summary)
-        print(format_summary(self.summary))
+        evaluation = self.evaluation
+        evaluation.save(self.output_dir)
+        self._write_page(truths=evaluation.truths, measured=evaluation.errors, metrics=evaluation.summary)
+        print(evaluation)
         print(f"written to {one_line(str(self.output_dir))}")

@@ -5,13 +5,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import stats
 
 from bundle.errors import ConfigError
 from bundle.metrics.calibration import bins_of_equal_count, rank_correlation
 from bundle.metrics.error_summary import RESAMPLES, bootstrap_mean
-from bundle.metrics.landmark_metrics import radial_error
 
 
 def compare_errors(first: np.ndarray, second: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
@@ -136,15 +134,12 @@ def reader_agreement(
     """
     if points.ndim != 4 or points.shape[-1] != 2 or len(points) < 2:
         raise ValueError(f"points: expected shape (K, M, N, 2) of at least two readers, got {points.shape}.")
-    mean = points.mean(axis=0)  # NaN where a reader is missing
-    steps = None if spacing is None else torch.from_numpy(spacing)
-
-    def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        known = torch.from_numpy(np.where(np.isnan(mean), np.nan, other))
-        return radial_error(torch.from_numpy(one), known, steps).numpy()
-
-    between = {(i, j): distance(points[i], points[j]) for i, j in combinations(range(len(points)), 2)}
-    return [distance(reader, mean) for reader in points], between
+    points = np.where(np.isnan(points).any(axis=0), np.nan, points)
+    steps = 1.0 if spacing is None else spacing[:, None]
+    between = {
+        (i, j): np.linalg.norm((points[i] - points[j]) * steps, axis=-1) for i, j in combinations(range(len(points)), 2)
+    }
+    return [np.linalg.norm(own, axis=-1) for own in (points - points.mean(axis=0)) * steps], between
 
 
 def error_against_readers(errors: np.ndarray, disagreement: np.ndarray, bins: int = 5) -> dict[str, Any]:

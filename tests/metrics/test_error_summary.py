@@ -2,10 +2,10 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from bundle.errors import ConfigError
 from bundle.metrics.error_summary import (
@@ -17,10 +17,11 @@ from bundle.metrics.error_summary import (
     bootstrap_median,
     detection_rate,
     failure_scores,
+    positive_radii,
+    radial_error,
     summarise,
     summarise_run,
 )
-from bundle.metrics.landmark_metrics import MeanRadialErrorMetric, SuccessfulDetectionRateMetric
 
 RADII = (2.0, 2.5, 3.0, 4.0)
 NAN, INF = math.nan, math.inf
@@ -35,21 +36,20 @@ def random_errors(images: int, landmarks: int, missing: float = 0.3) -> np.ndarr
     return errors
 
 
-def random_run(images: int = 7, landmarks: int = 5, missing: float = 0.3) -> tuple[LandmarkErrors, np.ndarray]:
-    """Errors whose second image has no spacing; also the points behind them, in mm."""
+def random_run(images: int = 7, landmarks: int = 5, missing: float = 0.3) -> LandmarkErrors:
+    """Errors whose second image has no spacing."""
     rng = np.random.default_rng(images * 100 + landmarks)
     offset = rng.normal(0, 20, (images, landmarks, 2))
     offset[rng.random((images, landmarks)) < missing] = np.nan
     spacing = rng.uniform(0.05, 0.3, (images, 1, 2))
     spacing[1:2] = np.nan
     offset_mm = offset * spacing
-    errors = LandmarkErrors(
+    return LandmarkErrors(
         tuple(f"image{i}" for i in range(images)),
         tuple(f"L{i}" for i in range(landmarks)),
         np.hypot(offset[..., 0], offset[..., 1]),
         np.hypot(offset_mm[..., 0], offset_mm[..., 1]),
     )
-    return errors, offset_mm
 
 
 def check_literally(row: dict, px: np.ndarray, mm: np.ndarray) -> None:
@@ -74,7 +74,7 @@ def check_literally(row: dict, px: np.ndarray, mm: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("images", "landmarks"), [(7, 5), (1, 5), (7, 1), (1, 1), (0, 3)])
 def test_a_run_equals_the_definitions(images: int, landmarks: int) -> None:
-    errors, _ = random_run(images, landmarks)
+    errors = random_run(images, landmarks)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = summarise_run(errors, RADII, resamples=20)
@@ -85,20 +85,55 @@ def test_a_run_equals_the_definitions(images: int, landmarks: int) -> None:
         check_literally(row, errors.px[:, index], errors.mm[:, index])
 
 
-def test_means_equal_the_metrics() -> None:
-    errors, offset_mm = random_run(9, 6)
-    found = summarise_run(errors, RADII, resamples=20)
-    mre, sdr = MeanRadialErrorMetric(), SuccessfulDetectionRateMetric(RADII)
-    for metric in (mre, sdr):
-        metric(torch.from_numpy(offset_mm), torch.where(torch.from_numpy(offset_mm).isnan(), math.nan, 0.0).double())
-    assert found["mre_mm"] == pytest.approx(mre.aggregate().item(), rel=1e-12)
-    per_landmark = [row["mre_mm"] for row in found["per_landmark"]]
-    assert per_landmark == pytest.approx(mre.aggregate("mean_batch").tolist(), rel=1e-12)
-    assert list(found["sdr"].values()) == pytest.approx(sdr.aggregate().tolist(), rel=1e-12)
+def literal_radial_error(y_pred: np.ndarray, y: np.ndarray, spacing: np.ndarray | None) -> np.ndarray:
+    """The definition, one landmark at a time."""
+    result = np.full(y.shape[:2], np.nan)
+    for image in range(y.shape[0]):
+        for landmark in range(y.shape[1]):
+            scale = (1.0, 1.0) if spacing is None else spacing[image]
+            if np.isnan(y[image, landmark]).any() or np.isnan(scale).any():
+                continue
+            dx = (y_pred[image, landmark, 0] - y[image, landmark, 0]) * scale[0]
+            dy = (y_pred[image, landmark, 1] - y[image, landmark, 1]) * scale[1]
+            result[image, landmark] = math.sqrt(dx * dx + dy * dy)
+    return result
+
+
+@pytest.mark.parametrize("with_spacing", [False, True])
+@pytest.mark.parametrize(("images", "landmarks"), [(7, 19), (1, 5), (6, 1), (1, 1)])
+def test_equals_the_definition(images: int, landmarks: int, with_spacing: bool) -> None:
+    rng = np.random.default_rng(images * 100 + landmarks)
+    y = rng.uniform(0, 2500, (images, landmarks, 2))
+    y_pred = y + rng.normal(0, 30, y.shape)
+    y[rng.random((images, landmarks)) < 0.3] = np.nan
+    spacing = rng.uniform(0.05, 0.5, (images, 2)) if with_spacing else None
+    if spacing is not None and images > 1:
+        spacing[1] = np.nan
+    found = radial_error(y_pred, y, 1.0 if spacing is None else spacing[:, None])
+    np.testing.assert_allclose(found, literal_radial_error(y_pred, y, spacing), rtol=1e-13)
+
+
+def test_pixels_that_are_not_square() -> None:
+    y_pred, y = np.array([[13.0, 20.0], [10.0, 24.0]]), np.array([[10.0, 20.0], [10.0, 20.0]])
+    assert radial_error(y_pred, y, np.array([0.5, 2.0])).tolist() == [1.5, 8.0]
+
+
+def test_missing_truth_and_unknown_spacing_are_nan_but_a_lost_landmark_is_infinitely_far() -> None:
+    y = np.array([[1.0, 1.0], [NAN, NAN], [NAN, 1.0], [1.0, 1.0], [1.0, 1.0], [NAN, NAN]])
+    y_pred = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [NAN, NAN], [INF, 1.0], [NAN, NAN]])
+    np.testing.assert_array_equal(radial_error(y_pred, y), [0.0, NAN, NAN, INF, INF, NAN])
+    for spacing in ([NAN, NAN], [1.0, NAN]):
+        assert np.isnan(radial_error(y_pred, y, np.array(spacing))).all()
+
+
+@pytest.mark.parametrize("radii", [(), [0.0], [-1.0, 2.0], [math.nan], [math.inf], 2.0, "2"])
+def test_refuses_radii_that_are_not_distances(radii: Any) -> None:
+    with pytest.raises(ConfigError, match="positive distances are expected"):
+        positive_radii(radii)
 
 
 def test_intervals_curve_and_failures_equal_their_definitions() -> None:
-    errors, _ = random_run(9, 4)
+    errors = random_run(9, 4)
     found = summarise_run(errors, RADII, failure_mm=3.0, resamples=60, seed=5)
     known = errors.mm[~np.isnan(errors.mm)]
     intervals = found["intervals"]
@@ -143,7 +178,7 @@ def test_a_landmark_that_was_not_found_is_a_failure() -> None:
     [{"failure_mm": 0.0}, {"failure_mm": NAN}, {"resamples": 0}, {"radii": [2.0, 0.0]}, {"radii": [INF]}],
 )
 def test_senseless_settings(settings: dict) -> None:
-    errors, _ = random_run(3, 2)
+    errors = random_run(3, 2)
     with pytest.raises(ConfigError, match="expected"):
         summarise_run(errors, **{"radii": RADII, **settings})
 

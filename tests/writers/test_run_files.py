@@ -142,12 +142,12 @@ def test_the_threshold_of_failures_is_the_one_that_was_asked_for(threshold: floa
 
 
 def test_the_interval_is_said_where_there_is_one() -> None:
-    assert "bootstrap interval" in format_summary(report_of(random_run(9, 4)[0]))
-    assert "bootstrap interval" not in format_summary(report_of(random_run(1, 4)[0]))
+    assert "bootstrap interval" in format_summary(report_of(random_run(9, 4)))
+    assert "bootstrap interval" not in format_summary(report_of(random_run(1, 4)))
 
 
 def test_files_hold_the_report_and_every_error(tmp_path: Path) -> None:
-    errors, _ = random_run(4, 3)
+    errors = random_run(4, 3)
     report = report_of(
         errors,
         RADII,
@@ -197,7 +197,7 @@ def test_names_cannot_harm_spreadsheets_files_or_terminals(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("radii", [(2.0, 2.5, 3.0, 4.0), tuple(range(1, 60)), (2.0,)])
 def test_summary_fits_a_terminal(radii: tuple[float, ...]) -> None:
-    errors, _ = random_run(8, 3)
+    errors = random_run(8, 3)
     errors = LandmarkErrors(errors.image_ids, ("A", "B" * 60, "C"), errors.px, errors.mm)
     names = [f"a rather long name of an image {i}.dcm" for i in range(12)]
     report = report_of(errors, radii, seconds_per_image=0.1234, images_without_truth=names)
