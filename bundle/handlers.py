@@ -40,7 +40,8 @@ from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED, progress
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction, Pose
 from bundle.records.template import Template
-from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
+from bundle.report.cases import ReportRun, small_jpeg
+from bundle.report.page import write_page
 from bundle.writers.files import atomic_file, json_values, output_path
 from bundle.writers.image_files import COCO, image_files, writer_names
 from bundle.writers.run_files import (
@@ -113,11 +114,9 @@ class RunSaver(ABC):
 
     Attributes:
         kind: what the run is called.
-        radii: radii in mm that the report marks.
     """
 
     kind: str
-    radii: Sequence[float] = ()
 
     def __init__(
         self,
@@ -242,7 +241,7 @@ class RunSaver(ABC):
             ),
             **evaluated,
         )
-        write_page(self.output_dir / "report.html", run, draw_figures(run, self.radii), self._read_picture)
+        write_page(self.output_dir / "report.html", run, self._read_picture)
 
     def _read_picture(self, image_id: str) -> bytes | None:
         path = self._picture(image_id)

@@ -15,7 +15,8 @@ from bundle.measurements import MeasurementPlan
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, landmark_errors, summarise_run
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
-from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
+from bundle.report.cases import ReportRun, small_jpeg
+from bundle.report.page import write_page
 from bundle.writers.files import atomic_file, output_path
 from bundle.writers.image_files import COCO, ENDINGS, image_files
 from bundle.writers.run_files import write_coco, write_landmarks, write_measurements, write_notes
@@ -124,7 +125,7 @@ def _write_report(
     def picture(image_id: str) -> bytes:
         return small_jpeg(study.radiograph(image_id).pixels)
 
-    write_page(path, run, draw_figures(run, CEPHALOMETRIC_RADII), picture)
+    write_page(path, run, picture)
 
 
 def bring_in(study: Study, protocol: Protocol, file: Path) -> list[str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from PIL import Image
 
 from bundle.metrics.error_summary import LandmarkErrors, mean
@@ -93,25 +92,25 @@ class ReportRun:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.names))
 
 
-def small_jpeg(pixels: np.ndarray, max_side: int = 960, quality: int = 78) -> bytes:
-    """A radiograph as a small grey JPEG file.
+def small_picture(pixels: np.ndarray, max_side: int = 960) -> Image.Image:
+    """A radiograph as a small grey picture, smaller by the same factor on both axes, up to the rounding of its sides.
 
     Args:
         pixels: (H, W), 0 to 1; what is not finite counts as 0.
         max_side: longest side of the picture in pixels; a smaller image stays as it is.
-        quality: of the file, 1 to 95.
-
-    Returns:
-        The bytes of the file. The picture fills the image's own frame: it is smaller by the same factor on both axes,
-        up to the rounding of its sides.
     """
     picture = grey_picture(pixels)
     factor = max_side / max(picture.size)
-    if factor < 1:
-        size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
-        picture = picture.resize(size, Image.Resampling.BOX if factor < 0.5 else Image.Resampling.BICUBIC)
+    if factor >= 1:
+        return picture
+    size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
+    return picture.resize(size, Image.Resampling.BOX if factor < 0.5 else Image.Resampling.BICUBIC)
+
+
+def small_jpeg(pixels: np.ndarray) -> bytes:
+    """The content of a JPEG file with the :func:`small_picture` of a radiograph."""
     with io.BytesIO() as file:
-        picture.save(file, format="JPEG", quality=quality, optimize=True)
+        small_picture(pixels).save(file, format="JPEG", quality=78, optimize=True)
         return file.getvalue()
 
 
@@ -186,12 +185,6 @@ def _largest(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list
     return largest, ["" if unknown else names[place] for place, unknown in zip(places, none)]
 
 
-def shown_size(case: LandmarkPrediction) -> tuple[float, float]:
-    """Width and height at which an image has its true proportions, in pixels of its finer axis."""
-    across, down = _stretch(case).tolist()
-    return case.width * across, case.height * down
-
-
 def viewer_data(
     case: LandmarkPrediction, truth: np.ndarray | None, errors: np.ndarray, expected: np.ndarray
 ) -> dict[str, Any]:
@@ -204,17 +197,17 @@ def viewer_data(
         expected: (N,) expected errors in the same unit.
 
     Returns:
-        ``id``, ``pose`` (what there is to say of it), ``size`` and lists of one entry a landmark: ``p`` and ``t``
-        (place found and true place, in the coordinates of :func:`shown_size`, whose 0 is the edge of the image), ``c``
-        confidence, ``k`` its colour, ``e`` error, ``x`` expected error; null where unknown, and -1 for the error of a
-        landmark that was not found.
+        ``id``, ``pose`` (what there is to say of it), ``size`` (width and height in pixels of its finer axis, by which
+        it has its true proportions) and lists of one entry a landmark: ``p`` and ``t`` (place found and true place, in
+        these pixels, counted from the edge of the image), ``c`` confidence, ``k`` its colour, ``e`` error, ``x``
+        expected error; null where unknown, and -1 for the error of a landmark that was not found.
         ``m`` has for each measurement its name, its value in words, its class or what else is said of it, and whether
         it lies outside its normal range.
     """
     return {
         "id": case.image_id,
         "pose": case.pose.words(),
-        "size": [round(side, 2) for side in shown_size(case)],
+        "size": (_stretch(case) * (case.width, case.height)).round(2).tolist(),
         "p": _places(case, case.points),
         "t": None if truth is None else _places(case, truth),
         "c": _rounded(case.confidence),
@@ -223,29 +216,6 @@ def viewer_data(
         "x": _rounded(expected),
         "m": [[value.name, *said(value), value.normal is False] for value in case.measurements],
     }
-
-
-def card_marks(case: LandmarkPrediction, truth: np.ndarray | None) -> Markup:
-    """The landmarks of an image as marks of an SVG with the coordinates of :func:`shown_size`."""
-    unit = max(shown_size(case)) / 115
-    found = _places(case, case.points)
-    true = [None] * len(found) if truth is None else _places(case, truth)
-    links = [
-        Markup('<path class="m-link" d="M{} {}L{} {}"/>').format(*place, *target)
-        for place, target in zip(found, true)
-        if place and target
-    ]
-    arm = round(unit * 0.9, 2)
-    crosses = [
-        Markup('<path class="m-true" d="M{x} {y}m-{a} 0h{b}m-{a} -{a}v{b}"/>').format(x=x, y=y, a=arm, b=2 * arm)
-        for x, y in filter(None, true)
-    ]
-    discs = [
-        Markup('<circle class="m-found" cx="{}" cy="{}" r="{}" fill="{}"/>').format(*place, round(unit, 2), colour)
-        for place, colour in zip(found, _colours(case))
-        if place
-    ]
-    return Markup("").join([*links, *crosses, *discs])
 
 
 def _stretch(case: LandmarkPrediction) -> np.ndarray:

@@ -4,9 +4,8 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -96,17 +95,6 @@ STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Tip:
-    """What a pointer on a rectangle is told; the rectangle is in units from the upper left corner of the figure."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    text: str
-
-
-@dataclass(frozen=True)
 class ReportFigure:
     """A figure of a report.
 
@@ -118,7 +106,6 @@ class ReportFigure:
         caption: how it is read, in a sentence or two.
         header: head of the table with the same numbers.
         rows: that table, for who cannot see the figure, and for copying.
-        tips: what a pointer is told.
     """
 
     key: str
@@ -128,7 +115,6 @@ class ReportFigure:
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    tips: Sequence[Tip] = ()
 
 
 def chart(x: str, y: str = "", *, height: float = _HEIGHT, left: float = _LEFT) -> tuple[Figure, Axes]:
@@ -145,29 +131,6 @@ def round_end(value: float) -> float:
     """The round number at which an axis from 0 ends that is to hold a value."""
     ticks = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(0, max(value, 1e-6))
     return float(ticks[-1])
-
-
-def tip_bands(axes: Axes, edges: Sequence[float] | np.ndarray, texts: Iterable[str], upright: bool = True) -> list[Tip]:
-    """Tips that fill a chart from side to side.
-
-    Args:
-        axes: the chart.
-        edges: K + 1 places on the horizontal axis from left to right, or on the vertical one from top to bottom.
-        texts: K texts; an empty one tells nothing.
-        upright: whether the bands stand side by side along the horizontal axis, else one below the other.
-    """
-    height = axes.figure.bbox.height
-    (_, bottom), (right, top) = axes.bbox.get_points()
-    places = axes.transData.transform(np.repeat(np.array(edges, dtype=float)[:, None], 2, axis=1))
-    found = []
-    for (x, y), (next_x, next_y), text in zip(places, places[1:], texts):
-        if not text:
-            continue
-        if upright:
-            found.append(Tip(x, height - top, next_x - x, top - bottom, text))
-        else:
-            found.append(Tip(4, height - y, right - 4, y - next_y, text))
-    return found
 
 
 def as_svg(figure: ReportFigure) -> Markup:
@@ -245,8 +208,6 @@ def detection_curve(errors: np.ndarray, unit: str, radii: Sequence[float]) -> Re
         }
         axes.text(0.83, s=f"{radius:g} mm", **place)
         axes.text(0.98, s=f"{rate:.1f} %", **place, **_VALUE)
-    middles = (np.arange(40) + 0.5) * end / 40
-    tips = [f"within {at:.2f} {unit}: {rate:.1f} %" for at, rate in zip(middles, detection_rate(errors, middles))]
     listed = marked or np.linspace(end / 8, end, 8)
     rows = [(f"{round(r, 3):g} {unit}", f"{rate:.1f} %") for r, rate in zip(listed, detection_rate(errors, listed))]
     return ReportFigure(
@@ -257,7 +218,6 @@ def detection_curve(errors: np.ndarray, unit: str, radii: Sequence[float]) -> Re
         "Share of all points that lie nearer to the truth than a radius. The dashed lines are the radii of the table.",
         ("Radius", "Points within"),
         rows,
-        tip_bands(axes, np.linspace(0, end, 41), tips),
     )
 
 
@@ -287,11 +247,6 @@ def risk_plot(errors: np.ndarray, confidence: np.ndarray, unit: str) -> ReportFi
     near: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
     axes.annotate("by confidence", (covered[middle], risk[middle]), (-8, 12), **near, ha="right", **_VALUE)
     axes.annotate("best possible", (covered[middle], ideal[middle]), (8, -15), **near)
-    shares = [(curve.place((i + 0.5) / 40)) for i in range(40)]
-    tips = [
-        f"{100 * curve.coverage[i]:.0f} % kept: mean error {curve.risk[i]:.2f} {unit}" if i >= first else ""
-        for i in shares
-    ]
     rows = [
         (f"{share:.0%}".replace("%", " %"), f"{curve.risk[i]:.2f}", f"{curve.ideal[i]:.2f}")
         for share in (0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -307,7 +262,6 @@ def risk_plot(errors: np.ndarray, confidence: np.ndarray, unit: str) -> ReportFi
         f"out the truly worst, the better the confidence ranks. Mean of the curve (AURC): {curve.area:.2f} {unit}.",
         ("Points kept", f"Mean error {unit}", f"Best possible {unit}"),
         rows,
-        tip_bands(axes, np.linspace(0, 100, 41), tips),
     )
 
 
@@ -341,9 +295,6 @@ def calibration_plot(expected: np.ndarray, errors: np.ndarray, unit: str) -> Rep
     if not math.isnan(correlation):
         told += f" Rank correlation of single points: {correlation:.2f}."
     few = f" Only {len(errors)} images: this says little." if len(errors) < FEW_IMAGES else ""
-    tips = [
-        f"expected {g.predicted:.2f} {unit}, true {g.mean:.2f} {unit} on average ({g.count} points)" for g in groups
-    ]
     return ReportFigure(
         "calibration",
         figure,
@@ -352,7 +303,6 @@ def calibration_plot(expected: np.ndarray, errors: np.ndarray, unit: str) -> Rep
         f"Points in groups of equal number by what the model expected; on the dashed line it is right. {told}{few}",
         (f"Expected {unit}", f"True mean {unit}", f"True median {unit}", "Points"),
         [(f"{g.predicted:.2f}", f"{g.mean:.2f}", f"{g.median:.2f}", str(g.count)) for g in groups],
-        tip_bands(axes, [0, *((one + other) / 2 for one, other in pairwise(predicted)), end], tips),
     )
 
 
@@ -370,8 +320,8 @@ def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str 
     """
     known = [column[np.isfinite(column)] for column in values.T]
     boxes: list[dict[str, Any]] = [
-        {**cbook.boxplot_stats(column)[0], "label": name, "count": len(column), "lost": int(np.isinf(all_).sum())}
-        for name, column, all_ in zip(names, known, values.T)
+        {**cbook.boxplot_stats(column)[0], "label": name, "count": len(column)}
+        for name, column in zip(names, known)
         if len(column)
     ]
     if not boxes:
@@ -415,11 +365,6 @@ def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str 
     )
     axes.set(xlim=(start, end), ylim=(len(shown) - 0.5, -0.5))
     axes.tick_params(axis="y", labelcolor=LIGHT["ink"], labelsize=10.5)
-    tips = [
-        f"{box['label']}: median {box['med']:.2f}, mean {box['mean']:.2f}, middle half {box['q1']:.2f} to "
-        f"{box['q3']:.2f} {unit} ({box['count']} points" + (f", {box['lost']} not found)" if box["lost"] else ")")
-        for box in shown
-    ]
     caption = (
         "Box: middle half; line: median; ring: mean; whiskers reach at most 1.5 boxes; dots: single images beyond."
     )
@@ -438,7 +383,6 @@ def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str 
             (box["label"], str(box["count"]), *(f"{box[key]:.2f}" for key in ("med", "mean", "q1", "q3")))
             for box in boxes
         ],
-        tip_bands(axes, np.arange(len(shown) + 1) - 0.5, tips, upright=False),
     )
 
 

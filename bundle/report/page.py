@@ -17,12 +17,10 @@ from bundle.metrics.error_summary import mean, summarise
 from bundle.records.prediction import MeasuredValue
 from bundle.report.cases import (
     ReportRun,
-    card_marks,
     case_columns,
     case_order,
     case_scores,
     choose_cases,
-    shown_size,
     viewer_data,
 )
 from bundle.report.figures import (
@@ -50,18 +48,13 @@ _LISTED = 100
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigure]:
-    """All figures that a run has the data for.
-
-    Args:
-        run: the run.
-        radii: radii in mm that the detection curve marks.
-    """
+def draw_figures(run: ReportRun) -> list[ReportFigure]:
+    """All figures that a run has the data for."""
     errors, confidence, expected = run.errors, run.confidences, run.expected_errors
     with mpl.rc_context(STYLE):
         alike = [case for case in run.cases if run.has_truth or not case.pose.other_kind]
         shape = shape_plot(alike, run.truths, run.template)
-        if not run.has_truth:
+        if run.metrics is None:
             figures = [
                 box_plot(expected, run.names, "expected error", run.unit)
                 or box_plot(confidence, run.names, "confidence"),
@@ -69,7 +62,7 @@ def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigu
             ]
         else:
             figures = [
-                detection_curve(errors, run.unit, radii),
+                detection_curve(errors, run.unit, [float(radius) for radius in run.metrics["sdr"]]),
                 risk_plot(errors, confidence, run.unit),
                 box_plot(errors, run.names, "error", run.unit),
                 shape,
@@ -81,7 +74,6 @@ def draw_figures(run: ReportRun, radii: Sequence[float] = ()) -> list[ReportFigu
 def write_page(
     path: Path,
     run: ReportRun,
-    figures: Sequence[ReportFigure],
     picture: Callable[[str], bytes | None],
     budget: int = PICTURE_BUDGET,
 ) -> Path:
@@ -90,7 +82,6 @@ def write_page(
     Args:
         path: the file.
         run: the run.
-        figures: what :func:`draw_figures` made of it.
         picture: the small picture of an image, a JPEG file, by the image's id; None where there is none.
         budget: bytes of the pictures of images that are not among the worst, the middle and the best.
 
@@ -131,17 +122,14 @@ def write_page(
         "style": Markup(style),
         "script": Markup(script),
         "title": f"{run.kind.capitalize()} of {_count(len(run.cases), 'image')}",
-        "summary": _summary(run),
         "tiles": tiles(run),
         "landmark_table": None if run.metrics is None else landmark_table(run.metrics),
         "measurement_table": measurement_table(run),
-        "figures": _columns(figures),
+        "figures": _columns(draw_figures(run)),
         "groups": [(_group_title(name, run.has_truth), members) for name, members in groups.items()],
         "widest": max(map(len, groups.values()), default=0),
         "judged": {index: _judged(run, index, scores[index]) for index in gallery},
         "pictures": pictures,
-        "card_marks": lambda index: card_marks(run.cases[index], _truth(run, index)),
-        "shown_size": shown_size,
         "columns": case_columns(run),
         "order": case_order(run, scores),
         "pictured": set(shown),
@@ -191,31 +179,6 @@ def _group_title(name: str, by_error: bool) -> str:
     same = {"other": "Probably another kind of image", "median": "Around the median"}
     errors = {"worst": "Largest errors", "best": "Smallest errors"}
     return {**same, **(errors if by_error else {"worst": "Least sure", "best": "Surest"})}[name]
-
-
-def _summary(run: ReportRun) -> str:
-    """The result in two sentences."""
-    landmarks = _count(len(run.names), "landmark")
-    if not run.cases:
-        return "No image was measured." if run.has_truth else "No image was read."
-    if not run.has_truth and len(run.other_kinds) == len(run.cases):
-        return "Every image is probably of another kind than the template."
-    if not run.has_truth:
-        means = np.array([mean(column) for column in run.confidences.T])
-        least = int(np.argmin(np.nan_to_num(means, nan=1.0)))
-        return (
-            f"{landmarks} in each image. The least sure landmark, “{run.names[least]}”, has a mean confidence of "
-            f"{means[least]:.2f}."
-        )
-    errors = run.errors
-    if not np.isfinite(errors).any():
-        return f"{landmarks} in each image, but no error could be measured."
-    half, *medians = (summarise(of[np.isfinite(of)])["median"] for of in (errors, *errors.T))
-    worst = int(np.nanargmax(medians))
-    return (
-        f"Half of the points lie within {half:.2f} {run.unit} of the truth. The hardest landmark, "
-        f"“{run.names[worst]}”, has a median error of {medians[worst]:.2f} {run.unit}."
-    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -307,7 +270,7 @@ def settings_rows(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[s
     rows: list[tuple[str, str]] = []
     for key, value in settings.items():
         inner = isinstance(value, Mapping) and value
-        rows += settings_rows(value, f"{prefix}{key}.") if inner else [(f"{prefix}{key}", _setting(value))]
+        rows += settings_rows(value, f"{prefix}{key}.") if inner else [(f"{prefix}{key}", str(value))]
     return rows
 
 
@@ -317,10 +280,3 @@ def _interval(metrics: Mapping[str, Any]) -> str:
     if low is not None and high is not None:
         return f"{low:.2f} to {high:.2f} mm, {metrics['intervals']['level']:.0%} interval"
     return "" if metrics["std_mm"] is None else f"± {metrics['std_mm']:.2f} mm standard deviation"
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_setting, value))
-    words = {"None": "not set", "True": "yes", "False": "no", "{}": "none"}
-    return value if isinstance(value, str) else words.get(str(value), str(value))

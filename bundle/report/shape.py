@@ -1,6 +1,5 @@
 """All images laid over the template: the mean shape, and where the errors around it point to."""
 
-import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -10,12 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
-from PIL import Image
 
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.report.cases import small_jpeg
-from bundle.report.figures import WIDTH, ReportFigure, Tip
+from bundle.report.cases import small_picture
+from bundle.report.figures import WIDTH, ReportFigure
 from bundle.writers.overlay import abbreviations
 
 #: The figure is dark as the radiograph is, on any page.
@@ -35,12 +33,9 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[complex, complex
         ``(factor, shift)`` with ``factor * point + shift``, no mirroring; NaN for fewer than two common places.
     """
     common = np.isfinite(source) & np.isfinite(target)
-    a, b = source[common], target[common]
-    if len(set(a.tolist())) < 2:
-        return complex(math.nan), complex(math.nan)
-    from_a, from_b = a - a.mean(), b - b.mean()
-    factor = np.vdot(from_a, from_b) / np.vdot(from_a, from_a)
-    return factor, b.mean() - factor * a.mean()
+    design = np.column_stack([source, np.ones_like(source)])[common]
+    (factor, shift), _, rank, _ = np.linalg.lstsq(design, target[common])
+    return (factor, shift) if rank == 2 else (complex(math.nan), complex(math.nan))
 
 
 def align(
@@ -98,8 +93,7 @@ def shape_plot(
     axes = figure.add_axes((0, 0, 1, 1), xlim=(left, left + width), ylim=(top + height, top))
     axes.set_axis_off()
     if template.pixels is not None:
-        with Image.open(io.BytesIO(small_jpeg(template.pixels, max_side=640))) as picture:
-            grey = np.asarray(picture)  # half as bright as it is
+        grey = np.asarray(small_picture(template.pixels, max_side=640))  # half as bright as it is
         extent = (-0.5, template.size[1] - 0.5, template.size[0] - 0.5, -0.5)
         axes.imshow(grey, "gray", vmin=0, vmax=510, extent=extent, interpolation="none", aspect="auto")
     factor = _magnification(float(np.median(np.linalg.norm(vectors[known], axis=1))) * unit)
@@ -135,7 +129,6 @@ def shape_plot(
     for index, place in zip(drawn, places) if len(drawn) <= _MAX_LABELS else ():
         style: dict[str, Any] = {"color": _INK, "size": 10.5, "weight": "bold"}
         axes.annotate(labels[index], place, (6, 5), textcoords="offset points", **style)
-    told = [f": mean error {x:+.1f} px in x, {y:+.1f} px in y" if against_truth else "" for x, y in shifts]
     larger = f"drawn {factor:g} times as long as they are" if factor != 1 else "drawn to scale"
     if against_truth:
         title, what, source = "Errors around the mean shape", "Errors", "truth"
@@ -161,10 +154,6 @@ def shape_plot(
                 str(count),
             )
             for index, name, (x, y), spread, count in zip(drawn, names, shifts, spreads, counts)
-        ],
-        [
-            Tip(x - 6, y - 6, 12, 12, f"{name}{shift}")
-            for name, shift, (x, y) in zip(names, told, (places - (left, top)) * unit)
         ],
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from bundle.data.journal import WITHOUT_EFFECT, configuration_fingerprint, run_fingerprint
 from bundle.errors import ConfigError
@@ -79,8 +80,10 @@ def test_overlays_count_but_not_the_devices() -> None:
     assert configuration_fingerprint(read("evaluate", **elsewhere)) == plain
 
 
-def test_each_exception_is_a_key_of_some_workflow() -> None:
+def test_each_exception_is_a_key_of_some_workflow_or_of_tracking() -> None:
     known = {key for name in WORKFLOWS for key in json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))}
+    ours = json.loads((CONFIGS / "tracking_mlflow.json").read_text(encoding="utf-8"))
+    known |= ours["configs"].keys() | DEFAULT_MLFLOW_SETTINGS["configs"].keys()
     assert WITHOUT_EFFECT - known == {ConfigParser.meta_key}
 
 

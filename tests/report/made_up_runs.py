@@ -11,7 +11,7 @@ from bundle.metrics.error_summary import landmark_errors, summarise_run
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.template import Template
-from bundle.report import ReportRun, small_jpeg
+from bundle.report.cases import ReportRun, small_jpeg
 from bundle.writers.files import json_values
 
 #: Text that would do harm in a page that does not escape it.

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from bundle.records.prediction import Pose
-from bundle.report import ReportRun, draw_figures, small_jpeg, write_page
-from bundle.report.cases import case_scores, choose_cases
-from tests.report.made_up_runs import HOSTILE, RADII, make_pictures, make_run, with_truths
+from bundle.report.cases import ReportRun, case_scores, choose_cases, small_jpeg
+from bundle.report.page import write_page
+from tests.report.made_up_runs import HOSTILE, make_pictures, make_run, with_truths
 
 NAN, INF = float("nan"), float("inf")
 
@@ -56,7 +56,7 @@ def test_scores_are_errors_or_doubts() -> None:
 
 def write(folder: Path, run: ReportRun, pictures: Any = None, **settings: Any) -> str:
     pictures = pictures or make_pictures(run)
-    return write_page(folder / "report.html", run, draw_figures(run, RADII), pictures, **settings).read_text("utf-8")
+    return write_page(folder / "report.html", run, pictures, **settings).read_text("utf-8")
 
 
 class Page(HTMLParser):
