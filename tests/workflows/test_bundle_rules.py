@@ -76,7 +76,7 @@ def test_every_property_that_monai_asks_for(name: str, trained: Trained, small: 
 def test_monais_checks_need_neither_model_nor_images(names: list[str], tmp_path: Path) -> None:
     """As in a fresh clone: what is missing is told by the run, not while its parts are put together."""
     kind = "train" if names[0].startswith("train") else "infer"
-    settings = {"model_path": str(tmp_path / "none.pt"), "output_dir": str(tmp_path / "output"), "log_to": None}
+    settings = {"model_path": str(tmp_path / "none.pt"), "output_dir": str(tmp_path / "output")}
     with at_bundle_root():
         workflow = open_workflow(*names, kind=kind, **settings, encoder_weights="random")
         workflow.initialize()
