@@ -6,9 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, RootModel
+from typing import Any
 
 from bundle.errors import ConfigError, ImageError, LandmarkError, a_few, one_line
 from bundle.io.folders import image_ids, search_folder
@@ -18,7 +16,7 @@ from bundle.io.overwriting import file_digest, refuse_to_overwrite
 from bundle.io.radiographs import image_kind
 from bundle.ranks import is_first
 from bundle.records.template import Template
-from bundle.records.validation import Foreign, parse_json, validate
+from bundle.records.validation import parse_json, shown
 from bundle.writers.files import atomic_file
 from bundle.writers.image_files import ENDINGS, writer_names
 
@@ -250,24 +248,6 @@ def _is_copy(image: str | Path, template: Template) -> bool:
         return False
 
 
-def _path(value: object) -> str:
-    """A path may hold what is no character, as names of files do, which pydantic takes for no text."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("a path")
-    return value
-
-
-class _Entry(Foreign):
-    """An image of a data list; what it says of spacing and flip is checked where it is used."""
-
-    image: Annotated[Any, AfterValidator(_path)]
-    pixel_spacing: Any = None
-    flip: Any = None
-
-
-_DataList = RootModel[list[_Entry]]
-
-
 def _read_data_list(file: Path) -> list[dict[str, Any]]:
     """The entries of a data list: ``image``, a path, and ``pixel_spacing`` and ``flip`` where they are given."""
     name = f"the data list {file}"
@@ -275,6 +255,11 @@ def _read_data_list(file: Path) -> list[dict[str, Any]]:
     listed = content.get("testing", content.get("images")) if isinstance(content, dict) else content
     if not isinstance(listed, list) or not listed:
         raise ConfigError(f"{name} holds no list of images: expected ['a.png', ...] or [{{'image': ...}}].")
-    listed = [{"image": entry} if isinstance(entry, str) else entry for entry in listed]
-    entries = validate(_DataList, listed, name, ConfigError).root
-    return [{**entry.model_dump(exclude_none=True), "image": file.parent / entry.image} for entry in entries]
+    entries = [entry if isinstance(entry, dict) else {"image": entry} for entry in listed]
+    for entry in entries:
+        path = entry.get("image")
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise ConfigError(f"{name} names the image {shown(path)}, expected a path: correct it.")
+    keys = ("pixel_spacing", "flip")  # which are checked where they are used
+    own = [{key: entry[key] for key in keys if entry.get(key) is not None} for entry in entries]
+    return [{**more, "image": file.parent / entry["image"]} for entry, more in zip(entries, own)]

@@ -64,12 +64,14 @@ class Pose:
             return "probably another kind of image"
         if not self.changed:
             return ""
-        done = [f"turned by {self.turn:.0f} degrees"] if abs(self.turn) >= 1 else []
-        done += ["mirrored"] if self.mirrored else []
-        done += ["inverted"] if self.inverted else []
-        done += [f"scaled by {self.scale:.2f}"] if abs(self.scale - 1) >= 0.05 else []
-        done += [f"stretched by {self.distortion:.2f}"] if self.distortion >= 1.05 else []
-        return ", ".join(done)
+        done = {
+            f"turned by {self.turn:.0f} degrees": abs(self.turn) >= 1,
+            "mirrored": self.mirrored,
+            "inverted": self.inverted,
+            f"scaled by {self.scale:.2f}": abs(self.scale - 1) >= 0.05,
+            f"stretched by {self.distortion:.2f}": self.distortion >= 1.05,
+        }
+        return ", ".join(words for words, said in done.items() if said)
 
 
 @dataclass(frozen=True)
