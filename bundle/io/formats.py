@@ -6,11 +6,11 @@ from pathlib import Path
 from bundle import PRODUCT
 from bundle.records.names import name_parts
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
-RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".tif", ".tiff", ".bmp", ".dib")
-IMAGE_SUFFIXES = DICOM_SUFFIXES + NIFTI_SUFFIXES + ITK_SUFFIXES + RASTER_SUFFIXES
+IMAGE_SUFFIXES = (
+    *(".dcm", ".dicom", ".dic"),
+    *(".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".tif", ".tiff", ".bmp", ".dib"),
+)
 READABLE_KINDS = "DICOM, PNG, JPEG, TIFF, BMP, NIfTI, MetaImage (.mha, .mhd) or NRRD"
 
 _HEAD_BYTES = 132  # up to the end of DICOM's preamble and magic number
@@ -25,7 +25,7 @@ _MAGIC = {
 _COMPREHENSIVE_SR = b"1.2.840.10008.5.1.4.1.1.88.33\0"
 _BMP_HEADERS = tuple(size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124))
 #: Formats that begin like any other file.
-_BY_ENDING = {**dict.fromkeys(NIFTI_SUFFIXES, "NIfTI"), **dict.fromkeys((".mha", ".mhd"), "MetaImage")}
+_BY_ENDING = {".nii.gz": "NIfTI", ".nii": "NIfTI", ".mha": "MetaImage", ".mhd": "MetaImage"}
 
 
 def image_suffix(name: str) -> str:
@@ -33,11 +33,8 @@ def image_suffix(name: str) -> str:
 
     ``"a.NII.GZ"`` gives ``".NII.GZ"``; ``"1.2.840.10008"``, a DICOM file named by its UID, gives ``""``.
     """
-    lower = name.lower()
-    for suffix in IMAGE_SUFFIXES:
-        if lower.endswith(suffix) and len(name) > len(suffix):
-            return name[-len(suffix) :]
-    return ""
+    known = (suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix) and len(name) > len(suffix))
+    return name[len(name) - len(next(known, "")) :]
 
 
 def file_stem(name: str) -> str:
