@@ -220,24 +220,23 @@ class RowIndex:
         image_id = stem if image_id is None else image_id
         if whole := self._whole.get(folded(image_id)):
             return _only(whole, image_id, image_name)
-        same_stem = self._by_stem.get(folded(stem), [])
-        ends = [row for row in same_stem if _same_path(name_parts(row), parts[-len(name_parts(row)) :])]
+        rows = [(row, _shared_end(name_parts(row), parts)) for row in self._by_stem.get(folded(stem), [])]
         if image_id not in (stem, safe_image_id(stem)):
-            bare = [row for row in same_stem if len(name_parts(row)) == 1]
-            ends = [row for row in ends if row not in bare]
-            if bare and not ends:
+            bare = [row for row, _ in rows if len(name_parts(row)) == 1]
+            rows = [(row, shared) for row, shared in rows if shared > 1]
+            if bare and not rows:
                 raise LandmarkError(
                     f"the row {shown(bare[0])} does not say which of the images of that name it belongs to, "
                     f"{image_name} or another: name the row {shown(image_id)} or by the path of the image."
                 )
-            same_stem = []
-        longest = max((len(name_parts(row)) for row in ends), default=0)
-        fitting = [row for row in ends if len(name_parts(row)) == longest] or same_stem
+        longest = max((shared for _, shared in rows), default=0)
+        fitting = [row for row, shared in rows if shared == longest]
         return _only(fitting, "/".join(parts[-longest:]), image_name) if fitting else None
 
 
-def _same_path(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return [folded(part) for part in one] == [folded(part) for part in other]
+def _shared_end(row: tuple[str, ...], path: tuple[str, ...]) -> int:
+    """How many parts a row has that is the end of a path; 0 where it is not."""
+    return len(row) if [*map(folded, row)] == [*map(folded, path[-len(row) :])] else 0
 
 
 def _only(rows: list[str], wanted: str, image_name: str) -> str:
