@@ -1,4 +1,4 @@
-"""What a journal gives back, what it does not take for its own, what it never writes over; plans and fingerprints of runs."""
+"""What a journal gives back, what it does not take for its own and never writes over; plans, fingerprints of runs."""
 
 import copy
 import json
