@@ -63,11 +63,10 @@ class TestSequence:
         assert measured.returncode == 0, last_words(measured)
         return folder
 
-    def test_training_leaves_one_checkpoint_and_its_logs(self, folder: Path) -> None:
+    def test_training_leaves_one_checkpoint(self, folder: Path) -> None:
         assert sorted(path.name for path in folder.iterdir()) == ["evaluation", "inference", "model.pt", "training"]
         assert (folder / "model.pt").stat().st_size < 25e6
         assert not [path for path in (folder / "training").rglob("*") if path.suffix in (".pt", ".tmp")]
-        assert list((folder / "training").rglob("events.out.tfevents.*"))
 
     def test_inference_writes_every_file(self, folder: Path) -> None:
         expected = {"landmarks.csv", "poses.csv", "errors.csv", "report.html", "checksums.sha256"}
