@@ -334,9 +334,7 @@ class StageTrainer(SupervisedTrainer):
             train_handlers=list(train_handlers),
             decollate=False,
         )
-        self.add_event_handler(Events.STARTED, self._open)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._note)
-        self.add_event_handler(Events.COMPLETED, lambda: self._bar.close())
 
     def run(self) -> None:  # type: ignore[override]
         """Train until the last epoch, from the state that an earlier run left, if any."""
@@ -360,7 +358,10 @@ class StageTrainer(SupervisedTrainer):
         self.features.compute()
         # An engine that is told to run when it has finished would start again from the first epoch.
         if self.state.epoch < self.state.max_epochs:
-            super().run()
+            label, steps, done = f"{self.stage.which} decoder", self._steps, self.state.iteration
+            self._due = time.monotonic() + SAVE_EVERY
+            with progress(total=steps, initial=done, desc=label, unit="step", disable=not is_first()) as self._bar:
+                super().run()
         self.stage.eval()
 
     @property
@@ -369,11 +370,6 @@ class StageTrainer(SupervisedTrainer):
 
     def _parts(self) -> dict[str, Any]:
         return {"network": self.stage.network, "optimizer": self.optimizer, "trainer": self}
-
-    def _open(self) -> None:
-        self._due = time.monotonic() + SAVE_EVERY
-        label, done = f"{self.stage.which} decoder", self.state.iteration
-        self._bar = progress(total=self._steps, initial=done, desc=label, unit="step", disable=not is_first())
 
     def _note(self) -> None:
         """Show the step and, when it is time, save the state."""

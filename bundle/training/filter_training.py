@@ -93,15 +93,15 @@ class FilterTraining:
         fit_whitening(network, inferer.template)
         self.trainer.run()
         with torch.no_grad():
-            lesson = learn(self.examples, self.trainer.found)
+            learned, strength, held_out = learn(self.examples, self.trainer.found)
             if self.unlabelled is not None:
-                known = lesson.learned.known(self.examples.templates.views[0].landmarks.device)
+                known = learned.known(self.examples.templates.views[0].landmarks.device)
                 known = adapted_landmarks(known, inferer, network, self.unlabelled, self.trainer.folder)
-                lesson = learn(self.examples, self.trainer.found, known)
+                learned, strength, held_out = learn(self.examples, self.trainer.found, known)
         matching = inferer.settings
-        self.record["strength"] = lesson.strength
-        if lesson.held_out is not None:
-            errors, expected = lesson.held_out.errors, lesson.held_out.expected
+        self.record["strength"] = strength
+        if held_out is not None:
+            errors, expected = held_out.errors, held_out.expected
             if matching.error_factors is None:
                 factors = error_factors(errors, expected) * learning_gain(len(errors))
                 matching = matching.model_copy(update={"error_factors": tuple(factors.tolist())})
@@ -109,8 +109,15 @@ class FilterTraining:
             # By factors from the other templates: their own would make the expected errors look better than they are.
             unseen = cross_validated(errors, expected, folds=len(errors))[0]
             self.record["interval_factor"] = round(interval_factor(errors, unseen, INTERVAL), 3)
-            self.record["doubtful"] = [self._describe(doubt) for doubt in doubtful_annotations(lesson.held_out)]
-        return Model(network, inferer.template, matching, trained=True, learned=lesson.learned)
+            self.record["doubtful"] = [
+                {
+                    "image": inferer.template.all[template].name,
+                    "landmark": inferer.template.landmarks.names[landmark],
+                    "distance_px": round(float(errors[template, landmark]), 1),
+                }
+                for template, landmark in doubtful_annotations(held_out)
+            ]
+        return Model(network, inferer.template, matching, trained=True, learned=learned)
 
     def run(self, model_path: str | Path, keep_images: bool = True) -> None:
         """Train, say what was seen, and write the model.
@@ -134,11 +141,6 @@ class FilterTraining:
         save_model(model_path, model.network, model.template, model.matching, self.record, model.learned, keep_images)
         forget_run(self.trainer.folder)
 
-    def _describe(self, doubt: Doubt) -> dict[str, Any]:
-        template = self.examples.inferer.template.all[doubt.template]
-        name = template.landmarks.names[doubt.landmark]
-        return {"image": template.name, "landmark": name, "distance_px": round(doubt.distance, 1)}
-
 
 def learning_gain(count: int) -> float:
     """By how much K templates err less than those that are left when some are held out, m: (1 + 1/K) / (1 + 1/m)."""
@@ -159,37 +161,9 @@ class HeldOut(NamedTuple):
     extents: np.ndarray
 
 
-class Doubt(NamedTuple):
-    """One annotation that is probably wrong.
-
-    Attributes:
-        template: number of the template.
-        landmark: number of the landmark.
-        distance: pixels between the annotation and the place where a model of the other templates finds it.
-    """
-
-    template: int
-    landmark: int
-    distance: float
-
-
-class Lesson(NamedTuple):
-    """What a training gives.
-
-    Attributes:
-        learned: the landmarks as inference needs them.
-        strength: the multiple of the usual weights.
-        held_out: how that does on each template; None with one template.
-    """
-
-    learned: LearnedLandmarks
-    strength: float
-    held_out: HeldOut | None
-
-
 def learn(
     examples: TemplateExamples, found: Mapping[int, Mapping[str, Tensor]], adapted: KnownLandmarks | None = None
-) -> Lesson:
+) -> tuple[LearnedLandmarks, float, HeldOut | None]:
     r"""Mix discriminants and filters, with the strength that templates held out allow.
 
     The kernel w of a landmark and a scale, with its discriminant v and the filters d of both losses, becomes
@@ -201,6 +175,10 @@ def learn(
         examples: the templates.
         found: for each landmark what :func:`bundle.training.landmark_trainer.fit_landmark` gave.
         adapted: kernels to start from instead of the mean of the templates'.
+
+    Returns:
+        the landmarks as inference needs them, the multiple of the usual weights, and how that does on each template;
+        None with one template.
     """
     matcher, templates = examples.inferer.matcher, examples.templates
     temperature = examples.inferer.settings.temperature
@@ -231,7 +209,7 @@ def learn(
     learned = LearnedLandmarks(
         layouts, tuple(everyone.kernels), tuple(filters), everyone.crop_matrix, everyone.crop_kernels
     )
-    return Lesson(learned, strength, best)
+    return learned, strength, best
 
 
 def chosen_strength(errors: Mapping[float, np.ndarray]) -> float:
@@ -247,8 +225,8 @@ def chosen_strength(errors: Mapping[float, np.ndarray]) -> float:
     return max(strength for strength, more in worse.items() if more.mean() <= more.std(ddof=1) / np.sqrt(len(more)))
 
 
-def doubtful_annotations(held_out: HeldOut) -> list[Doubt]:
-    """The annotations that are probably wrong, the worst first.
+def doubtful_annotations(held_out: HeldOut) -> list[tuple[int, int]]:
+    """The annotations that are probably wrong, as numbers of template and landmark, the worst first.
 
     Args:
         held_out: how models of the other templates do on each template; ``expected`` before any calibration on these
@@ -257,8 +235,7 @@ def doubtful_annotations(held_out: HeldOut) -> list[Doubt]:
     errors = held_out.errors
     limit = np.maximum(FAR * held_out.extents[:, None], TIMES_MEDIAN * np.median(errors))
     wrong = (errors > limit) & (errors > TIMES_EXPECTED * held_out.expected)
-    found = [Doubt(int(k), int(n), float(errors[k, n])) for k, n in np.argwhere(wrong)]
-    return sorted(found, key=lambda doubt: -doubt.distance)
+    return sorted(zip(*(index.tolist() for index in np.nonzero(wrong))), key=lambda doubt: -errors[doubt])
 
 
 def _mixed(found: Mapping[int, Mapping[str, Tensor]], name: str, count: int) -> Tensor:

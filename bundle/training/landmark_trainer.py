@@ -82,8 +82,6 @@ class TemplateExamples(Dataset[LandmarkExamples]):
         return len(self.inferer.template.landmarks)
 
     def __getitem__(self, index: int) -> LandmarkExamples:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
         examples = self.examples
         count = len(examples[0].lattice.windows)
         return LandmarkExamples(
@@ -137,17 +135,12 @@ def _leave_out(
 def _stack(windows: Sequence[Window], landmark: int) -> Window:
     """One landmark's windows of several images; those of another shape may lack a cell, which counts nothing."""
     side = max(window.cells.shape[-1] for window in windows)
-    parts = []
-    for window in windows:
-        less = side - window.cells.shape[-1]
-        parts.append(
-            (
-                F.pad(window.cells[landmark], (0, less, 0, less)),
-                F.pad(window.rows[landmark], (0, less)),
-                F.pad(window.columns[landmark], (0, less)),
-            )
-        )
-    return Window(*(torch.stack(part) for part in zip(*parts)))
+    lacking = [(window, side - window.cells.shape[-1]) for window in windows]
+    return Window(
+        torch.stack([F.pad(window.cells[landmark], (0, less, 0, less)) for window, less in lacking]),
+        torch.stack([F.pad(window.rows[landmark], (0, less)) for window, less in lacking]),
+        torch.stack([F.pad(window.columns[landmark], (0, less)) for window, less in lacking]),
+    )
 
 
 class LandmarkTrainer(Trainer):
@@ -179,9 +172,7 @@ class LandmarkTrainer(Trainer):
         )
         self.folder = Path(folder)
         self.found: dict[int, dict[str, Tensor]] = {}
-        self.add_event_handler(Events.STARTED, self._open)
         self.add_event_handler(Events.ITERATION_COMPLETED, lambda: self._bar.update())
-        self.add_event_handler(Events.COMPLETED, lambda: self._bar.close())
 
     def run(self) -> None:  # type: ignore[override]
         """Fit what no earlier run has fitted, after a line about what there is."""
@@ -189,10 +180,8 @@ class LandmarkTrainer(Trainer):
         if any(counts.values()):
             parts = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
             print(f"continuing the training: {parts} results are there already")
-        super().run()
-
-    def _open(self) -> None:
-        self._bar = progress(total=self.state.epoch_length, desc="landmarks", unit="landmark")
+        with progress(total=self.state.epoch_length, desc="landmarks", unit="landmark") as self._bar:
+            super().run()
 
     def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
         """Fit one landmark; the loss is the mean cross-entropy of its filters on templates held out."""
