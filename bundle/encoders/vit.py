@@ -73,10 +73,9 @@ class TimmVitEncoder(FrozenEncoder):
             raise EncoderError(f"stride is {stride}, expected 1 to {patch} (the patch size of {name}).")
         projection.stride = (stride, stride)
         model.patch_embed.img_size = None  # any size will do: overlapping patches need no divisible sides
-        kept = list(blocks)[: block + 1]
+        kept: list[Any] = list(blocks)[: block + 1]
         if facet != "token":
-            attention: Any = kept[-1].attn
-            self.heads = int(attention.num_heads)
+            self.heads = int(kept[-1].attn.num_heads)
             kept[-1] = FacetReadOut(kept[-1], facet)
         model.blocks = nn.Sequential(*kept) if isinstance(blocks, nn.Sequential) else nn.ModuleList(kept)
         for unused in UNUSED_PARTS:
@@ -85,9 +84,10 @@ class TimmVitEncoder(FrozenEncoder):
         self.model: Any = model
         self.facet = facet
         self.patch = patch
-        mean, std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
+        for values in ("mean", "std"):
+            self.register_buffer(
+                values, torch.tensor(model.pretrained_cfg[values]).reshape(1, 3, 1, 1), persistent=False
+            )
         self.channels = int(model.embed_dim)
         self.stride = stride
         self.minimum_side = patch

@@ -1,8 +1,12 @@
 """The paper's strategy, step by step (sections 2.1 and 2.2)."""
 
-from collections.abc import Iterator
+import contextlib
+import ctypes
+import tempfile
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,8 +18,14 @@ from bundle.matching.descriptors import DescriptorPyramid
 from bundle.matching.paper_matcher import PaperMatcher, confidence, fuse
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import LearnedLandmarks
-from bundle.model.inferer import OneShotInferer, as_columns, describe_whole, template_tensors
-from bundle.model.memory import Region, crops_at_a_time, hand_back_freed_memory, keep_regions, memory_budget_gb
+from bundle.model.inferer import (
+    OneShotInferer,
+    as_columns,
+    crops_at_a_time,
+    describe_whole,
+    memory_budget_gb,
+    template_tensors,
+)
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import clipped_windows
 from bundle.records.template import Template
@@ -23,6 +33,18 @@ from bundle.records.template import Template
 #: Full-size maps of one crop that are in memory at the same time: upsampled, padded, decoded, context, fused, and one
 #: for all that is smaller.
 MAPS_OF_A_CROP = 6
+
+
+class Region(NamedTuple):
+    """A crop around one point of an image.
+
+    Attributes:
+        features: (C, h, w), fused features of length one.
+        origin: (2,), pixel ``(x, y)`` of the image at the crop's first pixel.
+    """
+
+    features: Tensor
+    origin: Tensor
 
 
 class _Known(NamedTuple):
@@ -122,3 +144,42 @@ class PaperInferer(OneShotInferer):
                 F.normalize(fused, dim=1, out=fused)
                 yield from zip(together, map(Region, fused, origins))
                 del fused
+
+
+def hand_back_freed_memory(device: torch.device) -> None:
+    """Tell the C library to give the system what was freed; on a GPU nothing is done.
+
+    The encoder takes and frees many tensors of some megabytes, which glibc keeps for the next of their kind. The
+    decoders' maps are larger than what it keeps, so without this the peak of the memory is the sum of both.
+    """
+    if device.type == "cpu":
+        with contextlib.suppress(AttributeError, OSError, TypeError):  # macOS, musl, Windows
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_regions(regions: Iterable[tuple[int, Region]], memory_gb: float) -> dict[int, Region]:
+    """Regions by number, on their device or mapped to temporary files.
+
+    One region of the paper's preset is a map of 256 x 224 x 224 numbers, 51 MB, and a landmark needs its own. The first
+    ones stay in memory; where the next would exceed the budget, it and all later ones are mapped to temporary files,
+    which the system removes with the process. Reading one back costs a small part of decoding a crop.
+
+    Args:
+        regions: the regions with their numbers.
+        memory_gb: budget in GB.
+    """
+    found, left = {}, memory_gb * 1e9
+    for index, region in regions:
+        left -= region.features.nbytes
+        found[index] = region if left >= 0 else Region(_mapped(region.features), region.origin)
+        del region  # while the next one is made
+    return found
+
+
+def _mapped(features: Tensor) -> Tensor:
+    """The same numbers in a file, (C, h, w), which only become memory where they are read; channels last."""
+    values = features.permute(1, 2, 0).cpu().contiguous().numpy()
+    with tempfile.TemporaryFile(prefix="one-shot-landmarks-") as file:
+        values.tofile(file)
+        file.flush()
+        return torch.from_numpy(np.memmap(file, values.dtype, "c", shape=values.shape)).permute(2, 0, 1)

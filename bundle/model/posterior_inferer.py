@@ -16,8 +16,7 @@ from bundle.matching.local_kernels import kernels_at
 from bundle.matching.posterior_matcher import KnownLandmarks, KnownTemplate, PosteriorMatcher, mean_of
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import LearnedLandmarks
-from bundle.model.inferer import OneShotInferer, as_columns, template_tensors
-from bundle.model.memory import crops_at_a_time, reuse_memory
+from bundle.model.inferer import OneShotInferer, as_columns, crops_at_a_time, reuse_memory, template_tensors
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import LocalCrops, local_crops
 from bundle.networks.decoders import inverse_power, total_covariance, unit_descriptors

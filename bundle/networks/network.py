@@ -193,12 +193,8 @@ class OneShotNetwork(nn.Module):
 
         Returns:
             tensor of shape (B, C, rows, columns).
-
-        Raises:
-            RuntimeError: when the network has no local decoder.
         """
-        if self.local_decoder is None:
-            raise RuntimeError("this network has no local decoder: local_channels is 0.")
+        assert self.local_decoder is not None
         with self._precision():
             return _single(self.local_decoder(features, size, groups))
 

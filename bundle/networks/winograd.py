@@ -117,24 +117,15 @@ def _phases(images: Tensor, gap: int) -> Tensor:
     images = images.permute(0, 2, 3, 1)
     if gap == 1:
         return images
-    batch, height, width, channels = images.shape
-    result = images.new_zeros(batch, gap, gap, -(-height // gap), -(-width // gap), channels)
-    for row, column in product(range(gap), repeat=2):
-        part = images[:, row::gap, column::gap]
-        result[:, row, column, : part.shape[1], : part.shape[2]] = part
-    return result.flatten(0, 2)
+    padded = F.pad(images, (0, 0, 0, -images.shape[2] % gap, 0, -images.shape[1] % gap))
+    return padded.unflatten(2, (-1, gap)).unflatten(1, (-1, gap)).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
 def _whole(phases: Tensor, gap: int, height: int, width: int) -> Tensor:
     """What :func:`_phases` took apart, cut to a size: (B * d * d, h, w, C) -> (B, C, H, W)."""
-    if gap == 1:
-        return phases.permute(0, 3, 1, 2)
-    phases = phases.unflatten(0, (-1, gap, gap))
-    result = phases.new_empty(len(phases), height, width, phases.shape[-1])
-    for row, column in product(range(gap), repeat=2):
-        part = result[:, row::gap, column::gap]
-        part.copy_(phases[:, row, column, : part.shape[1], : part.shape[2]])
-    return result.permute(0, 3, 1, 2)
+    if gap > 1:
+        phases = phases.unflatten(0, (-1, gap, gap)).permute(0, 3, 1, 4, 2, 5).flatten(3, 4).flatten(1, 2)
+    return phases[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def _filtered(images: Tensor, weight: Tensor, bias: Tensor | None, padding: int, rough: bool) -> Tensor:

@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 
 from bundle.errors import ConfigError
 from bundle.geometry import PaperRounding, PixelCentres
-from bundle.model.memory import reuse_memory
+from bundle.model.inferer import reuse_memory
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import inner_windows
 from bundle.ranks import batch_share, equal_share, is_first, of_all

@@ -1,6 +1,5 @@
 """How a training begins, and a folder for each: a killed one is continued, and no other one by mistake."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from torch import Tensor
 from bundle import __version__
 from bundle.data.journal import run_fingerprint
 from bundle.errors import ConfigError
+from bundle.matching.settings import MatchingSettings
+from bundle.model import Model
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
 from bundle.records.template import Template
@@ -46,18 +47,8 @@ def run_folder(root: str | Path, template: Template, network: OneShotNetwork) ->
         ConfigError: when several processes were started without the overlay that makes them a group.
     """
     refuse_uninvited_ranks()
-    digest = hashlib.sha256()
-    for one in template.all:
-        digest.update(repr((one.size, one.spacing, one.aspect, one.landmarks.names)).encode())
-        digest.update(one.image.tobytes())
-        digest.update(one.landmarks.points.tobytes())
-    name = run_fingerprint(
-        template=digest.hexdigest(),
-        network=network.settings.as_dict(),
-        encoder=network.encoder.digest,
-        ranks=idist.get_world_size(),
-        version=__version__,
-    )
+    begun = Model(network, template, MatchingSettings(), trained=False).fingerprint
+    name = run_fingerprint(model=begun, ranks=idist.get_world_size(), version=__version__)
     return str(Path(root) / name[:12])
 
 

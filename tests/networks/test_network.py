@@ -177,10 +177,3 @@ def test_crops_of_any_size_are_encoded(xfeat: XFeatEncoder, vit: FrozenEncoder, 
         assert network.decode_local(features, size).shape == (2, 6, *size)
         if encoder.fit(size) == size:
             assert torch.equal(features, encoder(crops))
-
-
-def test_without_a_local_decoder_there_are_no_local_features(xfeat: XFeatEncoder) -> None:
-    network = OneShotNetwork(NetworkSettings(**{**XFEAT, "local_channels": 0}), xfeat)
-    assert network.local_decoder is None
-    with pytest.raises(RuntimeError, match="local_channels is 0"):
-        network.decode_local(torch.rand(1, 64, 8, 8), (64, 64))
