@@ -127,18 +127,15 @@ class FacetReadOut(nn.Module):
             self.projection = {"query": attention.q_proj, "key": attention.k_proj, "value": attention.v_proj}[facet]
             return
         index = ("query", "key", "value").index(facet)
-        size = fused.out_features // 3
-        rows = slice(index * size, (index + 1) * size)
-        bias = None if fused.bias is None else fused.bias[rows]
-        if bias is None:  # EVA keeps the biases beside the fused projection
-            bias = getattr(attention, f"{facet[0]}_bias", None)
+        state = {"weight": fused.weight.chunk(3)[index]}
+        if fused.bias is not None:
+            state["bias"] = fused.bias.chunk(3)[index]
+        elif (beside := getattr(attention, f"{facet[0]}_bias", None)) is not None:  # as EVA keeps it
+            state["bias"] = beside
         # Not initialised: random numbers drawn here would move those of whoever builds the network.
-        projection = nn.utils.skip_init(nn.Linear, fused.in_features, size, bias=bias is not None)
-        with torch.no_grad():
-            projection.weight.copy_(fused.weight[rows])
-            if bias is not None:
-                projection.bias.copy_(bias)
-        self.projection = projection
+        width, channels = state["weight"].shape
+        self.projection = nn.utils.skip_init(nn.Linear, channels, width, bias="bias" in state)
+        self.projection.load_state_dict(state)
 
     def forward(self, tokens: Tensor, *_: Any, **__: Any) -> Tensor:
         """Tokens of shape (..., C) to the facet, all heads concatenated; positions given to the block are not used."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bundle.matching.descriptors import DescriptorPyramid
 
@@ -125,19 +126,16 @@ def peak_offsets(similarity: Tensor, cells: Tensor) -> Tensor:
         tensor of shape (N, 2), ``(x, y)`` to be added to the cells, -0.5 to 0.5; zero along an axis on which the cell
         is at the border or is no maximum.
     """
-    rows, columns = similarity.shape[-2:]
-    x, y = cells.round().long().unbind(dim=-1)
+    x, y = (cells.round().long() + 1).unbind(dim=-1)
     which = torch.arange(len(cells), device=cells.device)
-
-    def along(step_x: int, step_y: int, inside: Tensor) -> Tensor:
-        def at(sign: int) -> Tensor:
-            row = (y + sign * step_y).clamp(0, rows - 1)
-            return similarity[which, row, (x + sign * step_x).clamp(0, columns - 1)]
-
-        before, here, after = at(-1), at(0), at(1)
+    bordered = F.pad(similarity, (1, 1, 1, 1), value=torch.inf)  # so that no cell at the border is a maximum
+    here = bordered[which, y, x]
+    offsets = []
+    for before, after in (
+        (bordered[which, y, x - 1], bordered[which, y, x + 1]),
+        (bordered[which, y - 1, x], bordered[which, y + 1, x]),
+    ):
         bend = before - 2 * here + after
-        peak = inside & (here >= before) & (here >= after) & (bend < 0)
-        return torch.where(peak, 0.5 * (before - after) / bend.where(peak, -torch.ones_like(bend)), 0.0)
-
-    inside_x, inside_y = (x > 0) & (x < columns - 1), (y > 0) & (y < rows - 1)
-    return torch.stack([along(1, 0, inside_x), along(0, 1, inside_y)], dim=-1)
+        peak = (here >= before) & (here >= after) & (bend < 0)
+        offsets.append(torch.where(peak, 0.5 * (before - after) / bend, 0.0))
+    return torch.stack(offsets, dim=-1)

@@ -91,11 +91,8 @@ class WarpedTemplate(Dataset):
             "landmarks": self.points.flip(-1)[None],
         }
         warped: Any = self.transform(item)
-        points = torch.as_tensor(warped["landmarks"])[0].flip(-1).float()
-        return {
-            "image": torch.as_tensor(warped["image"]).float(),
-            "landmarks": points,
-        }
+        points = torch.as_tensor(warped["landmarks"])[0].flip(-1)
+        return {"image": torch.as_tensor(warped["image"]).float(), "landmarks": points.float()}
 
 
 class _OneScaleGrid(RandAffineGrid):
