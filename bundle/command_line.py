@@ -64,7 +64,7 @@ def refuse_mistakes(words: Sequence[str]) -> None:
         if given.get(step) is not None and given[step] not in config:
             runs = [name for name in ("training", "inference", "evaluation") if name in config]
             raise ConfigError(
-                f"{given[step]} is no run of {_named(files)}, which has {' and '.join(runs)}; give several values of "
+                f"{given[step]} is no run of {' with '.join(files)}, which has {' and '.join(runs)}; give several values of "
                 "one setting as \"['a','b']\"."
             )
     for name, value in settings.items():
@@ -124,7 +124,7 @@ def _check_setting(name: str, value: Any, config: Mapping[str, Any], files: Sequ
         elif isinstance(node, Mapping):
             arguments = _arguments_of(node) if "_target_" in node else frozenset()
             if part not in {*node, *arguments} and "**" not in arguments:
-                where = " of ".join([*reversed(parts[:depth]), _named(files)])
+                where = " of ".join([*reversed(parts[:depth]), " with ".join(files)])
                 raise ConfigError(f"--{name}: {part} is no setting of {where}{_nearest(part, {*node, *arguments})}")
             node = node.get(part)
 
@@ -162,10 +162,6 @@ def _listed(files: Any) -> list[str]:
     if isinstance(files, str):
         return [files] if Path(files).is_file() else files.split(",")
     return [str(file) for file in files or ()]
-
-
-def _named(files: Sequence[str]) -> str:
-    return " with ".join(files)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

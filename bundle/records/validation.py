@@ -31,6 +31,7 @@ _EXPECTED = {
     "float_type": "a number",
     "int_type": "a whole number",
     "list_type": "a list",
+    "missing": "more items",
     "model_attributes_type": "an object of names and values",
     "model_type": "an object of names and values",
     "string_type": "text",
@@ -144,9 +145,7 @@ def _sentence(errors: list[ErrorDetails], values: object, where: str) -> str:
     if first["type"] == "unknown_key":
         near = f" (did you mean {context['near'][0]}?)" if context["near"] else ""
         return f"{place} has no key {shown(context['key'])}{near}; known are {', '.join(context['known'])}."
-    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        return f"{place} is {shown(first['input'])}, expected more items."
-    if first["type"] in ("missing", "union_tag_not_found"):
+    if first["type"] == "union_tag_not_found" or (first["type"] == "missing" and isinstance(first["loc"][-1], str)):
         return f"{place} is missing: add it."
     if first["type"] == "union_tag_invalid":
         return f"{place} is {shown(context['tag'])}, expected one of {context['expected_tags']}."
