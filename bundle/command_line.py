@@ -64,8 +64,8 @@ def refuse_mistakes(words: Sequence[str]) -> None:
         if given.get(step) is not None and given[step] not in config:
             runs = [name for name in ("training", "inference", "evaluation") if name in config]
             raise ConfigError(
-                f"{given[step]} is no run of {' with '.join(files)}, which has {' and '.join(runs)}; give several values of "
-                "one setting as \"['a','b']\"."
+                f"{given[step]} is no run of {' with '.join(files)}, which has {' and '.join(runs)}; give several "
+                "values of one setting as \"['a','b']\"."
             )
     for name, value in settings.items():
         _check_setting(name, value, config, files)
