@@ -39,7 +39,7 @@ from bundle.metrics.error_summary import (
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED, progress
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction, Pose
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.report.cases import ReportRun, small_jpeg
 from bundle.report.page import write_page
 from bundle.writers.files import atomic_file, json_values, output_path

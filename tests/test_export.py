@@ -21,7 +21,7 @@ from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.network import resize
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.workflows.running import TINY_NETWORK, TINY_PAPER_NETWORK, refusal
 
 

@@ -23,7 +23,7 @@ from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import PREDICTION_COLUMNS, Pose
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 TWO = ("a", "b")
 #: What every run writes beside the files of its images.

@@ -28,7 +28,7 @@ from bundle.model import PosedInferer, zero_shot_model
 from bundle.pose.affine import apply, mean_scale, warp
 from bundle.records.console import CommandParser, command
 from bundle.records.prediction import PREDICTION_COLUMNS
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 SPACING = 0.1  # mm per pixel of these images
 _EXPECTED = PREDICTION_COLUMNS.index("expected_error")

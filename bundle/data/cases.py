@@ -15,7 +15,7 @@ from bundle.io.landmark_files.checks import read_text
 from bundle.io.overwriting import file_digest, refuse_to_overwrite
 from bundle.io.radiographs import image_kind
 from bundle.ranks import is_first
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.records.validation import parse_json, shown
 from bundle.writers.files import atomic_file
 from bundle.writers.image_files import ENDINGS, writer_names

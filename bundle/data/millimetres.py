@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from bundle.errors import ConfigError
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.records.validation import Pair, Validated, validate
 
 

@@ -14,8 +14,7 @@ from bundle.io.landmark_files import read_landmarks
 from bundle.io.overwriting import file_digest
 from bundle.io.radiographs import read_radiograph
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.radiograph import Radiograph
-from bundle.records.template import Template
+from bundle.records.radiograph import Radiograph, Template
 
 #: An image: a file, or its grey values (H, W).
 ImageSource = str | Path | np.ndarray

@@ -20,7 +20,7 @@ from bundle.model.posed_inferer import PosedInferer
 from bundle.model.posterior_inferer import PosteriorInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.decoders import total_covariance
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.records.validation import validate
 
 #: Without warps the whitening is fitted to the template's own features, and only half-way: measured on cephalograms.

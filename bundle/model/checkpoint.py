@@ -21,7 +21,7 @@ from bundle.matching.shape_prior import ShapePrior
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.writers.files import atomic_file
 
 

@@ -24,7 +24,7 @@ from bundle.matching.settings import MatchingSettings
 from bundle.model import build_network
 from bundle.model.checkpoint import IMPORTED, Checkpoint
 from bundle.networks import NetworkSettings
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.records.validation import validate
 
 _AFFINE = ("weight", "bias")

@@ -17,7 +17,7 @@ from bundle.matching.posterior_matcher import PosteriorMatcher
 from bundle.matching.settings import MatchingSettings
 from bundle.networks import OneShotNetwork
 from bundle.records.prediction import PREDICTION_COLUMNS
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 #: GB for crops on a CPU, where they gain nothing from each other's company and a file is as good as memory; on a GPU a
 #: share of its free memory.

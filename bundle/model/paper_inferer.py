@@ -28,7 +28,7 @@ from bundle.model.inferer import (
 )
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import clipped_windows
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 #: Full-size maps of one crop that are in memory at the same time: upsampled, padded, decoded, context, fused, and one
 #: for all that is smaller.

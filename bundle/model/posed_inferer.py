@@ -30,7 +30,7 @@ from bundle.pose import (
     turn_and_scale,
 )
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, Pose
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 POSES, OTHER_KINDS = ("auto", "as_is"), ("report", "refuse", "ignore")
 #: The confidence that an image is of the template's kind rises with this power of the share of verified cells.

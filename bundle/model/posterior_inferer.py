@@ -20,7 +20,7 @@ from bundle.model.inferer import OneShotInferer, as_columns, crops_at_a_time, re
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import LocalCrops, local_crops
 from bundle.networks.decoders import inverse_power, total_covariance, unit_descriptors
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 #: The features of crops are whitened by the covariance of the template's own crops.
 LOCAL_POWER = 0.5

@@ -15,7 +15,7 @@ from bundle.pose.affine import apply, distortion, inside, scaling, turn_and_scal
 from bundle.pose.description import Places, cell_centres, describe, encode, shrink
 from bundle.pose.fitting import Fit, fit_affine, fit_similarity
 from bundle.pose.template_poses import FINE_SIDE, SIDE, Hypothesis, TemplatePoses
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 ANGLES, SCALES = tuple(range(0, 360, 45)), (1.0, 0.6, 1.7)
 #: Hypotheses of each scale that are verified, those with the most mutual matches first.

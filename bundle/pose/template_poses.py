@@ -10,7 +10,7 @@ from torch import Tensor
 from bundle.encoders.base import FrozenEncoder
 from bundle.pose.affine import apply, inside, scaling, warp
 from bundle.pose.description import Places, cell_centres, describe, encode, shrink, whitening
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 #: Long side in pixels at which poses are searched, and at which the one found is refined.
 SIDE, FINE_SIDE = 320, 480

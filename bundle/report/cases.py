@@ -10,7 +10,7 @@ from PIL import Image
 
 from bundle.metrics.error_summary import LandmarkErrors, mean
 from bundle.records.prediction import LandmarkPrediction
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.writers.overlay import confidence_colours, grey_picture, said
 
 

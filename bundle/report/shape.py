@@ -11,7 +11,7 @@ from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 
 from bundle.records.prediction import LandmarkPrediction
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.report.cases import small_picture
 from bundle.report.figures import WIDTH, ReportFigure
 from bundle.writers.overlay import abbreviations

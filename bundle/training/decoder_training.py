@@ -30,7 +30,7 @@ from bundle.networks import OneShotNetwork
 from bundle.networks.crops import inner_windows
 from bundle.ranks import batch_share, equal_share, is_first, of_all
 from bundle.records.console import progress
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.training.run_folder import kept
 from bundle.writers.files import atomic_file
 

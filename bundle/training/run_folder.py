@@ -16,7 +16,7 @@ from bundle.matching.settings import MatchingSettings
 from bundle.model import Model
 from bundle.networks import OneShotNetwork
 from bundle.ranks import is_first, refuse_uninvited_ranks
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.writers.files import atomic_file
 
 

@@ -11,7 +11,7 @@ from bundle.data.readable import LoadRadiographd
 from bundle.errors import ConfigError, ImageError, LandmarkError
 from bundle.io.overwriting import file_digest
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 
 def png(path: Path, seed: int = 0) -> Path:

@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from bundle.data.millimetres import PointsInMillimetresd, ReferenceLength, read_reference_length
 from bundle.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 
 def item(spacing: tuple[float, float], aspect: float = 1.0, **points: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bundle.encoders.weight_files import find_weights, load_weights_only
 from bundle.errors import CheckpointError, EncoderError
 from bundle.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.reference import foreign_weights as foreign
 from tests.reference.foreign_weights import FILES, NAMES_OF_A_BLOCK, NAMES_OUTSIDE
 from tests.reference.models import seeded_model, shallow_model

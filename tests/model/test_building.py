@@ -13,7 +13,7 @@ from bundle.model import build_network, open_model, save_model, trained_model, z
 from bundle.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.reference.models import shallow_model
 from tests.workflows.running import TINY_NETWORK
 

@@ -18,7 +18,7 @@ from bundle.model.checkpoint import (
     write_checkpoint,
 )
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 
 
 def learned(crops: bool = True) -> LearnedLandmarks:

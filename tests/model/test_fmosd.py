@@ -16,7 +16,7 @@ from bundle.errors import ConfigError
 from bundle.model import import_fmosd, read_preset, trained_model
 from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.model.fmosd_files import global_state, local_state, write_files
 from tests.reference.channels import flattened_heads
 from tests.reference.decoders import global_features, local_features

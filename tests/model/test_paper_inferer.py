@@ -23,7 +23,7 @@ from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.crops import clipped_windows
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import PREDICTION_COLUMNS
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.training.losses import DistanceAwareSimilarityLoss
 from tests.reference.channels import public_weight
 from tests.reference.decoders import local_features

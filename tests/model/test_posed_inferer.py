@@ -19,7 +19,7 @@ from bundle.matching.settings import MatchingSettings
 from bundle.model import PosedInferer, create_inferer, zero_shot_model
 from bundle.model.posed_inferer import exposed_field
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.conftest import Sample
 from tests.io.image_files import write_dicom
 from tests.workflows.running import TINY_NETWORK

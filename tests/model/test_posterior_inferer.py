@@ -17,7 +17,7 @@ from bundle.model import PosteriorInferer, build_network, create_inferer, zero_s
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.network import resize
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.conftest import Sample
 from tests.workflows.running import TINY_NETWORK
 

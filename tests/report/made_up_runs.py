@@ -10,7 +10,7 @@ import numpy as np
 from bundle.metrics.error_summary import landmark_errors, summarise_run
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.report.cases import ReportRun, small_jpeg
 from bundle.writers.files import json_values
 

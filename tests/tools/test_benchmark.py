@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bundle.io.template import read_template
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.conftest import Sample, Trained
 from tests.reference.channels import flattened_heads
 from tests.workflows.forked import run_forked

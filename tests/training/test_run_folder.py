@@ -7,7 +7,7 @@ from monai.bundle import ConfigParser
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.training import forget_run
 from tests.workflows.running import TINY_NETWORK
 

@@ -11,7 +11,7 @@ from monai.transforms import Compose
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.training import LocalStage
 from bundle.training.decoder_training import StageFeatures, WarpedTemplate, _Batches
 from tests.workflows.running import TINY_NETWORK

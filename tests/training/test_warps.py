@@ -6,7 +6,7 @@ from monai.transforms import ApplyTransformToPointsd, Compose
 
 from bundle.errors import ConfigError
 from bundle.records.landmarks import LandmarkSet
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from bundle.training.decoder_training import RandOneScaleAffined, WarpedTemplate
 from tests.workflows.running import read_config
 

@@ -10,7 +10,7 @@ from bundle import CONFIGS, LandmarkFinder
 from bundle.matching.settings import MatchingSettings
 from bundle.model import Model, build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.reference import full_size
 
 

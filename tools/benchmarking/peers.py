@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from bundle import LandmarkFinder
 from bundle.encoders import create_encoder
 from bundle.io.radiographs import read_radiograph
-from bundle.records.template import Template
+from bundle.records.radiograph import Template
 from tests.reference import full_size
 from tools.benchmarking.apart import apart, with_seconds
 from tools.benchmarking.paper import literal_method, overlay, paper_finder
