@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from monai.bundle import ConfigWorkflow
 from monai.data import Dataset
-from monai.transforms import Transform
 
 from bundle import CONFIGS, __version__
 from bundle.data.cases import Cases, ResultFolder
@@ -116,17 +115,24 @@ class SeveralModels:
     def _sort(self) -> dict[str, list[float]]:
         """By its path, how sure it is that an image is of the kind of each model; every rank has all of them."""
         models = [self.open_model(model_path=path) for path in self.models.values()]
+        inferers = [model.inferer(pose="auto") for model in models]
+        for name, inferer in zip(self.models, inferers):
+            if not inferer.looks:
+                raise ConfigError(
+                    f"the model {name} was saved without its images (keep_images false), so nothing can be found to be "
+                    "of its kind: train it with --keep_images True."
+                )
         under = [__version__, self.fingerprint, *(model.fingerprint for model in models)]
         own = self.cases.items[idist.get_rank() :: idist.get_world_size()]
         notes = {
             item["image"]: self.results.path / NOTES / f"{item_digest({**item, 'under': under})}.json" for item in own
         }
         sure = {path: noted for path, note in notes.items() if (noted := _noted(note))}
-        left = Dataset([item for item in own if item["image"] not in sure], _Look(self.load, models, self.device))
+        left = Dataset([{**item, "path": item["image"]} for item in own if item["image"] not in sure], self.load)
         looks = ReadableImages(left, self.failures)
         for batch in progress(looks, total=len(own), initial=len(sure), desc="sorting", disable=not is_first()):
-            (path,) = batch["image"]
-            sure[path] = batch["sure"][0].tolist()
+            image, (path,) = batch["image"].to(self.device), batch["path"]
+            sure[path] = [inferer.poses(image)[0].kind_confidence for inferer in inferers]
             write_json(notes[path], sure[path])
         everywhere = {path: of_each for share in of_all(sure) for path, of_each in share.items()}
         if self.other_kinds == "refuse":
@@ -181,26 +187,3 @@ def _entry(item: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """An image of a run as an entry of a data list in a folder."""
     own = {name: value for name, value in item.items() if name != "image_id"}
     return {**own, "image": Cases([], source=folder).name_of(item["image"])}
-
-
-class _Look(Transform):
-    """From an item of the cases to its path and how sure each model is that it is of its kind.
-
-    Raises:
-        ConfigError: when a model has no image to compare others with.
-    """
-
-    def __init__(self, load: Callable[[Any], Any], models: Sequence[Model], device: torch.device) -> None:
-        self.load, self.device = load, device
-        self.inferers = [model.inferer(pose="auto") for model in models]
-        for inferer in self.inferers:
-            if not inferer.looks:
-                raise ConfigError(
-                    f"the model of {inferer.template.name} was saved without its images (keep_images false), so "
-                    "nothing can be found to be of its kind: train it with --keep_images True."
-                )
-
-    def __call__(self, item: Any) -> dict[str, Any]:
-        image = self.load(item)["image"][None].to(self.device)
-        sure = [inferer.poses(image)[0].kind_confidence for inferer in self.inferers]
-        return {"image": item["image"], "sure": torch.tensor(sure, dtype=torch.float64)}

@@ -23,8 +23,7 @@ from bundle.io.radiographs import read_radiograph
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
 from bundle.records.console import CommandParser, command, progress
-from bundle.selection import deformation_of_each, describe_images, rank_by_coverage, whiten_together
-from bundle.selection.typical import WORKING_SIDE
+from bundle.selection import WORKING_SIDE, deformation_of_each, describe_images, rank_by_coverage, whiten_together
 from bundle.writers.files import printable
 from bundle.writers.run_files import write_table
 

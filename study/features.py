@@ -12,8 +12,7 @@ from bundle.encoders import EncoderSettings
 from bundle.io.radiographs import read_radiograph
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.selection import describe_images
-from bundle.selection.typical import WORKING_SIDE
+from bundle.selection import WORKING_SIDE, describe_images
 from bundle.writers.files import atomic_file
 from study.annotations import file_state
 

@@ -100,11 +100,8 @@ def small_picture(pixels: np.ndarray, max_side: int = 960) -> Image.Image:
         max_side: longest side of the picture in pixels; a smaller image stays as it is.
     """
     picture = grey_picture(pixels)
-    factor = max_side / max(picture.size)
-    if factor >= 1:
-        return picture
-    size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
-    return picture.resize(size, Image.Resampling.BOX if factor < 0.5 else Image.Resampling.BICUBIC)
+    picture.thumbnail((max_side, max_side))
+    return picture
 
 
 def small_jpeg(pixels: np.ndarray) -> bytes:

@@ -11,7 +11,6 @@ from bundle.records.prediction import LandmarkPrediction
 from bundle.writers.overlay import overlay_png
 from bundle.writers.result_json import result_json
 from bundle.writers.slicer_markups import markups_json
-from bundle.writers.structured_report import StructuredReports
 
 #: The ending of each writer's file of an image; :func:`bundle.io.names.safe_image_id` keeps the names apart.
 ENDINGS = {"json": ".json", "markups": ".mrk.json", "overlay": ".png", "sr": ".sr.dcm"}
@@ -59,6 +58,13 @@ def image_files(
         "overlay": overlay_png,
     }
     if "sr" in writers:
+        try:
+            from bundle.writers.structured_report import StructuredReports  # takes a second
+        except ImportError as error:
+            raise ConfigError(
+                "the writer 'sr' needs the package highdicom, which is not installed: pip install -r "
+                "requirements-sr.txt, or leave 'sr' out of writers."
+            ) from error
         report = StructuredReports(landmark_codes, include_identifiers, model)
         files["sr"] = lambda prediction, _: report(prediction)
     return {name: files[name] for name in writers if name in files}

@@ -198,7 +198,8 @@ def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Im
     indent, width = _column(lines)
     size = _size(prediction, width)
     scale = np.array(size) / (prediction.width, prediction.height)
-    field = _shrink(pixels, size).convert("RGB")  # of its own, so that no mark runs over the key
+    grey = grey_picture(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=1.0)
+    field = grey.convert("RGB")  # of its own, so that no mark runs over the key
     points = (prediction.points + 0.5) * scale - 0.5
     for segment in dict.fromkeys(segment for value in prediction.measurements for segment in value.segments):
         _paint(field, points[list(segment)], INK, 0.75, 0.75)
@@ -245,15 +246,6 @@ def _cut(text: str, width: float) -> str:
     while _font().getlength(text) > width:
         text = f"{text[:-4]}..."
     return text
-
-
-def _shrink(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """The pixels as a grey picture of the given columns and rows, averaged where it is smaller."""
-    image = grey_picture(pixels)
-    across, down = max(1, image.width // size[0]), max(1, image.height // size[1])
-    # A last block that is not whole counts as its share of a block.
-    box = (0.0, 0.0, image.width / across, image.height / down)
-    return image.reduce((across, down)).resize(size, Image.Resampling.BICUBIC, box=box)
 
 
 def grey_picture(pixels: np.ndarray) -> Image.Image:

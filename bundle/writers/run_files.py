@@ -267,7 +267,7 @@ def format_summary(report: dict[str, Any]) -> str:
         ("Failed images", "failed_images"),
     ):
         if names := report[key]:
-            remarks.append(f"{title} ({len(names)}): {a_few([*map(_line, names)], 5)}")
+            remarks.append(f"{title} ({len(names)}): {a_few([*map(one_line, names)], 5)}")
     wrapped = [line for remark in remarks for line in textwrap.wrap(remark, _COLUMNS, subsequent_indent="  ")]
     return "\n".join([count, "", *table, "", *wrapped])
 
@@ -297,7 +297,7 @@ def cell(value: float | None, decimals: int = 2) -> str:
 def _table(report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The lines of the table, its header first, and the columns that have no room in it."""
     header, rows = landmark_table(report)
-    names = [name if len(name) <= _NAME else f"{name[: _NAME - 3]}..." for name in (_line(row[0]) for row in rows)]
+    names = [name if len(name) <= _NAME else f"{name[: _NAME - 3]}..." for name in (one_line(row[0]) for row in rows)]
     columns = list(zip([title.removesuffix(" %") for title in header], *rows))
     columns[0] = (header[0], *names)
     widths = [max(map(len, column)) + 2 for column in columns]
@@ -307,8 +307,3 @@ def _table(report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         for texts in zip(*columns[:fitting])
     ]
     return lines, header[fitting:]
-
-
-def _line(text: str) -> str:
-    """Text on one line that cannot steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

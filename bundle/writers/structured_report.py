@@ -9,13 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.uid import UID, generate_uid
 
 from bundle import PRODUCT, __version__
-from bundle.errors import ConfigError, NothingToWrite
+from bundle.errors import NothingToWrite
 from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import sniff_kind
 from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE, LandmarkCode
@@ -105,9 +107,6 @@ class StructuredReports:
         landmark_codes: codes of the landmarks' anatomy by name, written as their Finding Site.
         include_identifiers: whether patient and examination are taken over from the image, or left empty.
         model: what the model is known by, such as its fingerprint; a parameter of the algorithm in the report.
-
-    Raises:
-        ConfigError: when highdicom is not installed.
     """
 
     def __init__(
@@ -119,7 +118,6 @@ class StructuredReports:
         self.landmark_codes = dict(landmark_codes or {})
         self.include_identifiers = include_identifiers
         self.model = model
-        self._highdicom, self._codes = _import_highdicom()
 
     def __call__(self, prediction: LandmarkPrediction) -> bytes:
         """The report of one image as the content of its file.
@@ -141,7 +139,6 @@ class StructuredReports:
 
     def _report(self, prediction: LandmarkPrediction, source: Dataset) -> Any:
         """The report as a dataset of highdicom."""
-        hd = self._highdicom
         groups = [self._landmark(prediction, i, source) for i in range(len(prediction.names))]
         values = [value for value in prediction.measurements if math.isfinite(value.value)]
         if values:
@@ -151,11 +148,11 @@ class StructuredReports:
         )
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(
-                observer_device_context=hd.sr.ObserverContext(self._codes.DCM.Device, device)
+                observer_device_context=hd.sr.ObserverContext(codes.DCM.Device, device)
             ),
-            procedure_reported=self._codes.LN.XRUnspecifiedBodyRegion,
+            procedure_reported=codes.LN.XRUnspecifiedBodyRegion,
             imaging_measurements=groups,
-            title=self._codes.DCM.ImagingMeasurementReport,
+            title=codes.DCM.ImagingMeasurementReport,
         )
         return hd.sr.ComprehensiveSR(
             evidence=[source],
@@ -175,11 +172,11 @@ class StructuredReports:
 
     def _landmark(self, prediction: LandmarkPrediction, i: int, source: Dataset) -> Any:
         """The group of one landmark: with its point in the image, or without where it was not found."""
-        hd, name = self._highdicom, prediction.names[i]
+        name = prediction.names[i]
         code = self.landmark_codes.get(name)
         known = {
             "tracking_identifier": self._tracking(name, source),
-            "finding_type": self._codes.SCT.AnatomicalStructure,
+            "finding_type": codes.SCT.AnatomicalStructure,
             "algorithm_id": self._algorithm(),
             "finding_sites": code and [hd.sr.FindingSite(hd.sr.CodedConcept(code.value, code.scheme, code.meaning))],
         }
@@ -212,14 +209,13 @@ class StructuredReports:
 
     def _measurements(self, values: list[MeasuredValue], source: Dataset) -> Any:
         """The group of what was measured between the landmarks."""
-        hd = self._highdicom
         numbers, classes = [], []
         for value in values:
             concept = (value.name, _meaning(value))
             numbers.append(self._number(*concept, value.value, value.unit, self._normal_range(value)))
             if math.isfinite(value.uncertainty):
                 numbers.append(
-                    self._number(*concept, value.uncertainty, value.unit, derivation=self._codes.SCT.StandardDeviation)
+                    self._number(*concept, value.uncertainty, value.unit, derivation=codes.SCT.StandardDeviation)
                 )
             if value.category is not None:
                 classes.append(
@@ -239,7 +235,7 @@ class StructuredReports:
     def _number(
         self, code: str, meaning: str, value: float, unit: str, properties: Any = None, derivation: Any = None
     ) -> Any:
-        return self._highdicom.sr.Measurement(
+        return hd.sr.Measurement(
             name=self._own(code, meaning),
             value=float(f"{value:.8g}"),
             unit=self._unit(unit),
@@ -249,8 +245,7 @@ class StructuredReports:
 
     def _normal_range(self, value: MeasuredValue) -> Any:
         """The normal range by TID 312, with its open ends left out; None where there is none."""
-        hd = self._highdicom
-        names = (self._codes.SCT.NormalRangeLowerLimit, self._codes.SCT.NormalRangeUpperLimit)
+        names = (codes.SCT.NormalRangeLowerLimit, codes.SCT.NormalRangeUpperLimit)
         ends = [
             hd.sr.NumContentItem(
                 name=name,
@@ -266,12 +261,12 @@ class StructuredReports:
         return hd.sr.MeasurementProperties(normal_range_properties=hd.sr.NormalRangeProperties(values=ends))
 
     def _tracking(self, name: str, source: Dataset, prefix: str = "landmark") -> Any:
-        return self._highdicom.sr.TrackingIdentifier(
+        return hd.sr.TrackingIdentifier(
             uid=steady_uid(PRODUCT, prefix, str(source.SOPInstanceUID), name), identifier=printable(name)
         )
 
     def _algorithm(self) -> Any:
-        return self._highdicom.sr.AlgorithmIdentification(
+        return hd.sr.AlgorithmIdentification(
             name=PRODUCT,
             version=__version__,
             parameters=[f"model {self.model}"] if self.model else None,
@@ -281,11 +276,11 @@ class StructuredReports:
         """A concept that no published scheme has a code for; a text too long for a Code Value is told by its digest."""
         text = printable(value)
         code = text if len(text) <= 16 else hashlib.sha256(text.encode()).hexdigest()[:16]
-        return self._highdicom.sr.CodedConcept(code, CODING_SCHEME, printable(meaning)[:64])
+        return hd.sr.CodedConcept(code, CODING_SCHEME, printable(meaning)[:64])
 
     def _unit(self, unit: str) -> Any:
         value, meaning = _UNITS[unit]
-        return self._highdicom.sr.CodedConcept(value, "UCUM", meaning)
+        return hd.sr.CodedConcept(value, "UCUM", meaning)
 
 
 def _meaning(value: MeasuredValue) -> str:
@@ -298,16 +293,3 @@ def _meaning(value: MeasuredValue) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
-
-
-def _import_highdicom() -> tuple[Any, Any]:
-    """The library and its dictionary of codes."""
-    try:
-        import highdicom  # takes a second, as the codes do, so only where reports are written
-        from pydicom.sr.codedict import codes
-    except ImportError as error:
-        raise ConfigError(
-            "the writer 'sr' needs the package highdicom, which is not installed: pip install -r "
-            "requirements-sr.txt, or leave 'sr' out of writers."
-        ) from error
-    return highdicom, codes

@@ -18,8 +18,7 @@ from bundle.io.radiographs import read_radiograph
 from bundle.model import build_network
 from bundle.model.checkpoint import read_checkpoint
 from bundle.networks import NetworkSettings
-from bundle.selection import describe_images, rank_by_coverage, whiten_together
-from bundle.selection.typical import WORKING_SIDE
+from bundle.selection import WORKING_SIDE, describe_images, rank_by_coverage, whiten_together
 from tests.label_server.client import MODEL, ROOT, Client, Server
 from tests.label_server.conftest import Study
 

@@ -15,9 +15,9 @@ from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.io.radiographs import read_radiograph
 from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.records.radiograph import identity_pixel_to_lps
-from bundle.writers.structured_report import StructuredReports
 
 hd = pytest.importorskip("highdicom")
+StructuredReports = pytest.importorskip("bundle.writers.structured_report").StructuredReports
 
 NAMES = ("sella", "Ünder π", "gone", "4")
 POINTS = np.array([[10.1234, 20.5], [-0.5, 0.25], [np.nan, np.nan], [39.4996, 29.0]])
