@@ -1,6 +1,7 @@
 """A trained model as ONNX files for other programs, each compared with PyTorch before it is written."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -284,10 +285,9 @@ def largest_difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> l
 
     An output that is not finite, or of another shape, differs infinitely.
     """
-    differences = []
-    for one, other in zip(found, expected):
-        if one.shape != other.shape or not torch.isfinite(one).all():
-            differences.append(float("inf"))
-            continue
-        differences.append(float((one - other).abs().max() / other.abs().max().clamp(min=1e-12)))
-    return differences
+    return [
+        float((one - other).abs().max() / other.abs().max().clamp(min=1e-12))
+        if one.shape == other.shape and torch.isfinite(one).all()
+        else math.inf
+        for one, other in zip(found, expected)
+    ]

@@ -5,7 +5,7 @@ The bootstrap: Efron and Tibshirani, 1993.
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,58 +38,35 @@ def bootstrap_mean(scores: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
     Raises:
         ConfigError: when there is not at least one resample.
     """
-    scores = scores[:, ~np.isnan(scores).all(axis=(0, 2))]
-    counts = np.count_nonzero(~np.isnan(scores), axis=2)
-
-    def mean(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
-        return sums.sum(axis) / counts.sum(axis)
-
-    found = _resampled(mean, resamples, seed, np.nansum(scores, axis=2), counts)
-    found[np.count_nonzero(counts, axis=1) < 2] = np.nan
-    return _bounds(found), found
-
-
-def bootstrap_median(errors: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """The interval of the median over all points, (2,); ``errors`` is (M, N), else as :func:`bootstrap_mean`."""
-    errors = errors[~np.isnan(errors).all(axis=1)]
-
-    def median(images: np.ndarray, axis: int) -> np.ndarray:
-        return np.nanmedian(errors[images], axis=(-2, -1))
-
-    return _bounds(_resampled(median, resamples, seed, np.arange(len(errors))[None]))[0]
-
-
-def _resampled(statistic: Callable[..., np.ndarray], resamples: int, seed: int, *images: np.ndarray) -> np.ndarray:
-    """A statistic of K rows of what is known of M images, (K, M), in each resample of the images, (K, resamples)."""
     if resamples < 1:
         raise ConfigError(f"resamples is {resamples}, expected at least one: 2000 are usual.")
-    rows, count = images[0].shape
-    if count < 2:
-        return np.full((rows, resamples), np.nan)
-    from scipy import stats  # takes half a second, which pages that show no interval do without
+    scores = scores[:, ~np.isnan(scores).all(axis=(0, 2))]
+    sums, counts = np.nansum(scores, axis=2), np.count_nonzero(~np.isnan(scores), axis=2)
+    found = np.full((len(scores), resamples), np.nan)
+    if scores.shape[1] > 1:
+        from scipy import stats  # takes half a second, which pages that show no interval do without
 
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        # A score that none of the images drawn has is NaN; of scipy's own interval, which it warns of, nothing is used.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        drawn = stats.bootstrap(
-            images,
-            statistic,
-            paired=True,
-            n_resamples=resamples,
-            batch=_BATCH,
-            vectorized=True,
-            axis=-1,
-            method="percentile",
-            rng=seed,
-        )
-    return drawn.bootstrap_distribution
-
-
-def _bounds(found: np.ndarray) -> np.ndarray:
-    """The interval of each of K rows, (K, 2), one of the values each, for between infinite ones there is none."""
-    levels = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            # A score that none of the images drawn has is NaN; of scipy's own interval, which it warns of, nothing is
+            # used.
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+            found = stats.bootstrap(
+                (sums, counts),
+                lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis),
+                paired=True,
+                n_resamples=resamples,
+                batch=_BATCH,
+                vectorized=True,
+                axis=-1,
+                method="percentile",
+                rng=seed,
+            ).bootstrap_distribution
+    found[np.count_nonzero(counts, axis=1) < 2] = np.nan
     none = np.isnan(found).all(axis=1)
-    return np.where(none, np.nan, np.nanquantile(np.where(none[:, None], 0, found), levels, 1, method="inverted_cdf")).T
+    # One of the values each, for between infinite ones there is none.
+    levels = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    bounds = np.nanquantile(np.where(none[:, None], 0, found), levels, axis=1, method="inverted_cdf").T
+    return np.where(none[:, None], np.nan, bounds), found
 
 
 #: The form of ``metrics.json``: a reader that does not know the number must not guess.
@@ -282,7 +259,6 @@ def summarise_run(
             "resamples": resamples,
             "seed": seed,
             **intervals(bootstrap_mean(scores, resamples, seed)[0]),
-            "median_mm": bootstrap_median(mm, resamples, seed).tolist(),
             "mre_px": bootstrap_mean(errors.px[None], resamples, seed)[0][0].tolist(),
         },
         "sdr_curve": {"radii_mm": list(CURVE_RADII), "percent": detection_rate(mm, CURVE_RADII).tolist()},

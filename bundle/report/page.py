@@ -4,7 +4,6 @@ import base64
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -198,51 +197,41 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One number with what it means; ``note`` says more in a few words."""
-
-    label: str
-    value: str
-    unit: str = ""
-    note: str = ""
-
-
-def tiles(run: ReportRun) -> list[Tile]:
-    """The numbers that are looked at first."""
+def tiles(run: ReportRun) -> list[tuple[str, str, str, str]]:
+    """The numbers that are looked at first: what each is, its value, its unit, and what more there is to say."""
     confidence = run.confidences
     further = []
     if np.isfinite(confidence).any():
-        further.append(Tile("Mean confidence", f"{mean(confidence):.2f}", "", "0 to 1"))
+        further.append(("Mean confidence", f"{mean(confidence):.2f}", "", "0 to 1"))
         if not run.has_truth:
             if np.isfinite(run.expected_errors).any():
-                further.append(Tile("Expected error", f"{mean(run.expected_errors):.2f}", run.unit, "mean"))
+                further.append(("Expected error", f"{mean(run.expected_errors):.2f}", run.unit, "mean"))
             low = int((confidence < 0.5).sum())
             counted = int(np.isfinite(confidence).sum())
-            further.append(Tile("Unsure points", str(low), "", f"of {counted}, confidence below 0.5"))
+            further.append(("Unsure points", str(low), "", f"of {counted}, confidence below 0.5"))
     if run.other_kinds:
-        further.append(Tile("Of another kind", str(len(run.other_kinds)), "", f"of {len(run.cases)} images, probably"))
+        further.append(("Of another kind", str(len(run.other_kinds)), "", f"of {len(run.cases)} images, probably"))
     if run.seconds:
         seconds = mean(np.array(run.seconds))
-        further.append(Tile("Time per image", f"{seconds:.2f}", "s", "without writing"))
+        further.append(("Time per image", f"{seconds:.2f}", "s", "without writing"))
     metrics = run.metrics
     if metrics is None:
-        return [Tile("Images", str(len(run.cases))), *further]
+        return [("Images", str(len(run.cases)), "", ""), *further]
     if run.unit == "px":
         median = cell(summarise(run.errors)["median"], 1)
-        first = Tile("Mean radial error", cell(metrics["mre_px"], 1), "px", "no pixel spacing is known")
-        return [first, Tile("Median error", median, "px"), *further]
+        first = ("Mean radial error", cell(metrics["mre_px"], 1), "px", "no pixel spacing is known")
+        return [first, ("Median error", median, "px", ""), *further]
     rates = [
-        Tile(f"Within {float(radius):g} mm", cell(rate, 1), "%", "successful detection rate")
+        (f"Within {float(radius):g} mm", cell(rate, 1), "%", "successful detection rate")
         for radius, rate in metrics["sdr"].items()
     ]
     failures = metrics["failures"]
     over = "" if metrics["max_mm"] is None else f"largest {metrics['max_mm']:.1f} mm"
     return [
-        Tile("Mean radial error", cell(metrics["mre_mm"]), "mm", _interval(metrics)),
-        Tile("Median error", cell(metrics["median_mm"]), "mm"),
+        ("Mean radial error", cell(metrics["mre_mm"]), "mm", _interval(metrics)),
+        ("Median error", cell(metrics["median_mm"]), "mm", ""),
         *rates[:1],
-        Tile(f"Over {failures['threshold_mm']:g} mm", cell(failures["percent"]), "%", over),
+        (f"Over {failures['threshold_mm']:g} mm", cell(failures["percent"]), "%", over),
         *further,
     ]
 
