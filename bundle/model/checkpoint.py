@@ -1,11 +1,9 @@
 """The one file that holds a model: what was learned, template, settings. It loads with ``weights_only=True``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ignite.distributed as idist
 import numpy as np
@@ -89,7 +87,7 @@ class LearnedLandmarks:
         return found
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Any]) -> LearnedLandmarks:
+    def from_tensors(cls, tensors: Mapping[str, Any]) -> Self:
         """What :meth:`tensors` gave.
 
         Raises:

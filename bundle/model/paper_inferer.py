@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from typing_extensions import override
 
 from bundle.errors import ConfigError
 from bundle.matching.bidirectional import Matches
@@ -87,16 +86,16 @@ class PaperInferer(OneShotInferer):
             )
         self.matcher = PaperMatcher(settings)
 
-    @override
     def describe_template(self, network: OneShotNetwork, device: torch.device) -> _Known:
+        """Its landmarks, its global features and the region around each landmark."""
         image, landmarks = template_tensors(self.template, device)
         levels = describe_whole(image, network)
         view = self.matcher.view(levels, self.template.size)
         budget = memory_budget_gb(device, self.crop_memory_gb)
         return _Known(landmarks, view, keep_regions(self._regions(image, landmarks, levels[0], network), budget))
 
-    @override
     def find(self, image: Tensor, network: OneShotNetwork, known: _Known) -> Tensor:
+        """Coarse points, and fine ones within the regions around them."""
         levels, size = describe_whole(image, network), (image.shape[-2], image.shape[-1])
         matches = self.matcher.coarse(known.view, known.landmarks, self.matcher.view(levels, size))
         if known.regions:

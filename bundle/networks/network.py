@@ -1,10 +1,8 @@
 """The whole network: frozen encoder, global branch, local branch (paper, figure 1a); its settings; sizes of images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -63,7 +61,7 @@ class NetworkSettings(Validated):
     local_cells: Annotated[int, Field(ge=0, le=8192)] = 40
 
     @model_validator(mode="after")
-    def _check_global_decoder(self) -> NetworkSettings:
+    def _check_global_decoder(self) -> Self:
         if self.global_channels and len(self.working_sides) > 1:
             raise ConfigError("global_channels needs one working size: several scales are matched undecoded.")
         if self.global_channels and (self.negative or self.whitening):

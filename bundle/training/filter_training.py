@@ -1,7 +1,5 @@
 """The default training, from annotated images to a checkpoint: what was learned counts as far as it helps elsewhere."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

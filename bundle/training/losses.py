@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from typing_extensions import override
 
 from bundle.errors import ConfigError
 from bundle.geometry import Size, cell_grid
@@ -72,8 +71,8 @@ class DistanceAwareSimilarityLoss(SimilarityLoss):
             raise ConfigError(f"sigma is {sigma}, expected a positive number of cells of the feature map.")
         self.sigma = float(sigma)
 
-    @override
     def of_each(self, similarity: Tensor, own: Tensor, size: Size) -> Tensor:
+        """The squared difference from the Gaussian."""
         grid = cell_grid(size, dtype=similarity.dtype, device=similarity.device)
         squared = (grid - grid[own][:, :, None]).square().sum(dim=-1)
         target = torch.exp(-squared / (2 * self.sigma**2))
@@ -99,8 +98,8 @@ class ContrastiveSimilarityLoss(SimilarityLoss):
             raise ConfigError(f"temperature is {temperature}, expected a positive number such as 0.1.")
         self.temperature = float(temperature)
 
-    @override
     def of_each(self, similarity: Tensor, own: Tensor, size: Size) -> Tensor:
+        """The cross-entropy with the landmark's own position."""
         scores = similarity / self.temperature
         return torch.logsumexp(scores, dim=-1) - scores.gather(-1, own[..., None])[..., 0]
 
@@ -108,8 +107,8 @@ class ContrastiveSimilarityLoss(SimilarityLoss):
 class OneHotSimilarityLoss(SimilarityLoss):
     """Mean squared error between each similarity map and 1 at its landmark, 0 elsewhere (paper, figure 3)."""
 
-    @override
     def of_each(self, similarity: Tensor, own: Tensor, size: Size) -> Tensor:
+        """The squared difference from 1 at the landmark, 0 elsewhere."""
         target = torch.zeros_like(similarity).scatter_(-1, own[..., None], 1.0)
         return (similarity - target).square().mean(dim=-1)
 
