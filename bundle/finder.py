@@ -13,7 +13,6 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from bundle.data.cases import Cases, ResultFolder, collect_cases, with_truth
 from bundle.data.millimetres import PointsInMillimetresd, read_reference_length
@@ -28,7 +27,7 @@ from bundle.model import Model, PosteriorInferer, save_model, trained_model, zer
 from bundle.networks import NetworkSettings
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.validation import validate
-from bundle.training import FilterTraining, LandmarkTrainer, TemplateExamples
+from bundle.training import FilterTraining, TemplateExamples
 from bundle.writers.files import atomic_file, output_path
 from bundle.writers.image_files import COCO, ENDINGS, image_files, writer_names
 from bundle.writers.result_json import as_written
@@ -269,13 +268,11 @@ class LandmarkFinder:
             ConfigError: when the model is one of the paper's, or was saved without its images.
         """
         network, template = self.model.network, self.model.template
-        device = next(network.parameters()).device
         inferer = PosteriorInferer(template, self.model.matching)
         record = {"seed": 0, "adapt": unlabelled is not None, "precision": network.precision}
         with tempfile.TemporaryDirectory() as folder:
             examples = TemplateExamples(inferer, network)
-            trainer = LandmarkTrainer(device, DataLoader(examples, batch_size=None), folder)
-            training = FilterTraining(trainer, examples, record, unlabelled is not None, unlabelled)
+            training = FilterTraining(examples, folder, record, unlabelled is not None, unlabelled)
             self.model = training.learn()
         self.inferer, self.record = self.model.inferer(), training.record
         return self

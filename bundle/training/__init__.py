@@ -2,5 +2,5 @@
 
 from bundle.training.decoder_training import GlobalStage, LocalStage, StageTrainer
 from bundle.training.filter_training import FilterTraining
-from bundle.training.landmark_trainer import LandmarkTrainer, TemplateExamples
+from bundle.training.landmark_examples import TemplateExamples
 from bundle.training.run_folder import fix_seed, forget_run, run_folder

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from ignite.engine import Events
+from monai.engines import Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from bundle.errors import ConfigError
 from bundle.matching.geometric_prior import extent
@@ -15,10 +18,18 @@ from bundle.matching.shape_prior import ShapePrior
 from bundle.metrics.calibration import cross_validated, error_factors, interval_factor
 from bundle.model.building import Model, fit_whitening
 from bundle.model.checkpoint import LearnedLandmarks, save_model
+from bundle.records.console import progress
 from bundle.training.adaptation import adapted_landmarks
-from bundle.training.filter_fit import discriminants
-from bundle.training.landmark_trainer import LOSSES, LandmarkTrainer, TemplateExamples, held_out_base, others_of
-from bundle.training.run_folder import forget_run
+from bundle.training.filter_fit import cross_entropy, discriminants
+from bundle.training.landmark_examples import (
+    LOSSES,
+    LandmarkExamples,
+    TemplateExamples,
+    fit_landmark,
+    held_out_base,
+    others_of,
+)
+from bundle.training.run_folder import forget_run, kept
 
 #: How far to go towards the discriminant, and how much of both losses' filters to add. Cross-entropy asks for the place
 #: alone and learns it from many templates only: each brings it this share of its weight, up to all of it.
@@ -39,15 +50,22 @@ FAR, TIMES_MEDIAN, TIMES_EXPECTED = 0.06, 5.0, 2.5
 INTERVAL = 0.9
 
 
-class FilterTraining:
-    """Fits the whitening, and learns the filters.
+class FilterTraining(Trainer):
+    """Fits the whitening and, one landmark per iteration, the filters; then mixes what was learned into a model.
+
+    The iterations are independent of each other; each leaves a file, and a killed training takes these up.
 
     Args:
-        trainer: fits each landmark.
         examples: the templates, with network and matching.
+        folder: the folder of the training.
         record: settings of the training, for the record.
         adapt: whether a single template shall adapt to unlabelled images.
         unlabelled: a folder of these, or a data list.
+        max_epochs: one is enough: the problems are convex and solved at once.
+        train_handlers: handlers of events.
+
+    Attributes:
+        found: for each landmark what :func:`bundle.training.landmark_examples.fit_landmark` gave.
 
     Raises:
         ConfigError: when network or matching are those of trained decoders, or several templates shall adapt.
@@ -55,11 +73,13 @@ class FilterTraining:
 
     def __init__(
         self,
-        trainer: LandmarkTrainer,
         examples: TemplateExamples,
+        folder: str | Path,
         record: Mapping[str, Any],
         adapt: bool = False,
         unlabelled: str | Path | None = None,
+        max_epochs: int = 1,
+        train_handlers: Sequence[Any] = (),
     ) -> None:
         settings, strategy = examples.network.settings, examples.inferer.settings.strategy
         if strategy != "posterior" or settings.global_channels or settings.local_channels:
@@ -75,10 +95,18 @@ class FilterTraining:
                 f"adapt is true, but there are {len(examples.inferer.template.all)} annotated images, which teach more "
                 "than unlabelled ones: leave adapt out, or give one annotated image."
             )
+        super().__init__(
+            device=next(examples.network.parameters()).device,
+            max_epochs=max_epochs,
+            data_loader=DataLoader(examples, batch_size=None),
+            handlers=list(train_handlers),
+        )
         self.unlabelled = unlabelled if adapt else None
-        self.trainer = trainer
         self.examples = examples
+        self.folder = Path(folder)
         self.record = dict(record)
+        self.found: dict[int, dict[str, Tensor]] = {}
+        self.add_event_handler(Events.ITERATION_COMPLETED, lambda: self._bar.update())
 
     def learn(self) -> Model:
         """Train, and see how well landmarks of each template are found by a model of the others.
@@ -89,13 +117,13 @@ class FilterTraining:
         inferer, network = self.examples.inferer, self.examples.network
         inferer.template.require()
         fit_whitening(network, inferer.template)
-        self.trainer.run()
+        self._fit_landmarks()
         with torch.no_grad():
-            learned, strength, held_out = learn(self.examples, self.trainer.found)
+            learned, strength, held_out = learn(self.examples, self.found)
             if self.unlabelled is not None:
                 known = learned.known(self.examples.templates.views[0].landmarks.device)
-                known = adapted_landmarks(known, inferer, network, self.unlabelled, self.trainer.folder)
-                learned, strength, held_out = learn(self.examples, self.trainer.found, known)
+                known = adapted_landmarks(known, inferer, network, self.unlabelled, self.folder)
+                learned, strength, held_out = learn(self.examples, self.found, known)
         matching = inferer.settings
         self.record["strength"] = strength
         if held_out is not None:
@@ -117,7 +145,7 @@ class FilterTraining:
             ]
         return Model(network, inferer.template, matching, trained=True, learned=learned)
 
-    def run(self, model_path: str | Path, keep_images: bool = True) -> None:
+    def run(self, model_path: str | Path, keep_images: bool = True) -> None:  # type: ignore[override]
         """Train, say what was seen, and write the model.
 
         Args:
@@ -137,7 +165,26 @@ class FilterTraining:
                 f"{doubt['distance_px']:.0f} px from where it was annotated"
             )
         save_model(model_path, model.network, model.template, model.matching, self.record, model.learned, keep_images)
-        forget_run(self.trainer.folder)
+        forget_run(self.folder)
+
+    def _fit_landmarks(self) -> None:
+        """Fit what no earlier run has fitted, after a line about what there is."""
+        counts = {kind: len(list(self.folder.glob(f"{kind}_*.pt"))) for kind in ("landmark", "unlabelled")}
+        if any(counts.values()):
+            parts = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+            print(f"continuing the training: {parts} results are there already")
+        with progress(total=self.state.epoch_length, desc="landmarks", unit="landmark") as self._bar:
+            super().run()
+
+    def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
+        """Fit one landmark; the loss is the mean cross-entropy of its filters on templates held out."""
+        examples: LandmarkExamples = batchdata
+        path = self.folder / f"landmark_{examples.landmark:04d}.pt"
+        found = kept(path, lambda: fit_landmark(examples))
+        self.found[examples.landmark] = found
+        base = torch.stack([held_out_base(scores, index) for index, scores in enumerate(examples.scores)])
+        loss = cross_entropy(base + examples.prior, examples.distance)(found["held_out.cross_entropy"])
+        return {"loss": float(loss) / len(base), "landmark": examples.landmark}
 
 
 def learning_gain(count: int) -> float:
@@ -171,7 +218,7 @@ def learn(
 
     Args:
         examples: the templates.
-        found: for each landmark what :func:`bundle.training.landmark_trainer.fit_landmark` gave.
+        found: for each landmark what :func:`bundle.training.landmark_examples.fit_landmark` gave.
         adapted: kernels to start from instead of the mean of the templates'.
 
     Returns:

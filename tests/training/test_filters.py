@@ -9,7 +9,7 @@ from bundle.matching.lattice import Window
 from bundle.training import filter_fit
 from bundle.training.filter_fit import cross_entropy, discriminants, distance_aware, fit_filter, shared_scores
 from bundle.training.filter_training import chosen_strength, learning_gain
-from bundle.training.landmark_trainer import LandmarkExamples, fit_landmark, held_out_base, held_out_parts, others_of
+from bundle.training.landmark_examples import LandmarkExamples, fit_landmark, held_out_base, held_out_parts, others_of
 
 IMAGES, CHANNELS, CELLS, SIDE = 3, 4, 6, 7
 

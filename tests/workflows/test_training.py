@@ -185,7 +185,7 @@ class TestInterrupted:
         with at_bundle_root():
             workflow = open_workflow("train", kind="train", **settings)
             workflow.initialize()
-            workflow.parser.get_parsed_content("filter_training").learn()
+            workflow.parser.get_parsed_content("train#trainer").learn()
         assert "continuing the training: 2 landmark results are there already" in capsys.readouterr().out
         assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items()), "nothing is done again"
         train(**settings)

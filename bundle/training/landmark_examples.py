@@ -1,16 +1,13 @@
-"""Each template as a query of the others, and the filters that each landmark learns from them, one per iteration."""
+"""Each template as a query of the others, and the filters that each landmark learns from them."""
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from ignite.engine import Events
-from monai.engines import Trainer
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from bundle.matching.lattice import Lattice, Window
 from bundle.matching.shape_prior import ShapePrior
@@ -19,7 +16,6 @@ from bundle.model.posterior_inferer import DescribedTemplates, PosteriorInferer,
 from bundle.networks import OneShotNetwork
 from bundle.records.console import progress
 from bundle.training.filter_fit import cross_entropy, distance_aware, fit_filter, shared_scores
-from bundle.training.run_folder import kept
 
 #: A lattice is moved until its landmark is no further from its centre than this share of a crop's side.
 FARTHEST = 0.3125
@@ -141,57 +137,6 @@ def _stack(windows: Sequence[Window], landmark: int) -> Window:
         torch.stack([F.pad(window.rows[landmark], (0, less)) for window, less in lacking]),
         torch.stack([F.pad(window.columns[landmark], (0, less)) for window, less in lacking]),
     )
-
-
-class LandmarkTrainer(Trainer):
-    """Fits the filters of both losses to each landmark, on all templates and on all but each part of them.
-
-    Its iterations are independent of each other; each leaves a file, and a killed training takes these up.
-
-    Args:
-        device: where the examples are.
-        train_data_loader: gives a :class:`LandmarkExamples` an iteration.
-        folder: the folder of the training.
-        max_epochs: one is enough: the problems are convex and solved at once.
-        train_handlers: handlers of events.
-
-    Attributes:
-        found: for each landmark what :func:`fit_landmark` gave.
-    """
-
-    def __init__(
-        self,
-        device: torch.device,
-        train_data_loader: DataLoader,
-        folder: str | Path,
-        max_epochs: int = 1,
-        train_handlers: Sequence[Any] | None = None,
-    ) -> None:
-        super().__init__(
-            device=device, max_epochs=max_epochs, data_loader=train_data_loader, handlers=list(train_handlers or ())
-        )
-        self.folder = Path(folder)
-        self.found: dict[int, dict[str, Tensor]] = {}
-        self.add_event_handler(Events.ITERATION_COMPLETED, lambda: self._bar.update())
-
-    def run(self) -> None:  # type: ignore[override]
-        """Fit what no earlier run has fitted, after a line about what there is."""
-        counts = {kind: len(list(self.folder.glob(f"{kind}_*.pt"))) for kind in ("landmark", "unlabelled")}
-        if any(counts.values()):
-            parts = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-            print(f"continuing the training: {parts} results are there already")
-        with progress(total=self.state.epoch_length, desc="landmarks", unit="landmark") as self._bar:
-            super().run()
-
-    def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
-        """Fit one landmark; the loss is the mean cross-entropy of its filters on templates held out."""
-        examples: LandmarkExamples = batchdata
-        path = self.folder / f"landmark_{examples.landmark:04d}.pt"
-        found = kept(path, lambda: fit_landmark(examples))
-        self.found[examples.landmark] = found
-        base = torch.stack([held_out_base(scores, index) for index, scores in enumerate(examples.scores)])
-        loss = cross_entropy(base + examples.prior, examples.distance)(found["held_out.cross_entropy"])
-        return {"loss": float(loss) / len(base), "landmark": examples.landmark}
 
 
 def held_out_parts(count: int) -> list[list[int]]:
