@@ -12,7 +12,7 @@ from bundle.writers.overlay import overlay_png
 from bundle.writers.result_json import result_json
 from bundle.writers.slicer_markups import markups_json
 
-#: The ending of each writer's file of an image; :func:`bundle.io.names.safe_image_id` keeps the names apart.
+#: The ending of each writer's file of an image; :func:`bundle.records.names.safe_image_id` keeps the names apart.
 ENDINGS = {"json": ".json", "markups": ".mrk.json", "overlay": ".png", "sr": ".sr.dcm"}
 
 #: The writer of the one file of a whole run (see :mod:`bundle.writers.run_files`).
