@@ -74,6 +74,8 @@ def read_reference_length(settings: Mapping[str, Any] | None, template: Template
 class PointsInMillimetresd(MapTransform):
     """Add the size of a pixel and the points in millimetres to an item.
 
+    The item's ``image`` is a MetaTensor with ``pixel_spacing`` and ``pixel_size`` in its meta data.
+
     Adds ``spacing``, (2,) millimetres a pixel ``(x, y)``, NaN where unknown; ``spacing_source``, the rule that gave it,
     empty where unknown; and for each key that is present ``<key>_mm``, (N, 2), NaN where the spacing is unknown.
 
@@ -81,18 +83,14 @@ class PointsInMillimetresd(MapTransform):
         keys: the keys of points, whose first two columns are pixels ``(x, y)``.
         reference_length: a length that is known in every image, which then decides instead of the image's own spacing;
             the proportion of a pixel's sides stays.
-        image_key: key of the image, a MetaTensor with ``pixel_spacing`` and ``pixel_size`` in its meta data.
 
     The points that the reference length is measured on are those of the first key that is present: name the truth
     first, so that an evaluation does not depend on the prediction.
     """
 
-    def __init__(
-        self, keys: Sequence[str], reference_length: ReferenceLength | None = None, image_key: str = "image"
-    ) -> None:
+    def __init__(self, keys: Sequence[str], reference_length: ReferenceLength | None = None) -> None:
         super().__init__(keys, allow_missing_keys=True)
         self.reference_length = reference_length
-        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the keys named above."""
@@ -100,7 +98,7 @@ class PointsInMillimetresd(MapTransform):
         present = [key for key in self.keys if isinstance(result.get(key), Tensor)]
         points = {key: torch.as_tensor(result[key])[:, :2] for key in present}
         like = points[present[0]]
-        meta = getattr(result.get(self.image_key), "meta", {})
+        meta = getattr(result.get("image"), "meta", {})
         spacing, source = _pair(meta.get("pixel_spacing", [math.nan] * 2), like), meta.get("spacing_source", "")
         if self.reference_length is not None:
             spacing = self.reference_length.spacing(like, _pair(meta.get("pixel_size", [1.0] * 2), like))
