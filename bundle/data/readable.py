@@ -118,7 +118,6 @@ class LoadRadiographd(MapTransform):
 
     Args:
         keys: the keys that hold images.
-        allow_missing_keys: whether an item without one of ``keys`` is passed through.
         spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
         flip: which images may show the other side, see :func:`bundle.data.readable.check_flip`.
         max_pixels: the largest number of pixels that is decoded.
@@ -131,13 +130,12 @@ class LoadRadiographd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        allow_missing_keys: bool = False,
         spacing: float | Sequence[float] | None = None,
         flip: Any = "auto",
         max_pixels: int = DEFAULT_MAX_PIXELS,
         **settings: Any,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys)
         self.spacing, self.flip = parse_spacing(spacing), check_flip(flip)
         self.settings = {**settings, "max_pixels": check_max_pixels(max_pixels)}
 

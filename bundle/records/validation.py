@@ -132,10 +132,10 @@ def parse_json(text: str, where: str, error: type[BundleError]) -> Any:
         raise error(f"{where} holds a number with too many digits: write shorter ones.") from None
 
 
-def shown(value: object, limit: int = 60) -> str:
-    """A value as it stands in a message: on one line, quoted where it is text, cut at ``limit`` characters."""
+def shown(value: object) -> str:
+    """A value as it stands in a message: on one line, quoted where it is text, cut at 60 characters."""
     text = _SHORT.repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _sentence(errors: list[ErrorDetails], values: object, where: str) -> str:
