@@ -82,8 +82,6 @@ class TimmVitEncoder(FrozenEncoder):
             if hasattr(model, unused):
                 setattr(model, unused, nn.Identity())
         self.model: Any = model
-        self.facet = facet
-        self.patch = patch
         for values in ("mean", "std"):
             self.register_buffer(
                 values, torch.tensor(model.pretrained_cfg[values]).reshape(1, 3, 1, 1), persistent=False
@@ -98,7 +96,7 @@ class TimmVitEncoder(FrozenEncoder):
     def encode(self, image: Tensor) -> Tensor:
         """Encode grey images: (B, 1, H, W), 0 to 1 -> (B, C, h, w), h = 1 + (H - patch) // stride."""
         inputs = (image.expand(-1, 3, -1, -1) - self.mean) / self.std
-        grid = tuple(1 + (side - self.patch) // self.stride for side in image.shape[-2:])
+        grid = tuple(1 + (side - self.minimum_side) // self.stride for side in image.shape[-2:])
         if isinstance(self.model, VisionTransformer):
             tokens = self.model.blocks(_embed(self.model, inputs))
         else:  # rotary or relative positions: timm adapts them to the grid itself

@@ -228,16 +228,9 @@ class StageFeatures:
         stage: the stage that they are for.
         folder: where the files are.
         indices: numbers of the warps of this rank.
-
-    Raises:
-        ConfigError: when there is no warp for this rank.
     """
 
     def __init__(self, warps: WarpedTemplate, stage: Stage, folder: str | Path, indices: Sequence[int]) -> None:
-        if not indices:
-            raise ConfigError(
-                f"there are {len(warps)} warps for {idist.get_world_size()} ranks: raise warps or start fewer ranks."
-            )
         self.warps = warps
         self.stage = stage
         self.files = [(index, Path(folder) / f"warp_{index:06d}.pt") for index in indices]
@@ -319,7 +312,10 @@ class StageTrainer(SupervisedTrainer):
         batches = _Batches(self, batch_share(batch_size), seed + idist.get_rank())
         steps = len(self.features) // batches.size
         if not steps:
-            raise ConfigError("there are fewer warps than one batch holds: raise warps or lower batch_size.")
+            raise ConfigError(
+                f"there are {len(warps)} warps for {idist.get_world_size()} ranks, which is less than one batch: raise "
+                "warps, lower batch_size, or start fewer ranks."
+            )
         super().__init__(
             device=stage.device,
             max_epochs=max_epochs,

@@ -75,11 +75,6 @@ def test_a_share_has_its_own_numbers(tmp_path: Path) -> None:
     assert [float(share[index]["label"][0, 0, 0]) for index in range(2)] == [1.0, 3.0]
 
 
-def test_no_warp_for_this_rank(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="5 warps"):
-        features(tmp_path / "warps", [])
-
-
 class Usage(NamedTuple):
     total: int
     used: int

@@ -8,12 +8,14 @@ import pytest
 import torch
 from monai.transforms import Compose
 
+from bundle.errors import ConfigError
 from bundle.model import build_network
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Template
-from bundle.training import LocalStage
+from bundle.training import LocalStage, StageTrainer
 from bundle.training.decoder_training import StageFeatures, WarpedTemplate, _Batches
+from bundle.training.losses import DistanceAwareSimilarityLoss
 from tests.workflows.running import TINY_NETWORK
 
 POINTS = np.array([[30.0, 40.0], [90.0, 50.0], [60.0, 100.0], [3.0, 4.0]])
@@ -88,3 +90,9 @@ def test_batches_join_the_crops_of_warps_and_go_on_where_they_stopped(
     assert [float(one["image"].sum()) for one in left(2)] == [float(whole[2]["image"].sum())]
     others = [[float(one["image"].sum()) for one in left(0, epoch)] for epoch in range(1, 6)]
     assert len({tuple(order) for order in others}) > 1
+
+
+def test_less_than_one_batch_of_warps(network: OneShotNetwork, warps: WarpedTemplate, tmp_path: Path) -> None:
+    loss, optimizer = DistanceAwareSimilarityLoss(2.0), torch.optim.Adam
+    with pytest.raises(ConfigError, match="there are 3 warps for 1 ranks, which is less than one batch"):
+        StageTrainer(stage_of(network), warps, loss, optimizer, tmp_path, max_epochs=1, batch_size=4, seed=0)
