@@ -85,11 +85,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         EncoderError: when the file cannot be read without executing what is in it; "it" in the message is the file.
     """
+    if path.name == Path(PACKAGED).name:
+        return _read_packaged(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        if path.suffix == ".onnx":
-            return _read_packaged(path)
         # A training's own checkpoint has its arguments beside the weights: a Namespace, which only holds values.
         content = load_weights_only(path, [argparse.Namespace])
     except CheckpointError as error:
