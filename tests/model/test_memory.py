@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bundle.model.inferer import crops_at_a_time, memory_budget_gb
+from bundle.model.inferer import crops_at_a_time, memory_budget_gb, reuse_memory
 from bundle.model.paper_inferer import Region, hand_back_freed_memory, keep_regions
 from tests.workflows.running import ROOT
 
@@ -86,3 +86,33 @@ def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called == []
     hand_back_freed_memory(torch.device("cpu"))
     assert called == ["library"], "whose function is not there"
+
+
+#: Takes and frees 200 MB five times and tells how many pages the system had to hand out for the last four.
+REUSING = """
+import resource, sys, torch
+from bundle.model.inferer import reuse_memory
+if sys.argv[1] == "reuse":
+    reuse_memory()
+for count in range(5):
+    torch.ones(50_000_000)
+    if count == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc")
+def test_memory_is_not_handed_out_again() -> None:
+    faults = {}
+    for mode in ("reuse", "default"):
+        command = [sys.executable, "-c", REUSING, mode]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+        faults[mode] = int(done.stdout)
+    assert faults["reuse"] * 2 < faults["default"]
+
+
+def test_other_libraries_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: SimpleNamespace())
+    reuse_memory()

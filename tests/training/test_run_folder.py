@@ -2,13 +2,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from monai.bundle import ConfigParser
 
+from bundle.errors import ConfigError
 from bundle.model import build_network
 from bundle.networks import NetworkSettings
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Template
-from bundle.training import forget_run
+from bundle.training import fix_seed, forget_run
 from tests.workflows.running import TINY_NETWORK
 
 
@@ -63,3 +65,9 @@ def test_only_the_state_is_forgotten(tmp_path: Path) -> None:
     forget_run(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["events.out", "events.out"]
     forget_run(tmp_path / "none")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, True, 1.5, "1", None])
+def test_seeds_that_are_none(seed: Any) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 4294967295"):
+        fix_seed(seed)
