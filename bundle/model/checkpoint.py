@@ -239,14 +239,12 @@ def _restored(stored: Mapping[str, Any]) -> Template:
         if grey.dtype != np.int16 or grey.ndim != 2 or grey.size > MAX_TEMPLATE_PIXELS:
             raise ValueError(f"its template has pixels of shape {grey.shape} and type {grey.dtype}")
         pixels = ((grey.astype(np.float64) + _GREY_SHIFT) / _GREY_LEVELS).astype(np.float32)
-    names = stored["names"]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("the names of its landmarks are no text")
-    if not isinstance(stored["name"], str) or not isinstance(stored["digest"], str | None):
-        raise ValueError("the name of its template is no text")
+    texts = (*stored["names"], stored["name"], "" if stored["digest"] is None else stored["digest"])
+    if not isinstance(stored["names"], list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("the names of its template and its landmarks are no text")
     return Template(
         pixels,
-        LandmarkSet(tuple(names), stored["points"].numpy()),
+        LandmarkSet(tuple(stored["names"]), stored["points"].numpy()),
         None if stored["spacing"] is None else (float(stored["spacing"][0]), float(stored["spacing"][1])),
         stored["name"],
         stored["digest"],
