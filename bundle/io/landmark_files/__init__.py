@@ -11,8 +11,6 @@ from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Radiograph
 from bundle.records.validation import shown
 
-__all__ = ["SUFFIXES", "RowIndex", "read_landmark_table", "read_landmarks"]
-
 #: The endings of landmark files, in lower case.
 SUFFIXES = (".mrk.json", ".json", ".csv", ".dcm")
 
