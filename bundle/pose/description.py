@@ -23,7 +23,7 @@ class Places(NamedTuple):
 
     Attributes:
         points: (n, 2), float64, in the image's square pixels.
-        descriptors: (n, 2C), of length one: of the image, then of its negative.
+        descriptors: (n, 2C), of length one: of the image, then of its negative; or (n, C), of the image alone.
     """
 
     points: np.ndarray
@@ -47,9 +47,9 @@ def shrink(image: Tensor, aspect: float, side: float, encoder: FrozenEncoder) ->
     return resize(image, size, "bilinear"), scaling(size[1] / width, size[0] / (height * aspect))
 
 
-def encode(small: Tensor, encoder: FrozenEncoder) -> Tensor:
-    """Features of an image of shape (1, 1, h, w) and of its negative: (2, C, n)."""
-    return encoder(torch.cat([small, 1 - small])).flatten(2)
+def encode(small: Tensor, encoder: FrozenEncoder, negative: bool = True) -> Tensor:
+    """Features of an image of shape (1, 1, h, w) and, with ``negative``, of its negative: (1 or 2, C, n)."""
+    return encoder(torch.cat([small, 1 - small]) if negative else small).flatten(2)
 
 
 def cell_centres(size: tuple[int, int], encoder: FrozenEncoder) -> np.ndarray:
@@ -64,6 +64,6 @@ def whitening(features: Tensor) -> Tensor:
 
 
 def describe(features: Tensor, matrices: Tensor) -> Tensor:
-    """Features (2, C, n) to descriptors (n, 2C): without their mean, whitened, each half of length sqrt(1/2)."""
-    centred = matrices @ (features - features.mean(dim=2, keepdim=True))
-    return F.normalize(centred, dim=1).permute(2, 0, 1).flatten(1) / math.sqrt(2)
+    """Features (k, C, n) to descriptors (n, kC): without their mean, whitened, each part of length sqrt(1/k)."""
+    centred = matrices[: len(features)] @ (features - features.mean(dim=2, keepdim=True))
+    return F.normalize(centred, dim=1).permute(2, 0, 1).flatten(1) / math.sqrt(len(features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -91,11 +92,13 @@ class _Matches(NamedTuple):
 class _Query:
     """An image in which the template is looked for, described by each scale's whitening once."""
 
-    def __init__(self, image: Tensor, aspect: float, side: float, encoder: FrozenEncoder) -> None:
+    def __init__(
+        self, image: Tensor, aspect: float, side: float, encoder: FrozenEncoder, negative: bool = True
+    ) -> None:
         self.image, self.aspect = image, aspect
         self.size = round(image.shape[-2] * aspect), int(image.shape[-1])
         small, to_small = shrink(image, aspect, side, encoder)
-        self.features = encode(small, encoder)
+        self.features = encode(small, encoder, negative)
         self.points = apply(np.linalg.inv(to_small), cell_centres((small.shape[-2], small.shape[-1]), encoder))
         self.cell = encoder.stride / to_small[0, 0]
         self._described: dict[float, Places] = {}
@@ -146,13 +149,16 @@ class PoseFinder:
         Returns:
             the best pose; None where no three cells agree on any.
         """
-        query = _Query(image, aspect, SIDE, self.encoder)
-        plain = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
-        if plain and plain[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in plain[1:])]):
-            first = plain[0]
-            whole = bool(query.shows(first.to_image, self.poses.landmarks).all())
-            near = first.votes > SURE_VOTES and whole and self.upright(first, query.size) is not None
-            return first if near else self._refined(query, first)
+        for negative in (False, True):  # nearly all images lie as the template, and then one encoding is enough
+            query = _Query(image, aspect, SIDE, self.encoder, negative)
+            plain = self._verified(query, self._matched(query, (1.0,), (0,), mirrors))
+            if plain and plain[0].votes > max([EARLY_VOTES, *(EARLY_RATIO * other.votes for other in plain[1:])]):
+                first = plain[0]
+                whole = bool(query.shows(first.to_image, self.poses.landmarks).all())
+                if first.votes > SURE_VOTES and whole and self.upright(first, query.size) is not None:
+                    return first
+                if negative:
+                    return self._refined(query, first)
         best: FoundPose | None = None
         for side, scales in self._looks(query, scale):
             query = _Query(image, aspect, side, self.encoder)
@@ -203,13 +209,15 @@ class PoseFinder:
         ]
 
     def _verified(self, query: _Query, matched: Iterable[_Matches]) -> list[FoundPose]:
-        """The poses on which matches agree, those with the most votes first."""
-        fits = [(one, _agreed(one, TOLERANCE * query.cell, query, np.eye(3))) for one in matched]
-        found = [
-            FoundPose(fit.matrix, one.inverted, fit.votes, _share(fit.votes, query.shows(fit.matrix, one.points)))
-            for one, fit in fits
-            if fit is not None
-        ]
+        """The poses on which matches agree, those with the most votes first; none that could not come near these."""
+        found: list[FoundPose] = []
+        for one in sorted(matched, key=lambda one: -one.similarity.sum()):
+            if found and EARLY_RATIO * one.similarity.sum() < max(pose.votes for pose in found):
+                break  # even if all its matches agreed
+            fit = _agreed(one, TOLERANCE * query.cell, query, np.eye(3))
+            if fit is not None:
+                share = _share(fit.votes, query.shows(fit.matrix, one.points))
+                found.append(FoundPose(fit.matrix, one.inverted, fit.votes, share))
         return sorted(found, key=lambda pose: -pose.votes / (MIRROR_DOUBT if pose.mirrored else 1.0))
 
     def _refined(self, query: _Query, pose: FoundPose) -> FoundPose:
@@ -275,12 +283,15 @@ def _agreed(matches: _Matches, tolerance: float, query: _Query, on_query: np.nda
     return affine if shown.mean() >= WHOLE and _share(affine.votes, shown) >= AFFINE_SHARE else fit
 
 
-def _similarities(template: Places, query: Places) -> tuple[Tensor, Tensor]:
-    """How similar all places are to each other, (n, m), the query taken as it is, and for a negative.
+def _similarities(template: Places, query: Places) -> tuple[Tensor, ...]:
+    """How similar all places are to each other, (n, m), the query taken as it is, and for a negative if that is known.
 
     The products of the halves, ac + bd and ad + bc, are sum and difference of two products that are half as large.
     """
-    (a, b), (c, d) = (places.descriptors.chunk(2, dim=1) for places in (template, query))
+    a, b = template.descriptors.chunk(2, dim=1)
+    if query.descriptors.shape[1] == a.shape[1]:
+        return (a @ query.descriptors.T * math.sqrt(2),)
+    c, d = query.descriptors.chunk(2, dim=1)
     both, apart = (a + b) / 2 @ (c + d).T, (a - b) / 2 @ (c - d).T
     return both + apart, both - apart
 
