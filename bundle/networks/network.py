@@ -138,7 +138,10 @@ class OneShotNetwork(nn.Module):
             for each scale a tensor of shape (B, encoder.channels, h, w).
         """
         sizes = self.global_sizes((image.shape[-2], image.shape[-1]))[: len(self.settings.working_sides)]
-        return self.encode_views([resize(image, size, self.settings.resampling) for size in sizes])
+        largest = resize(image, max(sizes), self.settings.resampling)  # far fewer pixels to make the others of
+        source = largest if largest.numel() < image.numel() else image
+        views = [largest if size == max(sizes) else resize(source, size, self.settings.resampling) for size in sizes]
+        return self.encode_views(views)
 
     def encode_views(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Frozen features of whole images that have their working sizes already.
