@@ -95,7 +95,8 @@ class ShapePrior:
         index = torch.arange(count)
         for _ in range(ROUNDS):
             noise = variance * (DEGREES + distance) / (DEGREES + 2)
-            precision = torch.linalg.inv(factor**2 * self.covariance + torch.diag(noise.repeat_interleave(2)))
+            variances = factor**2 * self.covariance + torch.diag(noise.repeat_interleave(2))
+            precision = torch.cholesky_inverse(torch.linalg.cholesky(variances))  # half the time of a plain inverse
             blocks = precision.reshape(count, 2, count, 2)[index, :, index]  # (N, 2, 2)
             spread = torch.linalg.inv(blocks)
             difference = (spread @ (precision @ residual.flatten()).reshape(count, 2, 1))[..., 0]
