@@ -50,10 +50,10 @@ def is_grey(channels: np.ndarray, full_range: float, neutral: tuple[int, ...] = 
         neutral: indices of the chroma channels, which are grey at half the full range.
     """
     step = max(1, math.ceil(math.sqrt(channels.shape[0] * channels.shape[1] / _SAMPLES)))
-    sample = channels[::step, ::step].astype(np.float64)
-    spread = np.ptp(sample, axis=-1)
+    sample = np.moveaxis(channels[::step, ::step], -1, 0).astype(np.float64, order="C")  # else each pixel is a loop
+    spread = np.ptp(sample, axis=0)
     if neutral:
-        spread = 2 * np.abs(sample[..., list(neutral)] - (full_range + 1) / 2).max(axis=-1)
+        spread = 2 * np.abs(sample[list(neutral)] - (full_range + 1) / 2).max(axis=0)
     return bool(np.mean(spread > _TOLERANCE * full_range) <= _COLOURED_SHARE)
 
 
