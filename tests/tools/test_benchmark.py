@@ -42,7 +42,7 @@ def test_peers_find_the_template_in_itself(
 
 
 def test_presets_are_those_of_the_configurations() -> None:
-    assert peers.overlay("fast")["network"]["working_sides"] == [320, 640, 960]
+    assert peers.overlay("fast")["network"]["working_sides"] == [480, 880]
     assert peers.overlay("paper")["matching"]["k"] == 3
 
 
