@@ -244,7 +244,7 @@ class LandmarkFinder:
         Returns:
             the landmarks, and the item with image, ``pred`` and ``spacing`` as an engine would have it.
         """
-        given = {**item, "image": item["image"] if _is_path(item["image"]) else np.asarray(item["image"])}
+        given = {**item, "image": item["image"] if isinstance(item["image"], str | Path) else np.asarray(item["image"])}
         seen = self.preprocessing(given)
         network = self.model.network
         with torch.no_grad():
@@ -342,13 +342,11 @@ def _with_truth(
     return replace(cases, items=[{**item, "label": points} for item, points in zip(cases.items, truth)])
 
 
-def _is_path(image: Any) -> bool:
-    return isinstance(image, (str, Path))
-
-
 def _ids(images: Sequence[Any]) -> list[str]:
     """A name for each image: a file's own, else its number."""
-    paths = [Path(image) if _is_path(image) else Path(f"image_{n}") for n, image in enumerate(images, start=1)]
+    paths = [
+        Path(image) if isinstance(image, str | Path) else Path(f"image_{n}") for n, image in enumerate(images, start=1)
+    ]
     return image_ids(paths, Path())
 
 

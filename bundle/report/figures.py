@@ -329,17 +329,15 @@ def box_plot(values: np.ndarray, names: Sequence[str], quantity: str, unit: str 
     sure = quantity == "confidence"
     boxes.sort(key=lambda box: box["med"] if sure else -box["med"])
     shown = boxes[:MAX_BOXES]
-    # room for every box with its whiskers, and for outliers as much as half of that again; others stand at the end
-    reach = max(max(box["whishi"], box["mean"]) for box in shown)
-    farthest = max(box["fliers"].max(initial=box["whishi"]) for box in shown)
-    end = 1.0 if sure else round_end(1.02 * max(min(farthest, 1.5 * reach), reach))
-    lowest = min(box["fliers"].min(initial=box["whislo"]) for box in shown)
-    start = math.floor(10 * lowest) / 10 if sure and lowest < 1 else 0.0
+    # room for every box with its whiskers, and for outliers a fifth of that again; others stand at the ends
+    end = 1.0 if sure else round_end(1.2 * max(max(box["whishi"], box["mean"]) for box in shown))
+    # the tenth below, also where all are 1
+    start = math.floor(9.9 * min(box["whislo"] for box in shown)) / 10 if sure else 0.0
     left = 24 + min(_NAME, max(len(box["label"]) for box in shown)) * 6.3
     label = f"{quantity}, {unit}" if unit else quantity
     figure, axes = chart(label, height=66 + _ROW * len(shown), left=left)
     axes.bxp(
-        [{**box, "fliers": box["fliers"].clip(max=end), "label": _short(box["label"])} for box in shown],
+        [{**box, "fliers": box["fliers"].clip(start, end), "label": _short(box["label"])} for box in shown],
         orientation="horizontal",
         positions=range(len(shown)),
         widths=0.58,

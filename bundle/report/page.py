@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,11 @@ def write_page(
     scores = case_scores(run)
     groups = choose_cases(scores, run.other_kinds)
     gallery = [index for members in groups.values() for index in members]
-    worst_first = np.argsort(-np.nan_to_num(scores, nan=-1.0), kind="stable").tolist()
+    worst, best = ("Largest errors", "Smallest errors") if run.has_truth else ("Least sure", "Surest")
+    titles = {"other": "Probably another kind of image", "worst": worst, "median": "Around the median", "best": best}
+    order = case_order(run, scores)
     pictures: dict[int, str] = {}
-    for index in dict.fromkeys([*gallery, *worst_first]):
+    for index in dict.fromkeys([*gallery, *order]):
         if budget < 0 and index not in gallery:
             break
         if jpeg := picture(run.cases[index].image_id):
@@ -104,6 +106,7 @@ def write_page(
             pictures[index] = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     shown = sorted({*gallery, *pictures})
     errors, expected = run.errors, run.expected_errors
+    truths = [None] * len(run.cases) if run.truths is None else run.truths
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -124,13 +127,13 @@ def write_page(
         "tiles": tiles(run),
         "landmark_table": None if run.metrics is None else landmark_table(run.metrics),
         "measurement_table": measurement_table(run),
-        "figures": _columns(draw_figures(run)),
-        "groups": [(_group_title(name, run.has_truth), members) for name, members in groups.items()],
+        "figures": [(figure, as_svg(figure)) for figure in draw_figures(run)],
+        "groups": [(titles[name], members) for name, members in groups.items()],
         "widest": max(map(len, groups.values()), default=0),
         "judged": {index: _judged(run, index, scores[index]) for index in gallery},
         "pictures": pictures,
         "columns": case_columns(run),
-        "order": case_order(run, scores),
+        "order": order,
         "pictured": set(shown),
         "stored": [index for index in pictures if index not in gallery],
         "data": {
@@ -141,8 +144,7 @@ def write_page(
             "truth": run.has_truth,
             "order": shown,
             "cases": {
-                index: viewer_data(run.cases[index], _truth(run, index), errors[index], expected[index])
-                for index in shown
+                index: viewer_data(run.cases[index], truths[index], errors[index], expected[index]) for index in shown
             },
         },
         "remarks": [(title, names[:_LISTED], max(0, len(names) - _LISTED)) for title, names in run.remarks if names],
@@ -154,30 +156,12 @@ def write_page(
     return path
 
 
-def _columns(figures: Sequence[ReportFigure]) -> list[list[tuple[ReportFigure, Markup]]]:
-    """The figures in two columns: curves of all points, and what concerns single landmarks."""
-    columns: list[list[tuple[ReportFigure, Markup]]] = [[], []]
-    for figure in figures:
-        columns[figure.key in ("landmarks", "shape")].append((figure, as_svg(figure)))
-    return columns if columns[0] else [[drawn] for drawn in columns[1]]
-
-
-def _truth(run: ReportRun, index: int) -> np.ndarray | None:
-    return None if run.truths is None else run.truths[index]
-
-
 def _judged(run: ReportRun, index: int, score: float) -> str:
     if run.has_truth:
         judged = f"mean error {score:.2f} {run.unit}" if np.isfinite(score) else "a landmark was not found"
     else:
         judged = f"mean confidence {1 - score:.2f}" if np.isfinite(score) else ""
     return ", ".join(filter(None, [judged, run.cases[index].pose.words()]))
-
-
-def _group_title(name: str, by_error: bool) -> str:
-    same = {"other": "Probably another kind of image", "median": "Around the median"}
-    errors = {"worst": "Largest errors", "best": "Smallest errors"}
-    return {**same, **(errors if by_error else {"worst": "Least sure", "best": "Surest"})}[name]
 
 
 def _count(number: int, noun: str) -> str:

@@ -17,7 +17,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID, generate_uid
 
 from bundle import PRODUCT, __version__
-from bundle.errors import NothingToWrite
+from bundle.errors import NothingToWrite, one_line
 from bundle.io.decoder_process import read_in_process
 from bundle.io.formats import sniff_kind
 from bundle.io.landmark_files.structured_report_file import CODING_SCHEME, DECIMALS, MISSING, PRESENCE, LandmarkCode
@@ -133,8 +133,9 @@ class StructuredReports:
                 self._report(prediction, source).save_as(file, enforce_file_format=True)
                 return file.getvalue()
         except (ValueError, OverflowError) as error:  # what highdicom and pydicom raise for values against the standard
+            reason = one_line(str(error))[:120] or type(error).__name__
             raise NothingToWrite(
-                f"{prediction.path.name} has a value in its header that no report can carry ({_first_line(error)})."
+                f"{prediction.path.name} has a value in its header that no report can carry ({reason})."
             ) from error
 
     def _report(self, prediction: LandmarkPrediction, source: Dataset) -> Any:
@@ -285,11 +286,5 @@ class StructuredReports:
 
 def _meaning(value: MeasuredValue) -> str:
     """What a measurement is called, within the 64 characters that DICOM allows: its title, or the title's beginning."""
-    for text in (value.title, value.title.partition(":")[0]):
-        if len(text) <= 64:
-            return text
-    return value.name
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:120]
+    titles = (value.title, value.title.partition(":")[0])
+    return next((title for title in titles if len(title) <= 64), value.name)
