@@ -28,22 +28,19 @@ class Part(nn.Module):
 
     Args:
         network: the network with its decoders.
-        example: inputs that show something, of the sizes that the file will take.
+        inputs: by their names inputs that show something, of the sizes that the file will take.
+        about: for each output its ``name``, and what else there is to say of it.
 
     Attributes:
         name: name of the part and of its file.
-        inputs: names of the inputs.
-        about: for each output its ``name``, and what else there is to say of it.
     """
 
     name: str
-    inputs: list[str]
-    about: list[dict[str, Any]]
 
-    def __init__(self, network: OneShotNetwork, example: tuple[Tensor, ...]) -> None:
+    def __init__(self, network: OneShotNetwork, inputs: Mapping[str, Tensor], about: list[dict[str, Any]]) -> None:
         super().__init__()
-        self.network = network
-        self.example = example
+        self.network, self.inputs, self.about = network, [*inputs], about
+        self.example = tuple(inputs.values())
         self.eval()
 
 
@@ -73,23 +70,20 @@ class GlobalPart(Part):
                     f"an image of {rows} rows and {columns} columns becomes {size[0]} x {size[1]} at a working size, "
                     f"but the encoder needs at least {smallest} pixels on each side: give the size of a real image."
                 )
-        settings = network.settings
-        super().__init__(
-            network,
-            tuple(resize(image, size, settings.resampling) for size in self.sizes[: len(settings.working_sides)]),
-        )
-        self.inputs = [f"image_{index}" for index in range(len(self.example))]
-        self.normalised = network.global_decoder is None
-        scales = [(name, negative) for negative in (False, True) for name in self.inputs][: len(self.sizes)]
-        self.about = [
-            {"name": f"descriptors_{index}", "input": name, "negative": negative, "unit_length": self.normalised}
-            for index, (name, negative) in enumerate(scales)
+        settings, unit_length = network.settings, network.global_decoder is None
+        scales = self.sizes[: len(settings.working_sides)]
+        inputs = {f"image_{index}": resize(image, size, settings.resampling) for index, size in enumerate(scales)}
+        levels = [(name, negative) for negative in (False, True) for name in inputs][: len(self.sizes)]
+        about = [
+            {"name": f"descriptors_{index}", "input": name, "negative": negative, "unit_length": unit_length}
+            for index, (name, negative) in enumerate(levels)
         ]
+        super().__init__(network, inputs, about)
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
         """The descriptors of each scale."""
         levels = self.network.decode_global(self.network.encode_views(images), self.sizes)
-        return tuple(F.normalize(level, dim=1) if self.normalised else level for level in levels)
+        return tuple(levels if self.network.global_decoder else (F.normalize(level, dim=1) for level in levels))
 
 
 class LocalPart(Part):
@@ -110,10 +104,9 @@ class LocalPart(Part):
     def __init__(self, network: OneShotNetwork, image: Tensor, points: Tensor, batch: int) -> None:
         side = network.settings.local_window
         crops = local_crops(image, points[torch.arange(batch) % len(points)], network.settings).images
-        super().__init__(network, (resize(crops, network.encoder.fit((side, side)), "bilinear"),))
-        self.inputs = ["crops"]
         names = ["features"] if network.local_decoder is None else ["features", "decoded"]
-        self.about = [{"name": name, "input": "crops", "unit_length": False} for name in names]
+        about = [{"name": name, "input": "crops", "unit_length": False} for name in names]
+        super().__init__(network, {"crops": resize(crops, network.encoder.fit((side, side)), "bilinear")}, about)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         """The features, and the decoded ones where there is a decoder."""

@@ -216,11 +216,7 @@ class RunSaver(ABC):
         return output_path(self.journal.folder, image_id, ".jpg")
 
     def _write_page(self, **evaluated: Any) -> None:
-        """Write the report that one looks at.
-
-        Args:
-            evaluated: what :class:`bundle.report.cases.ReportRun` has of errors.
-        """
+        """Write the report that one looks at; ``evaluated`` is what :class:`ReportRun` has of errors."""
         if not self.report:
             return
         cases = self.journal.cases
