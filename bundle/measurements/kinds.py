@@ -90,9 +90,6 @@ def _cross(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     return ones[:, 0] * others[:, 1] - ones[:, 1] * others[:, 0]
 
 
-#: What a value is, with its unit by UCUM.
-UNITS = {"length": "mm", "angle": "deg", "number": "1"}
-
 #: The context of validation: the landmarks, 0-based in the template's order, by what a file may call them.
 Known = dict[str | int, int]
 
@@ -169,7 +166,7 @@ class Measurement(Validated):
         classes: the first that holds a value counts.
         decimals: how many decimals people are shown; None for three of a number without unit, else one.
         hidden: whether it is computed for other measurements only, and not reported.
-        dimension: what the value is, one of :data:`UNITS`; None for that of its parts.
+        own_unit: unit of the value by UCUM; None for that of its parts.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"\S"), AfterValidator(_printable)]
@@ -179,7 +176,7 @@ class Measurement(Validated):
     classes: Items[Category] = ()
     decimals: Annotated[int, Field(ge=0, le=6)] | None = None
     hidden: bool = False
-    dimension: ClassVar[str | None]
+    own_unit: ClassVar[str | None]
 
     def parts(self) -> tuple[str, ...]:
         """The measurements that it is computed from."""
@@ -210,7 +207,7 @@ class Distance(Measurement):
     kind: Literal["distance"]
     points: Line
     signed_along: Line | None = None
-    dimension = "length"
+    own_unit = "mm"
 
     def segments(self) -> tuple[tuple[int, int], ...]:
         """From one landmark to the other."""
@@ -233,7 +230,7 @@ class Angle(Measurement):
     kind: Literal["angle"]
     vertex: Landmark
     arms: Line
-    dimension = "angle"
+    own_unit = "deg"
 
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The two arms."""
@@ -257,7 +254,7 @@ class LineAngle(Measurement):
     kind: Literal["angle_between_lines"]
     lines: Pair[Line]
     positive_towards: Landmark | None = None
-    dimension = "angle"
+    own_unit = "deg"
 
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The two lines."""
@@ -283,7 +280,7 @@ class Perpendicular(Measurement):
     point: Landmark
     line: Line
     positive_towards: Landmark | None = None
-    dimension = "length"
+    own_unit = "mm"
 
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The line."""
@@ -306,7 +303,7 @@ class Projection(Measurement):
     kind: Literal["projection"]
     points: Line
     line: Line
-    dimension = "length"
+    own_unit = "mm"
 
     def segments(self) -> tuple[tuple[int, int], ...]:
         """The line."""
@@ -318,12 +315,12 @@ class Projection(Measurement):
 
 
 class Ratio(Measurement):
-    """One measurement divided by another of the same dimension, both by name."""
+    """One measurement divided by another of the same unit, both by name."""
 
     kind: Literal["ratio"]
     numerator: str
     denominator: str
-    dimension = "number"
+    own_unit = "1"
 
     def parts(self) -> tuple[str, ...]:
         """Numerator and denominator."""
@@ -338,7 +335,7 @@ class Ratio(Measurement):
 
 
 class Sum(Measurement):
-    """Sum of other measurements of one dimension, each times a factor, and of a constant.
+    """Sum of other measurements of one unit, each times a factor, and of a constant.
 
     Attributes:
         terms: factors by the names of measurements.
@@ -348,7 +345,7 @@ class Sum(Measurement):
     kind: Literal["sum"]
     terms: Annotated[dict[str, float], Field(min_length=1)]
     constant: float = 0.0
-    dimension = None
+    own_unit = None
 
     def parts(self) -> tuple[str, ...]:
         """The terms."""

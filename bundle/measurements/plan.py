@@ -16,7 +16,6 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_va
 
 from bundle.errors import ConfigError
 from bundle.measurements.kinds import (
-    UNITS,
     AnyKind,
     Known,
     Landmark,
@@ -34,9 +33,9 @@ from bundle.records.validation import Items, Validated, parse_json, shown, valid
 DEVIATION_OF_MEAN_DISTANCE = math.sqrt(2 / math.pi)
 
 
-def dimension(measurement: Measurement, by_name: Mapping[str, Measurement]) -> str:
-    """What a measurement's value is, one of :data:`UNITS`, given all measurements by name."""
-    return measurement.dimension or dimension(by_name[measurement.parts()[0]], by_name)
+def unit_of(measurement: Measurement, by_name: Mapping[str, Measurement]) -> str:
+    """The unit of a measurement's value by UCUM, given all measurements by name."""
+    return measurement.own_unit or unit_of(by_name[measurement.parts()[0]], by_name)
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class MeasurementPlan:
             value, uncertainty, note = math.nan, math.nan, None
             try:
                 copies = part(definition.name)
-                if dimension(definition, self._by_name) == "length" and prediction.spacing is None:
+                if unit_of(definition, self._by_name) == "mm" and prediction.spacing is None:
                     raise Unmeasurable("the pixel spacing is unknown")
                 value, uncertainty = float(copies[0]), standard_deviation(copies, error)
             except Unmeasurable as reason:
@@ -95,12 +94,12 @@ class MeasurementPlan:
         return tuple(values)
 
     def _value(self, definition: Measurement, value: float, uncertainty: float, note: str | None) -> MeasuredValue:
-        kind = dimension(definition, self._by_name)
-        decimals = 3 if kind == "number" else 1
+        unit = unit_of(definition, self._by_name)
+        decimals = 3 if unit == "1" else 1
         return MeasuredValue(
             name=definition.name,
             title=definition.title or definition.name,
-            unit=UNITS[kind],
+            unit=unit,
             value=value,
             uncertainty=uncertainty,
             normal_range=definition.normal_range,
@@ -167,10 +166,10 @@ class MeasurementFile(Validated):
             circle = ", ".join(shown(name) for name in error.args[1][:-1])
             raise ConfigError(f"the measurements {circle} are computed from each other: cut the circle.") from None
         for one in self.measurements:
-            found = sorted({dimension(by_name[part], by_name) for part in one.parts()})
+            found = sorted({unit_of(by_name[part], by_name) for part in one.parts()})
             if len(found) > 1:
                 raise ConfigError(f"{shown(one.name)} mixes {' and '.join(found)}: use measurements of one unit.")
-            unit = UNITS[dimension(one, by_name)]
+            unit = unit_of(one, by_name)
             if one.unit not in (None, unit):
                 raise ConfigError(
                     f"{shown(one.name)} has the unit {one.unit!r}, but its kind is in {unit!r}: leave the unit out."

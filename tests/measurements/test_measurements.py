@@ -281,7 +281,7 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, case: str) -> Non
 @pytest.mark.parametrize("mix", [{"kind": "sum", "terms": {"m0": 1, "m1": 1}}, RATIO])
 def test_units_are_not_mixed(tmp_path: Path, mix: dict[str, Any]) -> None:
     length, angle = {"kind": "distance", "points": ["a", "b"]}, {"kind": "angle", "vertex": "a", "arms": ["b", "c"]}
-    with pytest.raises(ConfigError, match="mixes angle and length"):
+    with pytest.raises(ConfigError, match="mixes deg and mm"):
         plan(tmp_path, length, angle, mix)
 
 
