@@ -82,10 +82,9 @@ class TimmVitEncoder(FrozenEncoder):
             if hasattr(model, unused):
                 setattr(model, unused, nn.Identity())
         self.model: Any = model
-        for values in ("mean", "std"):
-            self.register_buffer(
-                values, torch.tensor(model.pretrained_cfg[values]).reshape(1, 3, 1, 1), persistent=False
-            )
+        for statistic in ("mean", "std"):
+            values = torch.tensor(model.pretrained_cfg[statistic]).reshape(1, 3, 1, 1)
+            self.register_buffer(statistic, values, persistent=False)
         self.channels = int(model.embed_dim)
         self.stride = stride
         self.minimum_side = patch
@@ -158,6 +157,8 @@ def _create_model(name: str, weights: str, seed: int) -> nn.Module:
                 f"{name} is no vision transformer that takes images of any size: choose another."
             ) from error
         except Exception as error:  # the hub's client raises many types: connection, proxy, cache, missing file
+            if weights != "hub":
+                raise
             raise EncoderError(
                 f"the weights of {title(name)} could not be fetched from the model hub ({type(error).__name__}); give "
                 "a local file or folder with --encoder_weights, or use the encoder 'xfeat', which needs no hub."
