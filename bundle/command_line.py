@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -58,8 +59,15 @@ def refuse_mistakes(words: Sequence[str]) -> None:
     config = ConfigParser.load_config_files(files)
     _check_files(files, config)
     if tracking := given.get("tracking"):
-        added: Any = DEFAULT_EXP_MGMT_SETTINGS.get(tracking) or ConfigParser.load_config_files(tracking)
-        config = {**added["configs"], **config}
+        config = {**_tracked_by(tracking), **config}
+        store = settings.get("tracking_uri")
+        if store is not None and ("://" not in str(store) or str(store).startswith("file:")):
+            raise ConfigError(
+                f"--tracking_uri is {store!r}, which MLflow does not take as a store: give sqlite:///FILE or the "
+                "address of a server."
+            )
+        if "several_models" in config:
+            raise ConfigError("--tracking logs the run of one model, not of several: leave it out.")
     for step in ("run_id", "init_id", "final_id"):
         if given.get(step) is not None and given[step] not in config:
             runs = [name for name in ("training", "inference", "evaluation") if name in config]
@@ -69,6 +77,23 @@ def refuse_mistakes(words: Sequence[str]) -> None:
             )
     for name, value in settings.items():
         _check_setting(name, value, config, files)
+
+
+def _tracked_by(settings: Any) -> dict[str, Any]:
+    """The configuration that MONAI adds for ``--tracking``."""
+    file = isinstance(settings, str) and settings.endswith((".json", ".yaml", ".yml")) and Path(settings).is_file()
+    found = DEFAULT_EXP_MGMT_SETTINGS.get(settings) or (ConfigParser.load_config_file(settings) if file else {})
+    if not {"handlers_id", "configs"} <= found.keys():
+        raise ConfigError(
+            f"--tracking is {settings!r}, expected configs/tracking_tensorboard.json or configs/tracking_mlflow.json, "
+            "or a file of settings like these: choose one."
+        )
+    if "MLFlowHandler" in str(found) and find_spec("mlflow") is None:
+        raise ConfigError(
+            "--tracking needs the package mlflow: run pip install -r requirements-mlflow.txt -c constraints.txt, or "
+            "leave it out."
+        )
+    return found["configs"]
 
 
 def _as_fire_reads(words: Sequence[str]) -> tuple[str, dict[str, Any]]:

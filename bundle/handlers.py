@@ -354,11 +354,14 @@ class Evaluation:
     Attributes:
         errors: the error of each landmark of each image, in pixels and in mm.
         summary: what ``metrics.json`` says: ``mre_mm``, ``mre_px``, ``sdr``, ``intervals``, ``per_landmark`` and more.
+        figures: the means of ``summary`` under names of their own: ``mre_mm``, infinite where a landmark is lost, and
+            for each radius one such as ``sdr_2.0mm``.
         truths: (M, N, 2), the true points that lie in their images, in pixels; NaN where there is none.
     """
 
     errors: LandmarkErrors
     summary: dict[str, Any]
+    figures: dict[str, float]
     truths: np.ndarray
 
     @classmethod
@@ -387,8 +390,10 @@ class Evaluation:
         labels = {item["image_id"]: np.asarray(item["label"], dtype=np.float64) for item in cases.items}
         truths, outside = inside_truths(found, [labels[one.image_id] for one in found], names)
         errors = landmark_errors(found, truths, names)
+        measured = summarise_run(errors, radii, **draws)
+        figures = {"mre_mm": measured["mre_mm"], **{f"sdr_{of}mm": rate for of, rate in measured["sdr"].items()}}
         summary = {
-            **summarise_run(errors, radii, **draws),
+            **measured,
             "seconds_per_image": seconds,
             "images_without_truth": cases.without_truth,
             "truth_without_image": cases.without_image,
@@ -396,7 +401,7 @@ class Evaluation:
             "failed_images": [cases.name_of(file) for file, _ in failures],
             "template_left_out": cases.template_copies,
         }
-        return cls(errors, json_values(summary), truths)
+        return cls(errors, json_values(summary), figures, truths)
 
     def __str__(self) -> str:
         return format_summary(self.summary)
@@ -452,9 +457,7 @@ class EvaluationSaver(RunSaver):
                 failures=self.failures,
                 **self.draws,
             )
-            summary = self.evaluation.summary
-            figures = {"mre_mm": summary["mre_mm"], **{f"sdr_{of}mm": rate for of, rate in summary["sdr"].items()}}
-            engine.state.metrics |= {name: value for name, value in figures.items() if value is not None}
+            engine.state.metrics |= self.evaluation.figures
 
     def _write(self, found: Sequence[Finding]) -> None:
         evaluation = self.evaluation

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,7 @@ def stacked(*files: object) -> tuple[str, ...]:
         (*TRAINING[:2], f"--config_file={CONFIGS}/train.json,{CONFIGS}/head.json"),
         (*INFERENCE, "--dry_run", "--writers", "json", "--pixel_spacing", "0.1", "--flip", "auto"),
         (*INFERENCE, "--device", "$torch.device('cpu')", "--network", f"%{CONFIGS}/paper.json#network"),
-        (*INFERENCE, "--tracking", f"{CONFIGS}/tracking_mlflow.json", "--experiment_name", "heads"),
-        (*INFERENCE, "--tracking", "mlflow", "--tracking_uri", "sqlite:///mlruns.db"),
+        (*TRAINING, "--tracking", f"{CONFIGS}/tracking_tensorboard.json"),
         ("run_workflow", "--run_id", "inference", *INFERENCE[2:]),
         ("verify_net_in_out", "network_def", *INFERENCE[2:], "--n", "10", "--meta_file", "x", "--device", "cpu"),
     ],
@@ -39,6 +39,38 @@ def stacked(*files: object) -> tuple[str, ...]:
 )
 def test_what_is_allowed(words: tuple[str, ...]) -> None:
     refuse_mistakes(words)
+
+
+def test_mlflow_is_allowed_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = (*INFERENCE, "--tracking", f"{CONFIGS}/tracking_mlflow.json", "--experiment_name", "heads")
+    monais = (*INFERENCE, "--tracking", "mlflow", "--tracking_uri", "sqlite:///mlruns.db")
+    for found, expected in (
+        (True, nullcontext()),
+        (None, pytest.raises(ConfigError, match=r"requirements-mlflow\.txt")),
+    ):
+        monkeypatch.setattr("bundle.command_line.find_spec", lambda _name, found=found: found)
+        for words in (ours, monais):
+            with expected:
+                refuse_mistakes(words)
+
+
+@pytest.mark.parametrize("value", ["tensorboard", f"{CONFIGS}/head.json", "gone.json", None])
+def test_tracking_takes_a_file_of_settings(value: str | None) -> None:
+    with pytest.raises(ConfigError, match=r"--tracking is .*tracking_tensorboard.json or configs/tracking_mlflow.json"):
+        refuse_mistakes((*INFERENCE, "--tracking", *([value] if value else [])))
+
+
+@pytest.mark.parametrize("store", ["runs", "file:///runs"])
+def test_a_folder_is_no_store_of_mlflow(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bundle.command_line.find_spec", lambda _name: True)
+    with pytest.raises(ConfigError, match="sqlite:///FILE"):
+        refuse_mistakes((*INFERENCE, "--tracking", f"{CONFIGS}/tracking_mlflow.json", "--tracking_uri", store))
+
+
+def test_several_models_are_not_tracked() -> None:
+    words = stacked(CONFIGS / "inference.json", CONFIGS / "several_models.json")
+    with pytest.raises(ConfigError, match="the run of one model"):
+        refuse_mistakes((*words, "--tracking", f"{CONFIGS}/tracking_tensorboard.json"))
 
 
 @pytest.mark.parametrize("overlay", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)

@@ -434,6 +434,14 @@ def test_figures_are_those_of_the_engine(tmp_path: Path) -> None:
     assert found["seconds_per_image"] > 0
 
 
+def test_a_lost_landmark_makes_the_mean_of_the_engine_infinite(tmp_path: Path) -> None:
+    items = [measured(seed, (0.5, 0.8)) for seed in range(4)]
+    items[0]["pred"][0, :2] = torch.nan
+    metrics = evaluate(tmp_path, items)
+    assert metrics["mre_mm"] == np.inf and 0 < metrics["sdr_4.0mm"] < 100
+    assert metrics_of(tmp_path)["mre_mm"] is None
+
+
 def test_the_metrics_name_what_was_left_out(tmp_path: Path) -> None:
     cases = Cases([], without_truth=["x"], without_image=["y"], template_copies=["z"], source=Path("/images/list.json"))
     failures = Failures([("/images/broken.png", "/images/broken.png is broken.")])

@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.what == "throughput":
         if options.model is None:
             made.error("throughput needs --model")
+        if len(options.cores) != len(options.processes):
+            made.error("throughput needs as many --cores as --processes")
         print(" | ".join(throughput.Row._fields))
         for processes, cores in zip(options.processes, options.cores, strict=True):
             row = throughput.measure(options.model, options.data / "images", processes, cores)

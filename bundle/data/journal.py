@@ -115,6 +115,7 @@ class Journal:
             ConfigError: when another run writes into the folder, somebody has changed what would be written over, or
                 the ranks have not one folder in common.
         """
+        self.cases.require()
         if self.edited:
             raise ConfigError(
                 f"{self.results.path} holds {a_few(self.edited)}, changed by somebody since a run wrote it: move it "
@@ -367,8 +368,14 @@ def run_fingerprint(**beside: object) -> str:
 
 
 def configuration_fingerprint(config: Mapping[str, Any], **beside: object) -> str:
-    """SHA-256 of a configuration, all but the keys :data:`WITHOUT_EFFECT`; see :func:`run_fingerprint`."""
+    """SHA-256 of a configuration, all but the keys :data:`WITHOUT_EFFECT`; see :func:`run_fingerprint`.
+
+    Handlers are left out in the parts of a training, too: there, ``--tracking`` adds those that log.
+    """
     content = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
+    for key, part in content.items():
+        if isinstance(part, Mapping):
+            content[key] = {name: value for name, value in part.items() if name != "handlers"}
     document = {"configuration": content, "beside": beside, "version": __version__}
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=repr).encode()).hexdigest()
 

@@ -109,6 +109,7 @@ def test_throughput_is_that_of_a_run(trained: Trained, small: Sample) -> None:
     [
         (["peers"], "peers needs --data"),
         (["throughput", "--data", "."], "throughput needs --model"),
+        (["throughput", "--data", ".", "--model", "m.pt", "--processes", "1"], "as many --cores as --processes"),
         (["peers", "--data", ".", "--methods", "guess"], "invalid choice: 'guess'"),
     ],
 )
