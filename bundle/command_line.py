@@ -82,7 +82,9 @@ def refuse_mistakes(words: Sequence[str]) -> None:
 def _tracked_by(settings: Any) -> dict[str, Any]:
     """The configuration that MONAI adds for ``--tracking``."""
     file = isinstance(settings, str) and settings.endswith((".json", ".yaml", ".yml")) and Path(settings).is_file()
-    found = DEFAULT_EXP_MGMT_SETTINGS.get(settings) or (ConfigParser.load_config_file(settings) if file else {})
+    found: dict[str, Any] = DEFAULT_EXP_MGMT_SETTINGS.get(settings) or (
+        ConfigParser.load_config_file(settings) if file else {}
+    )
     if not {"handlers_id", "configs"} <= found.keys():
         raise ConfigError(
             f"--tracking is {settings!r}, expected configs/tracking_tensorboard.json or configs/tracking_mlflow.json, "

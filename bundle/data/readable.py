@@ -20,7 +20,7 @@ from bundle.io.decoded import DEFAULT_MAX_PIXELS, check_max_pixels, parse_spacin
 from bundle.io.landmark_files.checks import refuse_shares
 from bundle.io.radiographs import read_radiograph
 from bundle.records.landmarks import LandmarkSet, truth_inside
-from bundle.records.radiograph import Radiograph
+from bundle.records.radiograph import GreyValues, Radiograph
 
 
 class Failures(list[tuple[str, str]]):
@@ -112,16 +112,19 @@ class LoadRadiographd(MapTransform):
     - ``pixel_size``: the spacing, or where it is unknown, the proportion of a pixel's sides alone, ``(x, y)``.
     - ``spacing_source``: the rule that gave the spacing, ``""`` where unknown.
     - ``pixel_to_lps``: array of shape (3, 3), see :class:`bundle.records.radiograph.ImageGeometry`.
-    - ``laterality`` and ``rows_towards``: as in :class:`bundle.records.radiograph.ImageGeometry`, ``""`` where unknown.
+    - ``laterality`` and ``rows_towards``: as in :class:`bundle.records.radiograph.SidedGeometry`, ``""`` where unknown.
     - ``mirror``: whether the image shows the other side than the template, ``"yes"``, ``"no"``, ``"auto"`` where that
       is to be found out, ``"refuse"`` where such images are not to be used; the tensor always lies as in the file.
 
     Args:
         keys: the keys that hold images.
+        allow_missing_keys: whether an item without one of ``keys`` is passed through.
         spacing: millimetres per pixel, one number or ``(x, y)``, that overrides what the files say.
         flip: which images may show the other side, see :func:`bundle.data.readable.check_flip`.
         max_pixels: the largest number of pixels that is decoded.
-        settings: ``invert``, ``voi_lut`` and ``grey_values`` of :func:`bundle.io.radiographs.read_radiograph`.
+        invert: True makes low values bright, False high values; None follows the file.
+        voi_lut: whether to apply the window or the table that a DICOM file proposes for display.
+        grey_values: how they become 0 to 1.
 
     Raises:
         ConfigError: when ``spacing``, ``flip`` or ``max_pixels`` is out of range.
@@ -130,14 +133,19 @@ class LoadRadiographd(MapTransform):
     def __init__(
         self,
         keys: KeysCollection,
+        allow_missing_keys: bool = False,
+        *,
         spacing: float | Sequence[float] | None = None,
         flip: Any = "auto",
         max_pixels: int = DEFAULT_MAX_PIXELS,
-        **settings: Any,
+        invert: bool | None = None,
+        voi_lut: bool = False,
+        grey_values: GreyValues = "stretch",
     ) -> None:
-        super().__init__(keys)
+        super().__init__(keys, allow_missing_keys)
         self.spacing, self.flip = parse_spacing(spacing), check_flip(flip)
-        self.settings = {**settings, "max_pixels": check_max_pixels(max_pixels)}
+        self.settings: dict[str, Any] = {"invert": invert, "voi_lut": voi_lut, "grey_values": grey_values}
+        self.settings["max_pixels"] = check_max_pixels(max_pixels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read the images of one item.
@@ -194,7 +202,7 @@ def _inside(points: np.ndarray, image: Radiograph) -> np.ndarray:
 #: What the setting ``flip`` says of every image, and how :class:`bundle.model.PosedInferer` is told.
 _OF_ALL = {"horizontal": "yes", "auto": "auto", "refuse": "refuse"}
 
-#: Attributes of :class:`bundle.records.radiograph.ImageGeometry` that may decide, and their values.
+#: Attributes of :class:`bundle.records.radiograph.SidedGeometry` that may decide, and their values.
 _OF_THE_HEADER = {"laterality": "LR", "rows_towards": "APLRHF"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import ConfigError, ImageError
-from bundle.records.radiograph import ImageGeometry
+from bundle.records.radiograph import SidedGeometry
 
 #: Five times a large detector: full spines and legs, and scanned films, are below it. Reading such an image takes up to
 #: 1.6 GB for a moment.
@@ -23,7 +23,7 @@ _COLOURED_SHARE = 0.01  # a coloured mark or caption may cover this share of the
 
 
 @dataclass(frozen=True)
-class DecodedImage(ImageGeometry):
+class DecodedImage(SidedGeometry):
     """The grey values and the geometry of one file.
 
     Attributes:

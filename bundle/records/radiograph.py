@@ -46,7 +46,7 @@ class WithPixelSize:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageGeometry(WithPixelSize):
-    """What a file says of size, place and side of its pixels.
+    """What a file says of size and place of its pixels.
 
     Attributes:
         spacing: millimetres per pixel as ``(x, y)`` = (between columns, between rows), or None where unknown.
@@ -56,22 +56,31 @@ class ImageGeometry(WithPixelSize):
             3D Slicer shows that pixel when it loads the same file: columns are the step along x, the step along y,
             and the origin. It follows the file alone, so for a PNG one pixel is one unit even where the user gave a
             spacing.
-        laterality: the side of the body part, ``"L"``, ``"R"``, ``"B"`` (both) or ``"U"`` (unpaired); None where the
-            file does not say.
-        rows_towards: the direction of the patient in which columns are counted, such as ``"A"`` for anterior (first
-            value of DICOM's ``PatientOrientation``); None where the file does not say.
     """
 
     spacing: tuple[float, float] | None = None
     spacing_source: str | None = None
     aspect: float = 1.0
     pixel_to_lps: np.ndarray = field(default_factory=identity_pixel_to_lps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SidedGeometry(ImageGeometry):
+    """What a file also says of the patient.
+
+    Attributes:
+        laterality: the side of the body part, ``"L"``, ``"R"``, ``"B"`` (both) or ``"U"`` (unpaired); None where the
+            file does not say.
+        rows_towards: the direction of the patient in which columns are counted, such as ``"A"`` for anterior (first
+            value of DICOM's ``PatientOrientation``); None where the file does not say.
+    """
+
     laterality: str | None = None
     rows_towards: str | None = None
 
 
 @dataclass(frozen=True)
-class Radiograph(ImageGeometry):
+class Radiograph(SidedGeometry):
     """One 2D radiograph.
 
     Attributes:

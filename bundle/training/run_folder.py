@@ -71,13 +71,15 @@ def kept(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
 
 
 def forget_run(folder: str | Path) -> None:
-    """Remove what only a training that is not yet complete needs; the logs stay. Rank 0 does it for all.
+    """Remove what only a training that is not yet complete needs, and folders without logs. Rank 0 does it for all.
 
     Args:
         folder: the folder of the training.
     """
     idist.barrier()  # until nobody needs them
     if is_first():
-        for path in Path(folder).rglob("*"):
+        for path in sorted([Path(folder), *Path(folder).rglob("*")], reverse=True):  # what is in a folder before it
             if path.suffix in (".pt", ".tmp"):
                 path.unlink(missing_ok=True)
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()

@@ -59,12 +59,14 @@ def image_files(
     }
     if "sr" in writers:
         try:
-            from bundle.writers.structured_report import StructuredReports  # takes a second
+            import highdicom  # noqa: F401  # takes a second, as what follows does
         except ImportError as error:
             raise ConfigError(
                 "the writer 'sr' needs the package highdicom, which is not installed: pip install -r "
                 "requirements-sr.txt, or leave 'sr' out of writers."
             ) from error
+        from bundle.writers.structured_report import StructuredReports
+
         report = StructuredReports(landmark_codes, include_identifiers, model)
         files["sr"] = lambda prediction, _: report(prediction)
     return {name: files[name] for name in writers if name in files}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle.model.checkpoint import read_checkpoint
 from bundle.records.console import INTERRUPTED, NOT_DONE, SOME_FAILED
@@ -300,6 +301,9 @@ class TestTraining:
             assert left and all("tfevents" in path.name for path in left)
         processes = {path.name.split(".")[-2] for path in (two.folder / "whole").rglob("*tfevents*")}
         assert len(processes) == 1
+        (folder,) = (two.folder / "whole").iterdir()
+        logged = EventAccumulator(str(folder)).Reload()
+        assert (len(logged.Scalars("train_loss")), len(logged.Scalars("global_train_loss"))) == (6, 2)
 
     def test_a_step_is_that_of_one_process(self, two: TwoRanks, paper: dict[str, Any], tmp_path: Path) -> None:
         """All warps are in each step and the global decoder has no batch normalisation, so nothing else differs.

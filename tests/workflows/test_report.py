@@ -29,7 +29,7 @@ def test_an_evaluation_writes_the_report_and_logs_it(small: Sample, tmp_path: Pa
     assert f'<span class="big">{metrics["mre_mm"]:.2f}</span>' in text
     assert "Template phantom_000.dcm" in text and "<dd>zero-shot</dd>" in text
     assert not (tmp_path / ".run").exists()
-    events = EventAccumulator(str(tmp_path)).Reload()
+    events = EventAccumulator(str(tmp_path / "logs")).Reload()
     assert abs(events.Scalars("mre_mm")[0].value - metrics["mre_mm"]) < 1e-4
 
 

@@ -17,7 +17,8 @@ from bundle.records.prediction import LandmarkPrediction, MeasuredValue
 from bundle.records.radiograph import identity_pixel_to_lps
 
 hd = pytest.importorskip("highdicom")
-StructuredReports = pytest.importorskip("bundle.writers.structured_report").StructuredReports
+
+from bundle.writers.structured_report import StructuredReports  # noqa: E402
 
 NAMES = ("sella", "Ünder π", "gone", "4")
 POINTS = np.array([[10.1234, 20.5], [-0.5, 0.25], [np.nan, np.nan], [39.4996, 29.0]])
