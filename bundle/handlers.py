@@ -31,11 +31,10 @@ from bundle.metrics.error_summary import (
     FAILURE_MM,
     RESAMPLES,
     LandmarkErrors,
-    inside_truths,
-    landmark_errors,
     positive_radii,
     summarise_run,
 )
+from bundle.metrics.landmark_metrics import inside_truths, landmark_errors
 from bundle.ranks import from_first, is_first
 from bundle.records.console import NOT_DONE, SOME_FAILED, progress
 from bundle.records.prediction import MISSING, PREDICTION_COLUMNS, LandmarkPrediction, Pose
@@ -374,6 +373,7 @@ class Evaluation:
         *,
         seconds: float = math.nan,
         failures: Sequence[tuple[str, str]] = (),
+        device: torch.device | str = "cpu",
         **draws: Any,
     ) -> Evaluation:
         """Measure.
@@ -385,11 +385,12 @@ class Evaluation:
             radii: radii of the successful detection rate, in mm.
             seconds: mean time per image.
             failures: files that could not be used, each with the reason.
+            device: where distances are computed, in double precision.
             **draws: see :func:`bundle.metrics.error_summary.summarise_run`.
         """
         labels = {item["image_id"]: np.asarray(item["label"], dtype=np.float64) for item in cases.items}
         truths, outside = inside_truths(found, [labels[one.image_id] for one in found], names)
-        errors = landmark_errors(found, truths, names)
+        errors = landmark_errors(found, truths, names, device)
         measured = summarise_run(errors, radii, **draws)
         figures = {"mre_mm": measured["mre_mm"], **{f"sdr_{of}mm": rate for of, rate in measured["sdr"].items()}}
         summary = {
@@ -425,6 +426,7 @@ class EvaluationSaver(RunSaver):
         failure_mm: error in mm beyond which a landmark counts as a failure.
         resamples: draws of the bootstrap intervals.
         seed: seed of these draws.
+        device: where distances are computed.
         **report: see :class:`RunSaver`.
     """
 
@@ -439,10 +441,12 @@ class EvaluationSaver(RunSaver):
         failure_mm: float = FAILURE_MM,
         resamples: int = RESAMPLES,
         seed: int = 0,
+        device: torch.device | str = "cpu",
         **report: Any,
     ) -> None:
         super().__init__(template, failures, journal, **report)
         self.radii = positive_radii(radii)
+        self.device = device
         self.draws: dict[str, Any] = {"failure_mm": failure_mm, "resamples": resamples, "seed": seed}
 
     def _merge(self, engine: Engine) -> None:
@@ -455,6 +459,7 @@ class EvaluationSaver(RunSaver):
                 self.radii,
                 seconds=mean_seconds(self.found),
                 failures=self.failures,
+                device=self.device,
                 **self.draws,
             )
             engine.state.metrics |= self.evaluation.figures

@@ -9,7 +9,8 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from bundle.errors import BundleError, ConfigError
 from bundle.io.overwriting import file_digest
-from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, LandmarkErrors, detection_rate, landmark_errors, mean
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, LandmarkErrors, detection_rate, mean
+from bundle.metrics.landmark_metrics import landmark_errors
 from label_server.datastore import StudyDatastore
 from label_server.predictor import Predictor
 from study.annotations import AnnotatedImage

@@ -12,7 +12,8 @@ from bundle.errors import BundleError, LandmarkError, NothingToWrite
 from bundle.io.landmark_files import RowIndex, read_landmark_table, read_landmarks
 from bundle.io.template import read_template
 from bundle.measurements import MeasurementPlan
-from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, landmark_errors, summarise_run
+from bundle.metrics.error_summary import CEPHALOMETRIC_RADII, summarise_run
+from bundle.metrics.landmark_metrics import landmark_errors
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.report.cases import ReportRun, small_jpeg

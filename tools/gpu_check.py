@@ -32,7 +32,7 @@ from tools.benchmarking.growth import make_scene
 from tools.benchmarking.paper import paper_finder
 
 #: Workflows run where there is CUDA on it.
-TESTS = ("tests/workflows/test_paper_preset.py", "tests/test_finder.py")
+TESTS = ("tests/metrics/test_landmark_metrics.py", "tests/workflows/test_paper_preset.py", "tests/test_finder.py")
 
 #: A rehearsal's network.
 SMALL: dict[str, Any] = {

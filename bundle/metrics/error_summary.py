@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import ConfigError
-from bundle.records.landmarks import outside_image, truth_inside
-from bundle.records.prediction import LandmarkPrediction
 
 #: Draws of the bootstrap.
 RESAMPLES = 2000
@@ -97,61 +95,6 @@ class LandmarkErrors:
     landmark_names: tuple[str, ...]
     px: np.ndarray
     mm: np.ndarray
-
-
-def radial_error(found: np.ndarray, truth: np.ndarray, spacing: np.ndarray | float = 1.0) -> np.ndarray:
-    """The Euclidean distance between each point found and its truth.
-
-    Args:
-        found: points found, (..., 2), ``(x, y)`` in pixels.
-        truth: true points in the same coordinates; a point that is not finite is a missing truth.
-        spacing: millimetres per pixel ``(x, y)``, (..., 2), NaN where unknown.
-
-    Returns:
-        Distances, (...), in mm where ``spacing`` is given and else in pixels. NaN where truth or spacing is unknown;
-        infinity where there is a truth and the point found is not finite, so that a lost landmark is never left out of
-        a mean.
-    """
-    distance = np.linalg.norm((found - truth) * spacing, axis=-1)
-    known = np.isfinite(truth * spacing).all(axis=-1)
-    return np.where(known, np.where(np.isfinite(found).all(axis=-1), distance, np.inf), np.nan)
-
-
-def landmark_errors(found: Sequence[LandmarkPrediction], truths: np.ndarray, names: Sequence[str]) -> LandmarkErrors:
-    """The errors of M images.
-
-    Args:
-        found: what was found in each.
-        truths: (M, N, 2), true points ``(x, y)`` in pixels, NaN where there is none.
-        names: N names.
-    """
-    points = np.array([one.points for one in found], dtype=np.float64).reshape(truths.shape)
-    spacing = np.array([one.spacing or (math.nan, math.nan) for one in found]).reshape(-1, 1, 2)
-    px, mm = radial_error(points, truths), radial_error(points, truths, spacing)
-    return LandmarkErrors(tuple(one.image_id for one in found), tuple(names), px, mm)
-
-
-def inside_truths(
-    found: Sequence[LandmarkPrediction], labels: Sequence[np.ndarray], names: Sequence[str]
-) -> tuple[np.ndarray, list[str]]:
-    """The true points that lie in their images, for nothing can be found outside.
-
-    Args:
-        found: what was found in each of M images.
-        labels: the true points ``(x, y)`` of each, (N, 2) in pixels, NaN where there is none.
-        names: N names.
-
-    Returns:
-        (M, N, 2), NaN where there is none inside; and those outside, in words.
-    """
-    truths = [truth_inside(label, one.width, one.height) for one, label in zip(found, labels)]
-    outside = [
-        f"{name} of {one.image_id}"
-        for one, label in zip(found, labels)
-        for name, off in zip(names, outside_image(label, one.width, one.height))
-        if off
-    ]
-    return np.array(truths, dtype=np.float64).reshape(len(found), len(names), 2), outside
 
 
 def positive_radii(radii: Sequence[float], name: str = "radii") -> tuple[float, ...]:

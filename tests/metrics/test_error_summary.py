@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bundle.errors import ConfigError
 from bundle.metrics.error_summary import (
@@ -17,10 +18,10 @@ from bundle.metrics.error_summary import (
     detection_rate,
     failure_scores,
     positive_radii,
-    radial_error,
     summarise,
     summarise_run,
 )
+from bundle.metrics.landmark_metrics import MeanRadialErrorMetric, SuccessfulDetectionRateMetric
 
 RADII = (2.0, 2.5, 3.0, 4.0)
 NAN, INF = math.nan, math.inf
@@ -84,45 +85,17 @@ def test_a_run_equals_the_definitions(images: int, landmarks: int) -> None:
         check_literally(row, errors.px[:, index], errors.mm[:, index])
 
 
-def literal_radial_error(y_pred: np.ndarray, y: np.ndarray, spacing: np.ndarray | None) -> np.ndarray:
-    """The definition, one landmark at a time."""
-    result = np.full(y.shape[:2], np.nan)
-    for image in range(y.shape[0]):
-        for landmark in range(y.shape[1]):
-            scale = (1.0, 1.0) if spacing is None else spacing[image]
-            if np.isnan(y[image, landmark]).any() or np.isnan(scale).any():
-                continue
-            dx = (y_pred[image, landmark, 0] - y[image, landmark, 0]) * scale[0]
-            dy = (y_pred[image, landmark, 1] - y[image, landmark, 1]) * scale[1]
-            result[image, landmark] = math.sqrt(dx * dx + dy * dy)
-    return result
-
-
-@pytest.mark.parametrize("with_spacing", [False, True])
-@pytest.mark.parametrize(("images", "landmarks"), [(7, 19), (1, 5), (6, 1), (1, 1)])
-def test_equals_the_definition(images: int, landmarks: int, with_spacing: bool) -> None:
-    rng = np.random.default_rng(images * 100 + landmarks)
-    y = rng.uniform(0, 2500, (images, landmarks, 2))
-    y_pred = y + rng.normal(0, 30, y.shape)
-    y[rng.random((images, landmarks)) < 0.3] = np.nan
-    spacing = rng.uniform(0.05, 0.5, (images, 2)) if with_spacing else None
-    if spacing is not None and images > 1:
-        spacing[1] = np.nan
-    found = radial_error(y_pred, y, 1.0 if spacing is None else spacing[:, None])
-    np.testing.assert_allclose(found, literal_radial_error(y_pred, y, spacing), rtol=1e-13)
-
-
-def test_pixels_that_are_not_square() -> None:
-    y_pred, y = np.array([[13.0, 20.0], [10.0, 24.0]]), np.array([[10.0, 20.0], [10.0, 20.0]])
-    assert radial_error(y_pred, y, np.array([0.5, 2.0])).tolist() == [1.5, 8.0]
-
-
-def test_missing_truth_and_unknown_spacing_are_nan_but_a_lost_landmark_is_infinitely_far() -> None:
-    y = np.array([[1.0, 1.0], [NAN, NAN], [NAN, 1.0], [1.0, 1.0], [1.0, 1.0], [NAN, NAN]])
-    y_pred = np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [NAN, NAN], [INF, 1.0], [NAN, NAN]])
-    np.testing.assert_array_equal(radial_error(y_pred, y), [0.0, NAN, NAN, INF, INF, NAN])
-    for spacing in ([NAN, NAN], [1.0, NAN]):
-        assert np.isnan(radial_error(y_pred, y, np.array(spacing))).all()
+def test_means_equal_the_metrics() -> None:
+    errors = random_run(9, 6)
+    found = summarise_run(errors, RADII, resamples=20)
+    mre, sdr = MeanRadialErrorMetric(), SuccessfulDetectionRateMetric(RADII)
+    points = torch.from_numpy(np.stack([errors.mm, np.zeros_like(errors.mm)], axis=-1))
+    for metric in (mre, sdr):
+        metric(points, torch.where(points.isnan(), math.nan, 0.0))
+    assert found["mre_mm"] == pytest.approx(mre.aggregate().item(), rel=1e-12)
+    per_landmark = [row["mre_mm"] for row in found["per_landmark"]]
+    assert per_landmark == pytest.approx(mre.aggregate("mean_batch").tolist(), rel=1e-12)
+    assert list(found["sdr"].values()) == pytest.approx(sdr.aggregate().tolist(), rel=1e-12)
 
 
 @pytest.mark.parametrize("radii", [(), [0.0], [-1.0, 2.0], [math.nan], [math.inf], 2.0, "2"])

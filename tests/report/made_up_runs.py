@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bundle.metrics.error_summary import landmark_errors, summarise_run
+from bundle.metrics.error_summary import summarise_run
+from bundle.metrics.landmark_metrics import landmark_errors
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Template
