@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bundle.networks import OneShotNetwork
-from bundle.networks.decoders import inverse_power, total_covariance, unit_descriptors
+from bundle.networks.whitening import inverse_power, total_covariance, unit_descriptors
 
 #: Distance in cells between the points of an image that are looked up in the others.
 STEP = 3

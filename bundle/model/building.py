@@ -19,7 +19,7 @@ from bundle.model.paper_inferer import PaperInferer
 from bundle.model.posed_inferer import PosedInferer
 from bundle.model.posterior_inferer import PosteriorInferer
 from bundle.networks import NetworkSettings, OneShotNetwork
-from bundle.networks.decoders import total_covariance
+from bundle.networks.whitening import total_covariance
 from bundle.records.radiograph import Template
 from bundle.records.validation import validate
 

@@ -19,7 +19,7 @@ from bundle.model.checkpoint import LearnedLandmarks
 from bundle.model.inferer import OneShotInferer, as_columns, crops_at_a_time, reuse_memory, template_tensors
 from bundle.networks import OneShotNetwork
 from bundle.networks.crops import LocalCrops, local_crops
-from bundle.networks.decoders import inverse_power, total_covariance, unit_descriptors
+from bundle.networks.whitening import inverse_power, total_covariance, unit_descriptors
 from bundle.records.radiograph import Template
 
 #: The features of crops are whitened by the covariance of the template's own crops.

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from bundle.encoders import EncoderSettings, FrozenEncoder
 from bundle.errors import ConfigError
-from bundle.networks.decoders import GlobalDecoder, LocalDecoder, LogBinning, NoBinning, Whitening
+from bundle.networks.decoders import GlobalDecoder, LocalDecoder, LogBinning, NoBinning
+from bundle.networks.whitening import Whitening
 from bundle.records.radiograph import GreyValues
 from bundle.records.validation import Items, Validated
 

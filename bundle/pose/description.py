@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from bundle.encoders.base import FrozenEncoder
 from bundle.geometry import cell_grid
-from bundle.networks.decoders import inverse_power, total_covariance
 from bundle.networks.network import resize, working_size
+from bundle.networks.whitening import inverse_power, total_covariance
 from bundle.pose.affine import apply, scaling
 
 #: The power and the shrinkage of the whitening by the template's own covariance.
