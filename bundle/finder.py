@@ -272,9 +272,10 @@ class LandmarkFinder:
         record = {"seed": 0, "adapt": unlabelled is not None, "precision": network.precision}
         with tempfile.TemporaryDirectory() as folder:
             examples = TemplateExamples(inferer, network)
-            training = FilterTraining(examples, folder, record, unlabelled is not None, unlabelled)
-            self.model = training.learn()
-        self.inferer, self.record = self.model.inferer(), training.record
+            training = FilterTraining(examples, folder, record, adapt=unlabelled is not None, unlabelled=unlabelled)
+            training.run()
+        self.model, self.record = training.model, training.record
+        self.inferer = self.model.inferer()
         return self
 
     def save_model(self, path: str | Path, keep_images: bool = True) -> None:

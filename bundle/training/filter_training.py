@@ -59,6 +59,8 @@ class FilterTraining(Trainer):
         examples: the templates, with network and matching.
         folder: the folder of the training.
         record: settings of the training, for the record.
+        model_path: the file that the model is written to; None for none, and no word about the training.
+        keep_images: whether it shall hold the templates' images.
         adapt: whether a single template shall adapt to unlabelled images.
         unlabelled: a folder of these, or a data list.
         max_epochs: one is enough: the problems are convex and solved at once.
@@ -66,6 +68,7 @@ class FilterTraining(Trainer):
 
     Attributes:
         found: for each landmark what :func:`bundle.training.landmark_examples.fit_landmark` gave.
+        model: what :meth:`run` made.
 
     Raises:
         ConfigError: when network or matching are those of trained decoders, or several templates shall adapt.
@@ -76,6 +79,8 @@ class FilterTraining(Trainer):
         examples: TemplateExamples,
         folder: str | Path,
         record: Mapping[str, Any],
+        model_path: str | Path | None = None,
+        keep_images: bool = True,
         adapt: bool = False,
         unlabelled: str | Path | None = None,
         max_epochs: int = 1,
@@ -105,19 +110,46 @@ class FilterTraining(Trainer):
         self.examples = examples
         self.folder = Path(folder)
         self.record = dict(record)
+        self.model_path = model_path
+        self.keep_images = keep_images
         self.found: dict[int, dict[str, Tensor]] = {}
+        self.model: Model
         self.add_event_handler(Events.ITERATION_COMPLETED, lambda: self._bar.update())
 
-    def learn(self) -> Model:
-        """Train, and see how well landmarks of each template are found by a model of the others.
+    def run(self) -> None:  # type: ignore[override]  # MONAI's Trainer takes no data here either
+        """Train, see how well landmarks of each template are found by a model of the others, and write the model.
 
-        Returns:
-            the model; :attr:`record` then says what was seen.
+        :attr:`record` then says what was seen.
         """
-        inferer, network = self.examples.inferer, self.examples.network
-        inferer.template.require()
-        fit_whitening(network, inferer.template)
+        self.examples.inferer.template.require()
+        fit_whitening(self.examples.network, self.examples.inferer.template)
         self._fit_landmarks()
+        self.model = model = self._mix()
+        if self.model_path is not None:
+            self._tell()
+            save_model(
+                self.model_path,
+                model.network,
+                model.template,
+                model.matching,
+                self.record,
+                model.learned,
+                self.keep_images,
+            )
+        forget_run(self.folder)
+
+    def _fit_landmarks(self) -> None:
+        """Fit what no earlier run has fitted, after a line about what there is."""
+        counts = {kind: len(list(self.folder.glob(f"{kind}_*.pt"))) for kind in ("landmark", "unlabelled")}
+        if any(counts.values()):
+            parts = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+            print(f"continuing the training: {parts} results are there already")
+        with progress(total=self.state.epoch_length, desc="landmarks", unit="landmark") as self._bar:
+            super().run()
+
+    def _mix(self) -> Model:
+        """The model of all that was fitted, and in the record what was seen of it."""
+        inferer, network = self.examples.inferer, self.examples.network
         with torch.no_grad():
             learned, strength, held_out = learn(self.examples, self.found)
             if self.unlabelled is not None:
@@ -145,14 +177,7 @@ class FilterTraining(Trainer):
             ]
         return Model(network, inferer.template, matching, trained=True, learned=learned)
 
-    def run(self, model_path: str | Path, keep_images: bool = True) -> None:  # type: ignore[override]
-        """Train, say what was seen, and write the model.
-
-        Args:
-            model_path: the file to write.
-            keep_images: whether it shall hold the templates' images.
-        """
-        model = self.learn()
+    def _tell(self) -> None:
         if "held_out_error_px" in self.record:
             error, factor = self.record["held_out_error_px"], self.record["interval_factor"]
             print(
@@ -164,17 +189,6 @@ class FilterTraining(Trainer):
                 f"check {doubt['image']}: the other templates find its landmark {doubt['landmark']} "
                 f"{doubt['distance_px']:.0f} px from where it was annotated"
             )
-        save_model(model_path, model.network, model.template, model.matching, self.record, model.learned, keep_images)
-        forget_run(self.folder)
-
-    def _fit_landmarks(self) -> None:
-        """Fit what no earlier run has fitted, after a line about what there is."""
-        counts = {kind: len(list(self.folder.glob(f"{kind}_*.pt"))) for kind in ("landmark", "unlabelled")}
-        if any(counts.values()):
-            parts = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-            print(f"continuing the training: {parts} results are there already")
-        with progress(total=self.state.epoch_length, desc="landmarks", unit="landmark") as self._bar:
-            super().run()
 
     def _iteration(self, engine: Any, batchdata: Any) -> dict[str, Any]:
         """Fit one landmark; the loss is the mean cross-entropy of its filters on templates held out."""
