@@ -1,7 +1,6 @@
 """Reading a run's images one after the other as MONAI images; those that cannot be read are recorded and left out."""
 
 import sys
-from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -33,7 +32,7 @@ class Failures(list[tuple[str, str]]):
 
 
 class ReadableImages:
-    """Batches of one image for an engine, in which no broken file stops the run.
+    """Batches of one image for an engine, in which no broken file stops the run; the next one is read meanwhile.
 
     It has no length, on purpose: an engine that were told a length would start again from the first image when a broken
     file made the run shorter.
@@ -41,23 +40,21 @@ class ReadableImages:
     Args:
         dataset: a :class:`monai.data.Dataset` whose items are dictionaries with ``image``.
         failures: where broken files are recorded.
-        read_ahead: how many images are read in the background while one is worked on; 0 for none.
     """
 
-    def __init__(self, dataset: Dataset, failures: Failures, read_ahead: int = 1) -> None:
+    def __init__(self, dataset: Dataset, failures: Failures) -> None:
         self.dataset = dataset
         self.failures = failures
-        self.read_ahead = read_ahead
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pending: deque[Future[dict[str, Any] | None]] = deque()
+            ahead: Future[dict[str, Any] | None] | None = None
             for index in range(len(self.dataset)):  # type: ignore[arg-type]
-                pending.append(pool.submit(self._read, index))
-                if len(pending) > self.read_ahead:
-                    yield from _present(pending.popleft())
-            while pending:
-                yield from _present(pending.popleft())
+                read, ahead = ahead, pool.submit(self._read, index)
+                if read is not None:
+                    yield from _present(read)
+            if ahead is not None:
+                yield from _present(ahead)
 
     def _read(self, index: int) -> dict[str, Any] | None:
         try:

@@ -6,6 +6,8 @@ from torch import Tensor
 
 #: Squared distance at which an expected place draws half as much as a quadratic penalty would.
 FAR = 4.0
+#: How often the weights of the robust fit are renewed.
+RENEWALS = 20
 
 
 def extent(points: Tensor) -> float:
@@ -13,9 +15,7 @@ def extent(points: Tensor) -> float:
     return float((points.amax(dim=0) - points.amin(dim=0)).norm())
 
 
-def robust_affine(
-    source: Tensor, target: Tensor, trust: Tensor, *, ridge: float, smallest: float, iterations: int = 20
-) -> Tensor:
+def robust_affine(source: Tensor, target: Tensor, trust: Tensor, *, ridge: float, smallest: float) -> Tensor:
     """Fit an affine map that few wrong matches cannot turn away (iteratively reweighted least squares, Cauchy weights).
 
     The residual at which a match counts half is the median residual. The linear part is drawn by a ridge towards a
@@ -28,7 +28,6 @@ def robust_affine(
         trust: (N,), weight of each match before the fit.
         ridge: weight of the pull towards the undeformed layout, relative to the layout's variance; more than 0.
         smallest: residual on the query below which no match counts less; more than 0.
-        iterations: how often the weights are renewed.
 
     Returns:
         tensor of shape (3, 2), float64: ``[x, y, 1] @ result`` is the expected place on the query.
@@ -37,7 +36,7 @@ def robust_affine(
     columns = torch.cat([source.double(), target.double(), trust.double()[:, None]], dim=1).cpu().numpy()
     places, goals, trusted = columns[:, :2], columns[:, 2:4], columns[:, 4]
     weights, linear, shift = trusted, np.zeros((2, 2)), np.zeros(2)
-    for _ in range(iterations):
+    for _ in range(RENEWALS):
         share = weights / weights.sum()
         centre, centre_of_goals = share @ places, share @ goals
         around = places - centre

@@ -23,8 +23,8 @@ PRIOR_LAYOUTS = 15
 #: t by which a point that does not fit counts less.
 FOUND, DEGREES = 0.011, 4.0
 SMALLEST_EXTENT = 0.1
-#: Rounds of the robust fits.
-ROUNDS, START_ROUNDS = 4, 10
+#: Rounds of the robust fits, and how often the mean layout and the alignment to it are computed from each other.
+ROUNDS, START_ROUNDS, MEAN_ROUNDS = 4, 10, 5
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,11 @@ class ShapePrior:
         return (found - difference).to(points.device), covariance.to(points.device)
 
 
-def procrustes_mean(layouts: Tensor, rounds: int = 5) -> tuple[Tensor, Tensor]:
+def procrustes_mean(layouts: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of layouts without their shift, turn and size (generalised Procrustes analysis).
 
     Args:
         layouts: (K, N, 2), float64.
-        rounds: how often mean and alignment are computed from each other.
 
     Returns:
         (N, 2), the mean, of the layouts' mean size and about the origin; (K, N, 2), the aligned layouts without it.
@@ -122,7 +121,7 @@ def procrustes_mean(layouts: Tensor, rounds: int = 5) -> tuple[Tensor, Tensor]:
     energy = centred.abs().square().sum(dim=1).clamp(min=1e-9)
     size = (energy / layouts.shape[1]).sqrt().mean()
     mean = centred[0]
-    for _ in range(rounds):
+    for _ in range(MEAN_ROUNDS):
         aligned = centred * ((centred.conj() * mean).sum(dim=1) / energy)[:, None]
         mean = aligned.mean(dim=0)
         mean = mean * (size / mean.abs().square().mean().sqrt().clamp(min=1e-9))

@@ -142,13 +142,12 @@ def reader_agreement(
     return [np.linalg.norm(own, axis=-1) for own in (points - points.mean(axis=0)) * steps], between
 
 
-def error_against_readers(errors: np.ndarray, disagreement: np.ndarray, bins: int = 5) -> dict[str, Any]:
+def error_against_readers(errors: np.ndarray, disagreement: np.ndarray) -> dict[str, Any]:
     """Set a method's errors against the readers' disagreement.
 
     Args:
         errors: (M, N), NaN where there is no truth.
         disagreement: (M, N), in the same unit, the mean distance of the pairs of readers.
-        bins: groups of points by disagreement.
 
     Returns:
         By name: ``points`` with both; ``mean_error`` and ``mean_disagreement`` on them; ``within_percent``, the
@@ -173,5 +172,5 @@ def error_against_readers(errors: np.ndarray, disagreement: np.ndarray, bins: in
         "within_percent": 100 * float(np.mean(errors[both] <= disagreement[both])),
         "spearman": rank_correlation(errors, disagreement),
         "landmark_spearman": rank_correlation(*means),
-        "bins": bins_of_equal_count(disagreement, errors, bins),
+        "bins": bins_of_equal_count(disagreement, errors, bins=5),
     }

@@ -13,6 +13,9 @@ from bundle.records.prediction import LandmarkPrediction
 from bundle.records.radiograph import Template
 from bundle.writers.overlay import confidence_colours, grey_picture, said
 
+#: How many images a group of the report has at most.
+GROUP = 4
+
 
 @dataclass(frozen=True)
 class ReportRun:
@@ -119,13 +122,12 @@ def case_scores(run: ReportRun) -> np.ndarray:
     return _means(run.errors) if run.has_truth else 1 - _means(run.confidences)
 
 
-def choose_cases(scores: np.ndarray, others: Sequence[int] = (), each: int = 4) -> dict[str, list[int]]:
+def choose_cases(scores: np.ndarray, others: Sequence[int] = ()) -> dict[str, list[int]]:
     """Images of another kind, and of the rest the worst, the middle and the best; none is in two groups.
 
     Args:
         scores: (M,) how bad each image is; NaN is chosen for none.
         others: numbers of the images of another kind.
-        each: how many images a group has at most.
 
     Returns:
         Numbers of images by ``"other"``, ``"worst"``, ``"median"`` and ``"best"``, the worst of each first; groups are
@@ -133,11 +135,11 @@ def choose_cases(scores: np.ndarray, others: Sequence[int] = (), each: int = 4) 
     """
     order = [int(i) for i in np.argsort(-scores, kind="stable") if not np.isnan(scores[i]) and i not in others]
     count = len(order)
-    size = min(each, -(-count // 3))
+    size = min(GROUP, -(-count // 3))
     worst, best = order[:size], order[max(size, count - size) :]
     rest = order[len(worst) : count - len(best)]
     start = max(0, (len(rest) - size) // 2)
-    groups = {"other": list(others)[:each], "worst": worst, "median": rest[start : start + size], "best": best}
+    groups = {"other": list(others)[:GROUP], "worst": worst, "median": rest[start : start + size], "best": best}
     return {name: members for name, members in groups.items() if members}
 
 

@@ -38,7 +38,8 @@ from bundle.writers.files import atomic_file, printable
 from bundle.writers.overlay import UNITS, abbreviations
 from bundle.writers.run_files import cell, landmark_table
 
-#: Bytes of all pictures of a report together, as JPEG files; in the page they take a third more.
+#: Bytes of all pictures of a report together, as JPEG files, before those of images that are not among the worst, the
+#: middle and the best are left out; in the page they take a third more.
 PICTURE_BUDGET = 16_000_000
 
 #: Names that a remark lists at most.
@@ -70,19 +71,13 @@ def draw_figures(run: ReportRun) -> list[ReportFigure]:
     return [figure for figure in figures if figure]
 
 
-def write_page(
-    path: Path,
-    run: ReportRun,
-    picture: Callable[[str], bytes | None],
-    budget: int = PICTURE_BUDGET,
-) -> Path:
+def write_page(path: Path, run: ReportRun, picture: Callable[[str], bytes | None]) -> Path:
     """Write the report of a run.
 
     Args:
         path: the file.
         run: the run.
         picture: the small picture of an image, a JPEG file, by the image's id; None where there is none.
-        budget: bytes of the pictures of images that are not among the worst, the middle and the best.
 
     Returns:
         The file. It loads nothing: pictures, styles and the script are in it, and its content security policy forbids
@@ -98,6 +93,7 @@ def write_page(
     titles = {"other": "Probably another kind of image", "worst": worst, "median": "Around the median", "best": best}
     order = case_order(run, scores)
     pictures: dict[int, str] = {}
+    budget = PICTURE_BUDGET
     for index in dict.fromkeys([*gallery, *order]):
         if budget < 0 and index not in gallery:
             break

@@ -178,11 +178,6 @@ def overlay_png(prediction: LandmarkPrediction, pixels: np.ndarray) -> bytes:
         return file.getvalue()
 
 
-def overlay_scale(prediction: LandmarkPrediction) -> np.ndarray:
-    """``(fx, fy)``: the pixel ``p`` of the image is drawn at ``(p + 0.5) * f - 0.5``; both count centres."""
-    return np.array(_size(prediction, _column(panel_lines(prediction))[1])) / (prediction.width, prediction.height)
-
-
 def draw_overlay(prediction: LandmarkPrediction, pixels: np.ndarray) -> Image.Image:
     """Draw the picture of one image without writing it; arguments and errors are those of :func:`overlay_png`.
 

@@ -201,15 +201,14 @@ def items(tmp_path: Path) -> list[dict[str, str]]:
     return listed
 
 
-def read(items: list[dict[str, str]], read_ahead: int, *more: Any) -> tuple[list[dict[str, Any]], Failures]:
+def read(items: list[dict[str, str]], *more: Any) -> tuple[list[dict[str, Any]], Failures]:
     failures = Failures()
     dataset = Dataset(items, Compose([LoadRadiographd(keys="image"), *more]))
-    return list(ReadableImages(dataset, failures, read_ahead)), failures
+    return list(ReadableImages(dataset, failures)), failures
 
 
-@pytest.mark.parametrize("read_ahead", [0, 1, 3, 20])
-def test_order_is_kept_and_failures_are_recorded(read_ahead: int, items: list[dict[str, str]]) -> None:
-    batches, failures = read(items, read_ahead)
+def test_order_is_kept_and_failures_are_recorded(items: list[dict[str, str]]) -> None:
+    batches, failures = read(items)
     assert [batch["image_id"] for batch in batches] == [["0"], ["2"], ["3"], ["5"]]
     assert all(batch["image"].shape == (1, 1, 40, 50) for batch in batches)
     assert [Path(file).name for file, _ in failures] == ["1.png", "4.png"]
@@ -218,8 +217,7 @@ def test_order_is_kept_and_failures_are_recorded(read_ahead: int, items: list[di
     )
 
 
-@pytest.mark.parametrize("read_ahead", [0, 2])
-def test_an_error_that_is_not_the_files_fault_propagates(read_ahead: int, items: list[dict[str, str]]) -> None:
+def test_an_error_that_is_not_the_files_fault_propagates(items: list[dict[str, str]]) -> None:
     def fail(item: dict[str, Any]) -> dict[str, Any]:
         if item["image_id"] == "3":
             raise ZeroDivisionError
@@ -229,7 +227,7 @@ def test_an_error_that_is_not_the_files_fault_propagates(read_ahead: int, items:
     failures = Failures()
     dataset = Dataset(items, Compose([LoadRadiographd(keys="image"), Lambda(fail)]))
     with pytest.raises(RuntimeError) as caught:
-        for batch in ReadableImages(dataset, failures, read_ahead):
+        for batch in ReadableImages(dataset, failures):
             seen.append(batch["image_id"][0])
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert seen == ["0", "2"]
@@ -247,12 +245,12 @@ def test_a_reader_that_stops_early_leaves_no_thread_behind(items: list[dict[str,
     import threading
 
     before = threading.active_count()
-    batches = iter(ReadableImages(Dataset(items, LoadRadiographd(keys="image")), Failures(), read_ahead=3))
+    batches = iter(ReadableImages(Dataset(items, LoadRadiographd(keys="image")), Failures()))
     assert next(batches)["image_id"] == ["0"]
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
 
 
 def test_no_image_at_all() -> None:
-    batches, failures = read([], 1)
+    batches, failures = read([])
     assert batches == failures == []

@@ -148,7 +148,7 @@ def test_error_against_disagreement_equals_scipy() -> None:
     errors[rng.random(errors.shape) < 0.2] = np.nan
     apart[rng.random(errors.shape) < 0.1] = np.nan
     both = ~np.isnan(errors) & ~np.isnan(apart)
-    found = error_against_readers(errors, apart, bins=4)
+    found = error_against_readers(errors, apart)
     assert found["points"] == both.sum() == sum(row.count for row in found["bins"])
     assert found["mean_error"] == pytest.approx(errors[both].mean(), abs=1e-9)
     assert found["mean_disagreement"] == pytest.approx(apart[both].mean(), abs=1e-9)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from bundle.records.prediction import Pose
+from bundle.report import page
 from bundle.report.cases import ReportRun, case_scores, choose_cases, small_jpeg
 from bundle.report.page import write_page
 from tests.report.made_up_runs import HOSTILE, make_pictures, make_run, with_truths
@@ -54,9 +55,9 @@ def test_scores_are_errors_or_doubts() -> None:
     assert case_scores(make_run(0, 3)).shape == (0,)
 
 
-def write(folder: Path, run: ReportRun, pictures: Any = None, **settings: Any) -> str:
+def write(folder: Path, run: ReportRun, pictures: Any = None) -> str:
     pictures = pictures or make_pictures(run)
-    return write_page(folder / "report.html", run, pictures, **settings).read_text("utf-8")
+    return write_page(folder / "report.html", run, pictures).read_text("utf-8")
 
 
 class Page(HTMLParser):
@@ -180,13 +181,15 @@ def test_images_of_another_kind_are_shown_first_and_counted_nowhere(tmp_path: Pa
     assert "0.75" in overview and "of 24, confidence below 0.5" in overview and "of 9 images, probably" in overview
 
 
-def test_pictures_end_at_the_budget(tmp_path: Path) -> None:
+def test_pictures_end_at_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(40, 3)
     pictures = make_pictures(run)
-    small = write(tmp_path, run, pictures, budget=20 * len(pictures("image_0000") or b""))
+    whole = write(tmp_path, run, pictures)
+    monkeypatch.setattr(page, "PICTURE_BUDGET", 20 * len(pictures("image_0000") or b""))
+    small = write(tmp_path, run, pictures)
     assert 12 <= small.count("data:image/jpeg") <= 23, "the gallery, and some more"
     assert "images have no picture here" in small
-    assert len(write(tmp_path, run, pictures)) > len(small)
+    assert len(whole) > len(small)
     none = write(tmp_path, run, lambda image_id: None)
     assert not none.count("data:image/jpeg") and none.count("data:image/png") == 1, "the template behind the mean shape"
 

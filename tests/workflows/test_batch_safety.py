@@ -151,7 +151,7 @@ def test_images_that_may_not_be_read(small: Sample, tmp_path: Path) -> None:
 
         found = Failures()
         dataset = Dataset(collect_cases(images).items, LoadRadiographd(keys="image"))
-        assert len(list(ReadableImages(dataset, found, read_ahead=0))) == 2
+        assert len(list(ReadableImages(dataset, found))) == 2
         ((file, reason),) = found.rows
         assert file.endswith("phantom_002.dcm") and "cannot be opened (Permission denied)" in reason
 

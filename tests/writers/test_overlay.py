@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from bundle.errors import BundleError
 from bundle.records.prediction import MeasuredValue
@@ -15,7 +15,6 @@ from bundle.writers.overlay import (
     confidence_colours,
     draw_overlay,
     overlay_png,
-    overlay_scale,
     panel_lines,
     place_labels,
 )
@@ -41,6 +40,13 @@ def grey(found, value=0.4):
 
 def confidence_colour(confidence):
     return tuple(confidence_colours(np.array(confidence)).tolist())
+
+
+def overlay_scale(found):
+    """(fx, fy), by the part of the picture that changes with the pixels."""
+    dark, light = (draw_overlay(found, grey(found, value)) for value in (0, 1))
+    _, _, columns, rows = ImageChops.difference(dark, light).getbbox()
+    return np.array([columns / found.width, rows / found.height])
 
 
 def place(found, i=0):
