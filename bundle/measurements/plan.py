@@ -82,32 +82,29 @@ class MeasurementPlan:
         for definition in self.definitions:
             if definition.hidden:
                 continue
-            value, uncertainty, note = math.nan, math.nan, None
+            unit, value, uncertainty, note = unit_of(definition, self._by_name), math.nan, math.nan, None
             try:
                 copies = part(definition.name)
-                if unit_of(definition, self._by_name) == "mm" and prediction.spacing is None:
+                if unit == "mm" and prediction.spacing is None:
                     raise Unmeasurable("the pixel spacing is unknown")
                 value, uncertainty = float(copies[0]), standard_deviation(copies, error)
             except Unmeasurable as reason:
                 note = str(reason)
-            values.append(self._value(definition, value, uncertainty, note))
+            values.append(
+                MeasuredValue(
+                    name=definition.name,
+                    title=definition.title or definition.name,
+                    unit=unit,
+                    value=value,
+                    uncertainty=uncertainty,
+                    normal_range=definition.normal_range,
+                    category=next((one.label for one in definition.classes if one.holds(value)), None),
+                    note=note,
+                    segments=self._segments(definition),
+                    decimals=(3 if unit == "1" else 1) if definition.decimals is None else definition.decimals,
+                )
+            )
         return tuple(values)
-
-    def _value(self, definition: Measurement, value: float, uncertainty: float, note: str | None) -> MeasuredValue:
-        unit = unit_of(definition, self._by_name)
-        decimals = 3 if unit == "1" else 1
-        return MeasuredValue(
-            name=definition.name,
-            title=definition.title or definition.name,
-            unit=unit,
-            value=value,
-            uncertainty=uncertainty,
-            normal_range=definition.normal_range,
-            category=next((one.label for one in definition.classes if one.holds(value)), None),
-            note=note,
-            segments=self._segments(definition),
-            decimals=decimals if definition.decimals is None else definition.decimals,
-        )
 
     def _segments(self, definition: Measurement) -> tuple[tuple[int, int], ...]:
         """The lines of a measurement, or else of those that it is computed from."""
