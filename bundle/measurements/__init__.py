@@ -1,5 +1,3 @@
 """Measurements between landmarks: definitions from a JSON file, values with their uncertainty."""
 
 from bundle.measurements.plan import MeasurementPlan, read_measurements
-
-__all__ = ["MeasurementPlan", "read_measurements"]

@@ -14,7 +14,6 @@ from bundle.encoders import EncoderSettings, XFeatEncoder, create_encoder
 from bundle.errors import CheckpointError, ConfigError
 from bundle.matching.settings import MatchingSettings
 from bundle.model.checkpoint import LearnedLandmarks, missing_model, read_checkpoint
-from bundle.model.inferer import OneShotInferer
 from bundle.model.paper_inferer import PaperInferer
 from bundle.model.posed_inferer import PosedInferer
 from bundle.model.posterior_inferer import PosteriorInferer
@@ -30,26 +29,6 @@ ZERO_SHOT_SHRINKAGE = 0.05
 
 #: The strategies of matching by name.
 STRATEGIES = {"posterior": PosteriorInferer, "paper": PaperInferer}
-
-
-def create_inferer(
-    template: Template,
-    settings: MatchingSettings,
-    crop_memory_gb: float | None = None,
-    learned: LearnedLandmarks | None = None,
-) -> OneShotInferer:
-    """The inferer of the strategy that the settings name.
-
-    Args:
-        template: the annotated image.
-        settings: the settings of the matching.
-        crop_memory_gb: memory for the crops that go through the network together, in GB; None lets the device decide.
-        learned: what was learned from the templates, for the strategy ``posterior``.
-
-    Raises:
-        ConfigError: when something was learned that the strategy cannot use.
-    """
-    return STRATEGIES[settings.strategy](template, settings, crop_memory_gb, learned)
 
 
 @dataclass(frozen=True)
@@ -84,7 +63,8 @@ class Model:
         Raises:
             ConfigError: when something was learned that the strategy cannot use, or a setting is out of range.
         """
-        inferer = create_inferer(self.template, self.matching, crop_memory_gb, self.learned)
+        strategy = STRATEGIES[self.matching.strategy]
+        inferer = strategy(self.template, self.matching, crop_memory_gb, self.learned)
         encoder = self.network.encoder if isinstance(self.network.encoder, XFeatEncoder) else None
         return PosedInferer(inferer, self.template, pose or self.matching.pose, other_kinds, encoder)
 

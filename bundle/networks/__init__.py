@@ -1,5 +1,3 @@
 """Frozen encoders, trainable decoders, and the network that holds both."""
 
 from bundle.networks.network import NetworkSettings, OneShotNetwork
-
-__all__ = ["NetworkSettings", "OneShotNetwork"]

@@ -3,18 +3,3 @@
 from bundle.pose.affine import apply, distortion, scaling, turn_and_scale
 from bundle.pose.finder import SAME_KIND, FoundPose, PoseFinder
 from bundle.pose.view import Field, View, as_it_lies, in_template_frame, missing_probability
-
-__all__ = [
-    "SAME_KIND",
-    "Field",
-    "FoundPose",
-    "PoseFinder",
-    "View",
-    "apply",
-    "as_it_lies",
-    "distortion",
-    "in_template_frame",
-    "missing_probability",
-    "scaling",
-    "turn_and_scale",
-]

@@ -16,7 +16,7 @@ from bundle.errors import ConfigError
 from bundle.handlers import as_prediction
 from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
-from bundle.model import PosedInferer, create_inferer, zero_shot_model
+from bundle.model import PosedInferer, PosteriorInferer, zero_shot_model
 from bundle.model.posed_inferer import exposed_field
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Template
@@ -147,7 +147,7 @@ class Study:
         self.wanted = self.find(self.query, "as_is")[0, :, :2].numpy()
 
     def find(self, query: MetaTensor, pose: str = "auto", **settings: Any) -> MetaTensor:
-        inferer = create_inferer(self.template, MatchingSettings())
+        inferer = PosteriorInferer(self.template, MatchingSettings())
         return PosedInferer(inferer, self.template, pose, **settings)(batch(query), self.network)
 
 

@@ -13,7 +13,7 @@ from bundle.errors import ConfigError
 from bundle.io.radiographs import read_radiograph
 from bundle.io.template import read_template
 from bundle.matching.settings import MatchingSettings
-from bundle.model import PosteriorInferer, build_network, create_inferer, zero_shot_model
+from bundle.model import PosteriorInferer, build_network, zero_shot_model
 from bundle.networks import NetworkSettings, OneShotNetwork
 from bundle.networks.network import resize
 from bundle.records.landmarks import LandmarkSet
@@ -44,7 +44,7 @@ def with_landmarks(template: Template, points: Any) -> Template:
 
 
 def infer(template: Template, network: OneShotNetwork, *images: np.ndarray) -> torch.Tensor:
-    inferer = create_inferer(template, MatchingSettings())
+    inferer = PosteriorInferer(template, MatchingSettings())
     assert isinstance(inferer, PosteriorInferer)
     return inferer(torch.stack([torch.from_numpy(image)[None] for image in images]), network)
 
@@ -190,7 +190,7 @@ def test_a_batch_of_two_is_two_of_one(template: Template, network: OneShotNetwor
 
 def test_a_metatensor_gives_a_plain_tensor(template: Template, network: OneShotNetwork) -> None:
     image = torch.from_numpy(template.pixels)[None, None]
-    inferer = create_inferer(template, MatchingSettings())
+    inferer = PosteriorInferer(template, MatchingSettings())
     plain, meta = inferer(image, network), inferer(MetaTensor(image), network)
     assert type(meta) is torch.Tensor and torch.allclose(plain, meta, rtol=0, atol=0, equal_nan=True)
 
@@ -198,7 +198,7 @@ def test_a_metatensor_gives_a_plain_tensor(template: Template, network: OneShotN
 def test_an_inferer_follows_the_decoders(template: Template) -> None:
     network = build_network(NetworkSettings(**TINY_NETWORK))
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    inferer = create_inferer(template, MatchingSettings())
+    inferer = PosteriorInferer(template, MatchingSettings())
     image, _ = transformed(template, [[1, 0, 6], [0, 1, 4]], template.size)
     query = torch.from_numpy(image)[None, None]
     first = inferer(query, network)
@@ -210,14 +210,14 @@ def test_an_inferer_follows_the_decoders(template: Template) -> None:
                 value.add_(torch.randn(value.shape, generator=generator) * 0.2)
     changed = inferer(query, network)
     assert not torch.allclose(first, changed, rtol=0, atol=0, equal_nan=True)
-    torch.testing.assert_close(changed, create_inferer(template, MatchingSettings())(query, network), equal_nan=True)
+    torch.testing.assert_close(changed, PosteriorInferer(template, MatchingSettings())(query, network), equal_nan=True)
     network.load_state_dict(state)
     assert torch.allclose(first, inferer(query, network), rtol=0, atol=0, equal_nan=True)
 
 
 def test_an_inferer_follows_the_network(template: Template, network: OneShotNetwork) -> None:
     other = build_network(NetworkSettings(**{**TINY_NETWORK, "working_sides": [160]}))
-    inferer = create_inferer(template, MatchingSettings())
+    inferer = PosteriorInferer(template, MatchingSettings())
     query = torch.from_numpy(template.pixels)[None, None]
     first = inferer(query, network)
     assert not torch.allclose(first, inferer(query, other), rtol=0, atol=0, equal_nan=True)
@@ -226,7 +226,7 @@ def test_an_inferer_follows_the_network(template: Template, network: OneShotNetw
 
 def test_nothing_is_left_for_autograd(template: Template) -> None:
     network = build_network(NetworkSettings(**TINY_NETWORK))
-    found = create_inferer(template, MatchingSettings())(torch.from_numpy(template.pixels)[None, None], network)
+    found = PosteriorInferer(template, MatchingSettings())(torch.from_numpy(template.pixels)[None, None], network)
     assert not found.requires_grad
 
 
@@ -255,21 +255,21 @@ def test_templates_of_different_size(template: Template, network: OneShotNetwork
 def test_expected_errors_follow_the_calibration(template: Template, network: OneShotNetwork) -> None:
     query = torch.from_numpy(template.pixels)[None, None]
     factors = [1.0 + index for index in range(len(template.landmarks))]
-    plain = create_inferer(template, MatchingSettings())(query, network)[0]
-    scaled = create_inferer(template, MatchingSettings(error_factors=factors))(query, network)[0]
+    plain = PosteriorInferer(template, MatchingSettings())(query, network)[0]
+    scaled = PosteriorInferer(template, MatchingSettings(error_factors=factors))(query, network)[0]
     torch.testing.assert_close(scaled[:, 6], plain[:, 6] * torch.tensor(factors))
     assert (scaled[1:, 5] < plain[1:, 5]).all() and torch.equal(scaled[:, :5], plain[:, :5])
     with pytest.raises(ConfigError, match=r"error_factors has 2 numbers for \d+ landmarks"):
-        create_inferer(template, MatchingSettings(error_factors=[1.0, 2.0]))
+        PosteriorInferer(template, MatchingSettings(error_factors=[1.0, 2.0]))
 
 
 def test_a_landmark_that_is_too_uncertain_is_missing(template: Template, network: OneShotNetwork) -> None:
     query = torch.from_numpy(template.pixels)[None, None]
-    plain = create_inferer(template, MatchingSettings())(query, network)[0]
+    plain = PosteriorInferer(template, MatchingSettings())(query, network)[0]
     size = np.linalg.norm(np.ptp(plain[:, :2].numpy(), axis=0))
     ordered = plain[:, 6].sort().values
     limit = float(ordered[4:6].mean() / size)  # between two of them
-    found = create_inferer(template, MatchingSettings(missing_above=limit))(query, network)[0]
+    found = PosteriorInferer(template, MatchingSettings(missing_above=limit))(query, network)[0]
     gone = found[:, 0].isnan()
     assert torch.equal(gone, plain[:, 6] > limit * size) and gone.any() and not gone.all()
     assert torch.equal(found[~gone], plain[~gone]) and torch.equal(found[gone, 2:], plain[gone, 2:])
