@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.slicer import fake_qt, fake_scene
@@ -115,6 +116,17 @@ class Application:
             self.scene.RemoveNode(volume)
             raise RuntimeError(f"Failed to load node from file: {file}")
         return volume
+
+    def transform(self, volume: Any, ras_to_world: np.ndarray) -> None:
+        """Put a transform on a volume, as a user does."""
+        if not self.real:
+            volume.transform = ras_to_world
+            return
+        matrix = self.vtk.vtkMatrix4x4()
+        matrix.DeepCopy(ras_to_world.ravel().tolist())
+        node = self.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        node.SetMatrixTransformToParent(matrix)
+        volume.SetAndObserveTransformNodeID(node.GetID())
 
     def nodes(self, class_name: str) -> list[Any]:
         """slicer.util.getNodesByClass."""

@@ -178,15 +178,11 @@ class Timer(Widget):
 
 
 class Layout(Widget):
-    def __init__(self, *_: Any) -> None:
-        super().__init__()
-        self.parts: list[Any] = []
-
     def addWidget(self, widget: Any) -> None:
-        self.parts.append(widget)
+        """Nobody asks where it is."""
 
     def addRow(self, *parts: Any) -> None:
-        self.parts.extend(parts)
+        """Nobody asks where they are."""
 
     def addStretch(self, stretch: int) -> None:
         assert stretch == 1

@@ -22,7 +22,7 @@ class Node:
     """vtkMRMLNode."""
 
     def __init__(self) -> None:
-        self.id, self.name = "", ""
+        self.id = ""
         self.attributes: dict[str, str] = {}
         self.references: dict[str, str] = {}
         self.observers: dict[int, tuple[int, Callable[..., Any]]] = {}
@@ -123,7 +123,7 @@ class MarkupsNode(Node):
     def __init__(self) -> None:
         super().__init__()
         self.points: list[dict[str, Any]] = []
-        self.fixed, self.start = False, 0
+        self.fixed = False
         self.display: DisplayNode | None = None
 
     def GetNumberOfControlPoints(self) -> int:
@@ -136,10 +136,7 @@ class MarkupsNode(Node):
         return self.fixed
 
     def SetControlPointPlacementStartIndex(self, index: int) -> None:
-        self.start = index
-
-    def GetControlPointPlacementStartIndex(self) -> int:
-        return self.start
+        """Which point is placed first is seen in the real scene alone."""
 
     def RemoveAllControlPoints(self) -> None:
         assert not self.fixed, "Slicer would not remove them"
@@ -202,9 +199,7 @@ class Scene(Node):
         return node
 
     def AddNewNodeByClass(self, class_name: str, name: str = "") -> Node:
-        node = self.AddNode(_CLASSES[class_name]())
-        node.name = name
-        return node
+        return self.AddNode(_CLASSES[class_name]())
 
     def RemoveNode(self, node: Node) -> None:
         self.nodes.remove(node)

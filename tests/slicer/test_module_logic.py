@@ -24,6 +24,17 @@ def logic(module: ModuleType, stub: StubServer) -> Any:
     return logic
 
 
+@pytest.fixture
+def volume(logic: Any) -> Any:
+    return logic.load("flat")
+
+
+@pytest.fixture
+def found(logic: Any, volume: Any) -> Any:
+    """The points of the image that is loaded."""
+    return logic.find("flat", "oneshot_landmarks")
+
+
 def position(node: Any, number: int) -> list[float]:
     world = [0.0, 0.0, 0.0]
     node.GetNthControlPointPositionWorld(number, world)
@@ -86,38 +97,21 @@ def test_corrections_are_sent_in_lps_on_the_plane(
     assert orbitale["position"] == pytest.approx(to_lps(image, 7.0, 8.0), abs=1e-5)
 
 
-def test_points_follow_a_transform_of_the_image(application: Application, logic: Any, stub: StubServer) -> None:
-    if application.real:
-        pytest.skip("the transform is put on otherwise there")
-    volume = logic.load("flat")
-    volume.transform = np.array(
-        [[0.0, -1.0, 0.0, 7.0], [1.0, 0.0, 0.0, -2.0], [0.0, 0.0, 1.0, 4.0], [0.0, 0.0, 0.0, 1.0]]
+def test_points_follow_a_transform_of_the_image(
+    application: Application, logic: Any, volume: Any, stub: StubServer
+) -> None:
+    application.transform(
+        volume,
+        np.array([[0.0, -1.0, 0.0, 7.0], [1.0, 0.0, 0.0, -2.0], [0.0, 0.0, 1.0, 4.0], [0.0, 0.0, 0.0, 1.0]]),
     )
     node = logic.find("flat", "oneshot_landmarks")
     left, posterior, superior = to_lps("flat", 10.25, 12.5)
     assert position(node, 0) == pytest.approx([posterior + 7.0, -left - 2.0, superior + 4.0])
     move(application, node, volume, 0, 20.0, 21.0)
     logic.submit("flat")
-    saved = stub.labels["flat"]["markups"][0]["controlPoints"][0]["position"]
-    assert saved == pytest.approx(to_lps("flat", 20.0, 21.0), abs=1e-5)
-
-
-def test_points_follow_a_transform_node_of_slicer(application: Application, logic: Any, stub: StubServer) -> None:
-    if not application.real:
-        pytest.skip("needs the real scene")
-    volume = logic.load("flat")
-    matrix = application.vtk.vtkMatrix4x4()
-    for (row, column), value in {(0, 0): 0, (0, 1): -1, (1, 0): 1, (1, 1): 0, (0, 3): 7, (1, 3): -2, (2, 3): 4}.items():
-        matrix.SetElement(row, column, value)
-    transform = application.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    transform.SetMatrixTransformToParent(matrix)
-    volume.SetAndObserveTransformNodeID(transform.GetID())
-    node = logic.find("flat", "oneshot_landmarks")
-    left, posterior, superior = to_lps("flat", 10.25, 12.5)
-    assert position(node, 0) == pytest.approx([posterior + 7.0, -left - 2.0, superior + 4.0])
-    logic.submit("flat")
-    saved = stub.labels["flat"]["markups"][0]["controlPoints"][0]["position"]
-    assert saved == pytest.approx(to_lps("flat", 10.25, 12.5), abs=1e-5)
+    sella, nasion, *_ = stub.labels["flat"]["markups"][0]["controlPoints"]
+    assert sella["position"] == pytest.approx(to_lps("flat", 20.0, 21.0), abs=1e-5)
+    assert nasion["position"] == pytest.approx(to_lps("flat", *LANDMARKS[1][1:3]), abs=1e-5), "it was not moved"
 
 
 def test_slicer_reads_and_writes_the_same_files(
@@ -147,8 +141,7 @@ def test_slicer_reads_and_writes_the_same_files(
         assert point.lps == (None if x is None else pytest.approx(to_lps("upright", x, y), abs=1e-5))
 
 
-def test_an_image_is_loaded_once_and_leaves_no_file(logic: Any, stub: StubServer, tmp_path: Path) -> None:
-    volume = logic.load("flat")
+def test_an_image_is_loaded_once_and_leaves_no_file(logic: Any, volume: Any, stub: StubServer, tmp_path: Path) -> None:
     assert volume.GetImageData().GetDimensions() == (WIDTH, HEIGHT, 1)
     assert volume.GetStorageNode() is None
     assert list(tmp_path.iterdir()) == []
@@ -168,16 +161,15 @@ def test_only_the_points_of_the_image_are_shown(logic: Any) -> None:
     )
 
 
-def test_finding_again_takes_the_same_node(logic: Any) -> None:
-    logic.load("flat")
-    first, second = (logic.find("flat", "oneshot_landmarks") for _ in range(2))
-    assert first.GetID() == second.GetID()
+def test_finding_again_takes_the_same_node(logic: Any, found: Any) -> None:
+    second = logic.find("flat", "oneshot_landmarks")
+    assert found.GetID() == second.GetID()
     assert second.GetNumberOfControlPoints() == 4
 
 
-def test_saved_points_can_be_fetched_and_corrected(application: Application, logic: Any, stub: StubServer) -> None:
-    volume = logic.load("flat")
-    logic.find("flat", "oneshot_landmarks")
+def test_saved_points_can_be_fetched_and_corrected(
+    application: Application, logic: Any, volume: Any, found: Any
+) -> None:
     logic.submit("flat")
     node = logic.load_annotation("flat")
     assert logic.points("flat")[1] == ()
@@ -186,9 +178,7 @@ def test_saved_points_can_be_fetched_and_corrected(application: Application, log
     assert logic.submit("flat") == (3, 1)
 
 
-def test_what_somebody_else_saved_meanwhile_is_not_replaced(logic: Any, stub: StubServer) -> None:
-    logic.load("flat")
-    logic.find("flat", "oneshot_landmarks")
+def test_what_somebody_else_saved_meanwhile_is_not_replaced(logic: Any, found: Any, stub: StubServer) -> None:
     logic.submit("flat")
     logic.load_annotation("flat")
     stub.labels["flat"] = json.loads(json.dumps(stub.labels["flat"]).replace("sella", "turcica"))
@@ -201,8 +191,7 @@ def test_what_somebody_else_saved_meanwhile_is_not_replaced(logic: Any, stub: St
     assert logic.submit("flat") == (3, 0)
 
 
-def test_placing_by_hand(application: Application, logic: Any, stub: StubServer) -> None:
-    volume = logic.load("flat")
+def test_placing_by_hand(application: Application, logic: Any, volume: Any, stub: StubServer) -> None:
     node = logic.place_by_hand("flat")
     assert [node.GetNthControlPointPositionStatus(n) for n in range(4)] == [0] * 4
     with pytest.raises(PointsError, match="No landmark is placed yet"):
@@ -216,11 +205,10 @@ def test_placing_by_hand(application: Application, logic: Any, stub: StubServer)
 
 
 def test_placing_by_hand_where_the_server_knows_no_names(
-    application: Application, logic: Any, stub: StubServer, monkeypatch: pytest.MonkeyPatch
+    application: Application, logic: Any, volume: Any, stub: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = stub._info()
     monkeypatch.setattr(stub, "_info", lambda: (200, info[1].replace(b'"labels": [', b'"labels": [], "x": ['), info[2]))
-    volume = logic.load("flat")
     node = logic.place_by_hand("flat")
     assert node.GetNumberOfControlPoints() == 0 and not node.GetFixedNumberOfControlPoints()
     with pytest.raises(PointsError, match="no points yet"):
@@ -235,33 +223,29 @@ def test_placing_by_hand_where_the_server_knows_no_names(
         logic.submit("flat")
 
 
-def test_a_point_beside_the_image_is_not_sent(application: Application, logic: Any, stub: StubServer) -> None:
-    volume = logic.load("flat")
-    node = logic.find("flat", "oneshot_landmarks")
-    move(application, node, volume, 0, WIDTH - 0.51, HEIGHT - 0.51)
+def test_a_point_beside_the_image_is_not_sent(
+    application: Application, logic: Any, volume: Any, found: Any, stub: StubServer
+) -> None:
+    move(application, found, volume, 0, WIDTH - 0.51, HEIGHT - 0.51)
     logic.submit("flat")
-    move(application, node, volume, 0, WIDTH - 0.4, 3.0)
+    move(application, found, volume, 0, WIDTH - 0.4, 3.0)
     stub.labels.clear()
     with pytest.raises(PointsError, match="'sella' lies beside the image, at column 40 and row 3 of 40 x 50"):
         logic.submit("flat")
     assert stub.labels == {}
 
 
-def test_a_renamed_point_is_not_sent(logic: Any) -> None:
-    logic.load("flat")
-    node = logic.find("flat", "oneshot_landmarks")
-    node.SetNthControlPointLabel(0, "turcica")
+def test_a_renamed_point_is_not_sent(logic: Any, found: Any) -> None:
+    found.SetNthControlPointLabel(0, "turcica")
     with pytest.raises(PointsError, match="'sella' is not in the list"):
         logic.submit("flat")
 
 
 def test_points_of_another_size_or_place_are_refused(
-    logic: Any, stub: StubServer, monkeypatch: pytest.MonkeyPatch
+    logic: Any, found: Any, stub: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = stub._infer({"image": "flat"})[1]
-    logic.load("flat")
-    node = logic.find("flat", "oneshot_landmarks")
-    before = [position(node, number) for number in range(3)]
+    before = [position(found, number) for number in range(3)]
     for old, new, words in (
         (b'"width": 40', b'"width": 41', "40 x 50 pixels here, but 41 x 50 at the server"),
         (b'"x": 10.25', b'"x": 11.25', "'sella' would lie at column 10.[23]"),
@@ -273,15 +257,14 @@ def test_points_of_another_size_or_place_are_refused(
         monkeypatch.setattr(stub, "_infer", lambda query, changed=changed: changed)
         with pytest.raises(PointsError, match=words):
             logic.find("flat", "oneshot_landmarks")
-    assert [position(node, number) for number in range(3)] == before, "the points of before are still there"
+    assert [position(found, number) for number in range(3)] == before, "the points of before are still there"
 
 
 def test_a_new_list_is_not_left_behind_when_points_do_not_fit(
-    application: Application, logic: Any, stub: StubServer, monkeypatch: pytest.MonkeyPatch
+    application: Application, logic: Any, volume: Any, stub: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = stub._infer({"image": "flat"})[1].replace(b'"width": 40', b'"width": 41')
     monkeypatch.setattr(stub, "_infer", lambda query: (200, answer, "application/json"))
-    logic.load("flat")
     with pytest.raises(PointsError):
         logic.find("flat", "oneshot_landmarks")
     assert application.nodes("vtkMRMLMarkupsFiducialNode") == []
@@ -327,16 +310,13 @@ def test_what_needs_something_first_says_so(module: ModuleType, stub: StubServer
         logic.mark_missing("flat", -1)
 
 
-def test_images_of_another_server_are_not_mistaken(module: ModuleType, logic: Any) -> None:
-    logic.load("flat")
+def test_images_of_another_server_are_not_mistaken(module: ModuleType, logic: Any, volume: Any) -> None:
     with StubServer() as other:
         logic.connect(other.url)
         assert logic.volume("flat") is None
 
 
-def test_training_runs_and_is_stopped(logic: Any, stub: StubServer) -> None:
-    logic.load("flat")
-    logic.find("flat", "oneshot_landmarks")
+def test_training_runs_and_is_stopped(logic: Any, found: Any, stub: StubServer) -> None:
     logic.submit("flat")
     assert logic.training() is None
     task = logic.train("oneshot_landmarks")
@@ -356,10 +336,8 @@ def test_training_runs_and_is_stopped(logic: Any, stub: StubServer) -> None:
         logic.training()
 
 
-def test_what_a_node_remembers_may_be_damaged(logic: Any) -> None:
-    logic.load("flat")
-    node = logic.find("flat", "oneshot_landmarks")
-    node.SetAttribute(FOUND_ATTRIBUTE, "[[1]]")
+def test_what_a_node_remembers_may_be_damaged(logic: Any, found: Any) -> None:
+    found.SetAttribute(FOUND_ATTRIBUTE, "[[1]]")
     points, changed = logic.points("flat")
     assert len(changed) == len(points) == 4
 
