@@ -117,16 +117,6 @@ def test_failures_end_the_program_after_everything_is_written(
     assert told[-1] == f"12 file(s) could not be used: {tmp_path / 'errors.csv'}"
 
 
-def test_nothing_but_failures(tmp_path: Path) -> None:
-    failures = Failures()
-    failures.add("/images/0.png", "/images/0.png is broken.")
-    saver = saver_of(tmp_path, failures=failures, writers=[])
-    run(saver)
-    with pytest.raises(SystemExit) as status:
-        saver.finish()
-    assert status.value.code == 2
-
-
 def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
     for name in (f".{'0f' * 8}.tmp", ".other.tmp", "notes.tmp"):
         (tmp_path / name).write_text("half")
@@ -463,12 +453,3 @@ def test_a_truth_outside_its_image_is_named(tmp_path: Path, capsys: pytest.Captu
     assert metrics_of(tmp_path)["points"] == 5, "of nine, one of which is missing"
     assert metrics_of(tmp_path)["truth_outside_image"] == ["b of case0", "a of case2", "c of case2"]
     assert "Truth outside its image (3): b of case0, a of case2, c of case2" in capsys.readouterr().out
-
-
-def test_no_image_at_all(tmp_path: Path) -> None:
-    """All files were broken."""
-    with pytest.raises(SystemExit) as status:
-        evaluate(tmp_path, [], failures=Failures([("broken.png", "broken.png is broken.")]))
-    assert status.value.code == 2
-    found = metrics_of(tmp_path)
-    assert found["images"] == found["points"] == 0 and found["mre_mm"] is None and found["seconds_per_image"] is None

@@ -2,7 +2,6 @@
 
 import copy
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,15 +18,6 @@ from tests.reference.log_binning import log_binned
 from tests.reference.models import seeded_model
 
 GREY = torch.rand(112, 128, generator=torch.Generator().manual_seed(4))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The loops of the literal code are many small operations, for which threads only wait on each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def assert_equal_features(found: Tensor, expected: Tensor) -> None:

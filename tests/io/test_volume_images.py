@@ -272,19 +272,17 @@ def test_nrrd_of_one_slice_in_patient_space(tmp_path, space, units):
     assert radiograph.spacing == pytest.approx((0.2 * mm, 0.3 * mm))
 
 
-@pytest.mark.parametrize("write", [write_metaimage, write_nrrd])
+@pytest.mark.parametrize(("write", "kind"), [(write_metaimage, "mha"), (write_nrrd, "nrrd")])
 @pytest.mark.parametrize("shape", [(1, 40, 56), (40, 1, 56), (40, 56, 1)])
-def test_axis_of_one_pixel_may_be_any(tmp_path, write, shape):
-    kind = "mha" if write is write_metaimage else "nrrd"
+def test_axis_of_one_pixel_may_be_any(tmp_path, write, kind, shape):
     pixels = read_radiograph(write(tmp_path / f"a.{kind}", VALUES.reshape(shape))).pixels
     np.testing.assert_allclose(pixels, expected(VALUES), atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32, np.float64])
-@pytest.mark.parametrize("write", [write_metaimage, write_nrrd])
-def test_itk_types(tmp_path, dtype, write):
+@pytest.mark.parametrize(("write", "kind"), [(write_metaimage, "mha"), (write_nrrd, "nrrd")])
+def test_itk_types(tmp_path, dtype, write, kind):
     values = picture(top=250, dtype=dtype)
-    kind = "mha" if write is write_metaimage else "nrrd"
     np.testing.assert_allclose(
         read_radiograph(write(tmp_path / f"a.{kind}", values)).pixels, expected(values), atol=1e-6
     )

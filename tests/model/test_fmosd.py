@@ -17,9 +17,9 @@ from bundle.model import import_fmosd, read_preset, trained_model
 from bundle.model.checkpoint import Checkpoint, write_checkpoint
 from bundle.records.landmarks import LandmarkSet
 from bundle.records.radiograph import Template
-from tests.model.fmosd_files import global_state, local_state, write_files
 from tests.reference.channels import flattened_heads
 from tests.reference.decoders import global_features, local_features
+from tests.reference.ruled_weights import decoder_states, write_ruled
 from tests.workflows.running import CONFIGS, TINY_PAPER_NETWORK, read_config, refusal
 
 FEATURES, CHANNELS = 17 * 192, 16  # those of TINY_PAPER_NETWORK
@@ -34,9 +34,15 @@ def template() -> Template:
     return Template(pixels, LandmarkSet(("a", "b"), np.array([[10.0, 20.0], [60.0, 80.0]])), None, "template")
 
 
+def write_files(folder: Path, features: int = FEATURES, channels: int = CHANNELS) -> tuple[Path, Path]:
+    """The files of both stages: global, local."""
+    written = write_ruled(folder, {}, features, channels)
+    return written["global"], written["local"]
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    return write_files(tmp_path, FEATURES, CHANNELS)
+    return write_files(tmp_path)
 
 
 def convert(files: tuple[Path, Path], template: Template, **network: Any) -> Checkpoint:
@@ -82,7 +88,7 @@ def test_the_real_shapes_with_the_preset(template: Template, tmp_path: Path) -> 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "net"])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_wrapped_states(wrapper: str | None, prefix: str, template: Template, tmp_path: Path) -> None:
-    plain = convert(write_files(tmp_path, FEATURES, CHANNELS), template)
+    plain = convert(write_files(tmp_path), template)
     for name in ("global.pth", "local.pth"):
         state: State = {f"{prefix}{key}": value for key, value in torch.load(tmp_path / name).items()}
         state[f"{prefix}extractor.blocks.0.weight"] = torch.full((2,), torch.nan)
@@ -93,7 +99,7 @@ def test_wrapped_states(wrapper: str | None, prefix: str, template: Template, tm
 
 
 def test_the_global_file_decides_about_the_global_convolution(files: tuple[Path, Path], template: Template) -> None:
-    torch.save(global_state(FEATURES, CHANNELS, seed=9), files[0])
+    torch.save({name: -value for name, value in torch.load(files[0]).items()}, files[0])
     checkpoint = convert(files, template)
     assert torch.equal(checkpoint.decoders["global_decoder.conv.bias"], torch.load(files[0])["conv_out.bias"])
 
@@ -150,19 +156,23 @@ WRONG: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "no bias": (lambda path: _without(path, "conv_out2.bias"), 1, "lacks conv_out2.bias: expected"),
     "no tensor": (lambda path: _changed(path, up__0__bias="x"), 1, "lacks up.0.bias"),
     "channels": (
-        lambda path: torch.save(global_state(96, 8), path),
+        lambda path: torch.save(decoder_states(96, 8)[0], path),
         0,
         "do not fit (size mismatch for global_decoder.",
     ),
-    "features": (lambda path: torch.save(local_state(96, 16), path), 1, "do not fit (size mismatch for local_decoder."),
+    "features": (
+        lambda path: torch.save(decoder_states(96, 16)[1], path),
+        1,
+        "do not fit (size mismatch for local_decoder.",
+    ),
     "not finite": (lambda path: _changed(path, conv_out__bias=_not_finite((16,))), 0, "conv_out.bias that no"),
     "infinite": (lambda path: _changed(path, up__3__bias=torch.full((16,), torch.inf)), 1, "up.3.bias that no"),
     "variance": (lambda path: _changed(path, up__1__running_var=-torch.ones(16)), 1, "up.1.running_var that no"),
     "integers": (lambda path: _changed(path, up__0__bias=torch.ones(16).long()), 1, "up.0.bias that no"),
     "complex": (lambda path: _changed(path, conv_out__bias=torch.ones(16) * 1j), 0, "conv_out.bias that no"),
     "complex count": (lambda path: _changed(path, up__1__num_batches_tracked=torch.tensor(1j)), 1, "_tracked that no"),
-    "global twice": (lambda path: torch.save(global_state(FEATURES, 16), path), 1, "lacks up.0.weight"),
-    "local twice": (lambda path: torch.save(local_state(FEATURES, 16), path), 0, "lacks conv_out.weight"),
+    "global twice": (lambda path: torch.save(decoder_states(FEATURES, 16)[0], path), 1, "lacks up.0.weight"),
+    "local twice": (lambda path: torch.save(decoder_states(FEATURES, 16)[1], path), 0, "lacks conv_out.weight"),
 }
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -43,15 +42,6 @@ from tests.reference.prediction import Pipeline, predict
 
 TINY = "vit_tiny_patch16_224"
 SMALL = "vit_small_patch8_224.dino"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The loops of the literal code are many small operations, for which threads only wait on each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def radiograph(size: tuple[int, int], seed: int) -> np.ndarray:

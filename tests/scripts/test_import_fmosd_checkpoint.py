@@ -1,18 +1,18 @@
 """The script as its users run it, and a run with the model that it makes."""
 
 import json
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from bundle.io.landmark_files import read_landmark_table
 from bundle.model.checkpoint import read_checkpoint
 from tests.conftest import Sample
-from tests.model.fmosd_files import global_state, write_files
+from tests.reference.ruled_weights import write_ruled
 from tests.workflows.forked import run_forked
 from tests.workflows.running import ROOT, TINY_PAPER_NETWORK, run
 
@@ -23,7 +23,7 @@ SCRIPT = ROOT / "scripts" / "import_fmosd_checkpoint.py"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of both stages, and a configuration of the tiny network that they fit."""
     folder = tmp_path_factory.mktemp("fmosd")
-    write_files(folder, 17 * 192, 16)
+    write_ruled(folder, {}, 17 * 192, 16)
     matching = {"strategy": "paper", "k": "@candidates", "patch": 1}
     settings = {"network": TINY_PAPER_NETWORK, "matching": matching, "candidates": 3}
     (folder / "tiny.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -38,7 +38,7 @@ def call(small: Sample, cwd: Path, *arguments: str | Path) -> subprocess.Complet
 
 
 def test_the_model_finds_landmarks(folder: Path, small: Sample, tmp_path: Path) -> None:
-    torch.save(global_state(17 * 192, 16, seed=5), tmp_path / "global.pth")
+    shutil.copy(folder / "global.pth", tmp_path)
     names = [f"point {index}" for index in range(8)]
     options = ["--output", "model.pt", "--config_file", folder / "tiny.json", "--k", "5"]
     more = ["--pixel_spacing", "0.5", "0.25", "--landmark_names", *names]

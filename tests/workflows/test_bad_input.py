@@ -108,7 +108,8 @@ class TestBrokenImages:
             evaluate(trained.model, dataset_dir=tmp_path / "images", landmarks=small.truth, output_dir=tmp_path / "out")
         assert exit_status.value.code == 2
         report = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-        assert report["images"] == 0 and report["mre_mm"] is None and report["failed_images"] == ["phantom_001.png"]
+        assert report["images"] == report["points"] == 0 and report["failed_images"] == ["phantom_001.png"]
+        assert report["mre_mm"] is None and report["seconds_per_image"] is None
 
 
 class TestTemplate:

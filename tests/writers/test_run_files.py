@@ -80,7 +80,9 @@ def test_note_table(tmp_path: Path) -> None:
 RADII = (2.0, 2.5, 3.0, 4.0)
 
 
-def report_of(errors: LandmarkErrors, radii: Sequence[float] = RADII, **facts: Any) -> dict[str, Any]:
+def report_of(
+    errors: LandmarkErrors, radii: Sequence[float] = RADII, failure_mm: float = 10.0, **facts: Any
+) -> dict[str, Any]:
     """What ``metrics.json`` holds of a run."""
     known = {
         "seconds_per_image": None,
@@ -89,7 +91,7 @@ def report_of(errors: LandmarkErrors, radii: Sequence[float] = RADII, **facts: A
         "failed_images": [],
         "truth_outside_image": [],
     }
-    return json_values({**summarise_run(errors, radii, resamples=20), **known, **facts})
+    return json_values({**summarise_run(errors, radii, failure_mm=failure_mm, resamples=20), **known, **facts})
 
 
 def test_without_spacing_everything_in_mm_is_null(tmp_path: Path) -> None:
@@ -128,17 +130,8 @@ def test_what_is_infinite_or_unknown_is_null() -> None:
 @pytest.mark.parametrize(("threshold", "said"), [(10.0, "Over 10 mm: 50.0 %"), (2.5, "Over 2.5 mm: 75.0 %")])
 def test_the_threshold_of_failures_is_the_one_that_was_asked_for(threshold: float, said: str) -> None:
     errors = np.array([[1.0, 3.0], [11.0, 12.0]])
-    found = summarise_run(
-        LandmarkErrors(("a", "b"), ("1", "2"), errors, errors), RADII, failure_mm=threshold, resamples=2
-    )
-    none = {
-        "seconds_per_image": None,
-        "images_without_truth": [],
-        "truth_without_image": [],
-        "failed_images": [],
-        "truth_outside_image": [],
-    }
-    assert f"{said} of the points; largest 12.00 mm." in format_summary(json_values({**found, **none}))
+    report = report_of(LandmarkErrors(("a", "b"), ("1", "2"), errors, errors), failure_mm=threshold)
+    assert f"{said} of the points; largest 12.00 mm." in format_summary(report)
 
 
 def test_the_interval_is_said_where_there_is_one() -> None:
@@ -160,10 +153,7 @@ def test_files_hold_the_report_and_every_error(tmp_path: Path) -> None:
     assert (json_path.name, csv_path.name) == ("metrics.json", "metrics.csv")
     assert sorted(path.name for path in json_path.parent.iterdir()) == ["metrics.csv", "metrics.json"]
 
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON.")
-
-    read = json.loads(json_path.read_text(encoding="utf-8"), parse_constant=refuse)
+    read = json.loads(json_path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert read == report
     assert read["seconds_per_image"] == 0.5
     assert (read["images_without_truth"], read["truth_without_image"]) == (["x.png"], ["y"])
