@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import compare_runs
@@ -24,6 +25,13 @@ def evaluation(folder: Path, px: np.ndarray, spacing: float = 0.1, images: int |
     return folder
 
 
+def result(script: ModuleType, folder: Path, *arguments: str | Path) -> dict[str, Any]:
+    """What a script writes."""
+    output = folder / "result.json"
+    assert script.main([*map(str, arguments), "--output", str(output)]) == 0
+    return json.loads(output.read_text())
+
+
 @pytest.fixture
 def px() -> np.ndarray:
     errors = np.random.default_rng(0).gamma(2, 10, (12, 3))
@@ -33,9 +41,7 @@ def px() -> np.ndarray:
 
 def test_two_runs(px: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = evaluation(tmp_path / "1", px), evaluation(tmp_path / "2", px * 0.8, images=11)
-    output = tmp_path / "comparison.json"
-    assert compare_runs.main([str(first), str(second / "metrics.csv"), "--output", str(output)]) == 0
-    found = json.loads(output.read_text())
+    found = result(compare_runs, tmp_path, first, second / "metrics.csv")
     known = px[:11][~np.isnan(px[:11])]
     assert (found["all"]["images"], found["all"]["points"], found["unit"]) == (11, 32, "mm")
     assert found["all"]["difference"] == pytest.approx(-0.02 * known.mean(), abs=1e-4)
@@ -64,9 +70,7 @@ def test_the_verdict(figures: dict[str, Any], words: str) -> None:
 
 def test_two_runs_in_pixels(px: np.ndarray, tmp_path: Path) -> None:
     first, second = evaluation(tmp_path / "1", px, np.nan), evaluation(tmp_path / "2", px)
-    output = tmp_path / "comparison.json"
-    assert compare_runs.main([str(first), str(second), "--output", str(output)]) == 0
-    found = json.loads(output.read_text())
+    found = result(compare_runs, tmp_path, first, second)
     assert found["unit"] == "px" and found["all"]["difference"] == 0 and found["all"]["wilcoxon_p"] is None
 
 
@@ -90,11 +94,8 @@ def tables(tmp_path: Path) -> list[str]:
 
 
 def test_readers(tables: list[str], px: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / "readers.json"
-    run = evaluation(tmp_path / "run", px[:, :2])
-    options = ["--pixel_spacing", "0.1", "--run", str(run), "--output", str(output)]
-    assert reader_agreement.main(["--readers", *tables, *options]) == 0
-    found = json.loads(output.read_text())
+    options = ["--pixel_spacing", "0.1", "--run", evaluation(tmp_path / "run", px[:, :2])]
+    found = result(reader_agreement, tmp_path, "--readers", *tables, *options)
     assert found["unit"] == "mm" and found["readers"] == ["ann", "bob"] and found["images"] == 12
     assert found["between"]["ann - bob"]["mean"] == pytest.approx(0.8)
     assert found["to_mean"]["ann"]["mean"] == pytest.approx(0.4)
@@ -104,10 +105,8 @@ def test_readers(tables: list[str], px: np.ndarray, tmp_path: Path, capsys: pyte
 
 
 def test_readers_without_spacing(tables: list[str], px: np.ndarray, tmp_path: Path) -> None:
-    output, run = tmp_path / "readers.json", evaluation(tmp_path / "run", px[:, :2])
-    options = ["--run", str(run), "--output", str(output)]
-    assert reader_agreement.main(["--readers", *tables, *options]) == 0
-    found = json.loads(output.read_text())
+    run = evaluation(tmp_path / "run", px[:, :2])
+    found = result(reader_agreement, tmp_path, "--readers", *tables, "--run", run)
     assert found["unit"] == "px" and found["between"]["ann - bob"]["mean"] == 8
     assert found["run"]["mean_error"] == pytest.approx(np.nanmean(px[:, :2]), abs=1e-3)
 
@@ -117,9 +116,7 @@ def test_readers_of_a_prepared_data_set(tmp_path: Path) -> None:
     assert (
         prepare_dataset.main(["aariz", "--source", str(tmp_path / "source"), "--output", str(tmp_path / "data")]) == 0
     )
-    output = tmp_path / "readers.json"
-    assert reader_agreement.main(["--dataset", str(tmp_path / "data" / "dataset.json"), "--output", str(output)]) == 0
-    found = json.loads(output.read_text())
+    found = result(reader_agreement, tmp_path, "--dataset", tmp_path / "data" / "dataset.json")
     assert found["unit"] == "mm" and found["between"]["senior - junior"]["mean"] == pytest.approx(0.115)
 
 

@@ -7,12 +7,11 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from bundle.io.radiographs import read_radiograph
 from bundle.records.prediction import annotated
 from bundle.writers.slicer_markups import markups_json
+from tests.io.image_files import write_dicom
 
 itk = pytest.importorskip("itk")
 
@@ -21,24 +20,6 @@ ANATOMY = [(7, 5), (52, 9), (30, 33)]
 PIXELS = np.zeros((40, 60), np.uint8)
 for number, (x, y) in enumerate(ANATOMY):
     PIXELS[y, x] = 200 + number
-
-
-def dicom(path: Path, **values: object) -> Path:
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = values.pop(
-        "SOPClassUID", "1.2.840.10008.5.1.4.1.1.1"
-    )
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 40, 60, 1
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    dataset.PixelData = PIXELS.tobytes()
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def nifti(path: Path, affine: np.ndarray) -> Path:
@@ -74,12 +55,14 @@ CASES = {
     "NIfTI": lambda folder: nifti(folder / "i.nii", np.diag([-0.2, -0.5, 1, 1])),
     "NIfTI flipped": lambda folder: nifti(folder / "i.nii.gz", np.diag([0.2, 0.5, 1, 1])),
     "NIfTI turned": lambda folder: nifti(folder / "i.nii", OBLIQUE),
-    "DICOM without spacing": lambda folder: dicom(folder / "i.dcm"),
-    "DICOM detector spacing": lambda folder: dicom(folder / "i.dcm", ImagerPixelSpacing=[0.5, 0.2]),
-    "DICOM pixel spacing": lambda folder: dicom(folder / "i.dcm", PixelSpacing=[0.5, 0.2]),
-    "DICOM with a position": lambda folder: dicom(
+    "DICOM without spacing": lambda folder: write_dicom(folder / "i.dcm", PIXELS, 8),
+    "DICOM detector spacing": lambda folder: write_dicom(folder / "i.dcm", PIXELS, 8, ImagerPixelSpacing=[0.5, 0.2]),
+    "DICOM pixel spacing": lambda folder: write_dicom(folder / "i.dcm", PIXELS, 8, PixelSpacing=[0.5, 0.2]),
+    "DICOM with a position": lambda folder: write_dicom(
         folder / "i.dcm",
-        SOPClassUID="1.2.840.10008.5.1.4.1.1.7",
+        PIXELS,
+        8,
+        sop_class="1.2.840.10008.5.1.4.1.1.7",
         PixelSpacing=[0.5, 0.2],
         ImageOrientationPatient=[0, 1, 0, 0, 0, -1],
         ImagePositionPatient=[10, -20, 30],

@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from bundle.errors import LandmarkError, NothingToWrite
 from bundle.io.landmark_files import read_landmarks
 from bundle.io.landmark_files.structured_report_file import LandmarkCode
 from bundle.io.radiographs import read_radiograph
 from bundle.records.prediction import LandmarkPrediction, MeasuredValue
-from bundle.records.radiograph import identity_pixel_to_lps
+from tests.io.image_files import dicom_dataset, save_dicom
+from tests.writers.test_result_writers import prediction
 
 hd = pytest.importorskip("highdicom")
 
@@ -42,25 +41,20 @@ PATIENT = {
 
 
 def image(path: Path, **changes: object) -> Path:
-    """A DICOM radiograph of 40 x 36 pixels with a patient."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SpecificCharacterSet = "ISO_IR 100"
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{len(path.name)}"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.Modality = "1.2.4", "1.2.5", "CR"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 36, 40, 1
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    dataset.PhotometricInterpretation, dataset.PixelSpacing = "MONOCHROME2", [0.5, 0.25]
-    dataset.PixelData = np.random.default_rng(0).integers(0, 255, (36, 40), dtype=np.uint8).tobytes()
-    for keyword, value in {**PATIENT, **changes}.items():
-        if value is None:
-            dataset.pop(pydicom.datadict.tag_for_keyword(keyword), None)
-        else:
-            setattr(dataset, keyword, value)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
+    """A DICOM radiograph of 40 x 36 pixels with a patient; what is changed to None is not in it."""
+    known = {
+        **PATIENT,
+        "SpecificCharacterSet": "ISO_IR 100",
+        "SOPInstanceUID": f"1.2.3.{len(path.name)}",
+        "StudyInstanceUID": "1.2.4",
+        "SeriesInstanceUID": "1.2.5",
+        "PixelSpacing": [0.5, 0.25],
+        **changes,
+    }
+    dataset = dicom_dataset(np.random.default_rng(0).integers(0, 255, (36, 40), dtype=np.uint8), 8, **known)
+    for keyword in [keyword for keyword, value in known.items() if value is None]:
+        delattr(dataset, keyword)
+    return save_dicom(path, dataset)
 
 
 def predicted(path: Path, names=NAMES, points=POINTS, **changes) -> LandmarkPrediction:
@@ -70,19 +64,15 @@ def predicted(path: Path, names=NAMES, points=POINTS, **changes) -> LandmarkPred
         "path": path,
         "names": tuple(names),
         "points": points,
-        "similarity": np.full(count, 0.9),
-        "back_match_error": np.ones(count),
-        "spread": np.ones(count),
         "confidence": np.linspace(0.1, 0.9, count),
         "expected_error": np.array([1.5, *[math.nan] * (count - 1)]),
         "width": 40,
         "height": 36,
         "spacing": (0.25, 0.5),
         "spacing_source": "PixelSpacing",
-        "pixel_to_lps": identity_pixel_to_lps(),
         "measurements": VALUES,
     }
-    return LandmarkPrediction(**{**values, **changes})
+    return prediction(count=count, **{**values, **changes})
 
 
 def written(folder: Path, found: LandmarkPrediction, **settings) -> Path:
