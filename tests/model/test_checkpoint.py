@@ -1,6 +1,7 @@
 """What a checkpoint holds comes back, and what is none is refused."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,27 @@ def test_monai_finds_the_decoders_under_the_key_model(tmp_path: Path) -> None:
         (lambda content: content.update(matching=None), r"model\.pt"),
         (lambda content: content.update(template={"names": []}), r"model\.pt"),
         (lambda content: content["template"]["points"][0].fill_(99), "Säge"),
+        *(
+            (lambda content, part=part, value=value: content["template"].update({part: value}), words)
+            for part, value, words in (
+                ("pixels", torch.zeros(20, 30), "type float32"),
+                ("pixels", torch.zeros(20, 30, 1, dtype=torch.int16), r"shape \(20, 30, 1\)"),
+                ("points", torch.zeros(3, 2, dtype=torch.float64), "2 landmark names for 3 points"),
+                ("points", torch.full((2, 2), 1e300, dtype=torch.float64), "1e"),
+                ("names", [7, "b"], "no text"),
+                ("names", ["=1+1", "b"], "formula"),
+                ("names", ["../../x", "b"], "leads out of a folder"),
+                ("names", "a", "no text"),
+                ("name", 3, "names of its template"),
+                ("digest", 3, "names of its template"),
+                ("spacing", "ab", "lacks a part"),
+                ("spacing", [math.nan, -1.0], r"spacing \(nan, -1\.0\)"),
+                ("spacing", [0.1, math.inf], r"spacing \(0\.1, inf\)"),
+                ("spacing", [0.0, 0.1], r"spacing \(0\.0, 0\.1\)"),
+                ("aspect", math.nan, "aspect nan"),
+                ("aspect", -2.0, "aspect -2"),
+            )
+        ),
     ],
 )
 def test_a_part_that_is_missing_or_cannot_be(
@@ -143,8 +165,9 @@ def test_a_part_that_is_missing_or_cannot_be(
     content = torch.load(path, weights_only=True)
     change(content)
     torch.save(content, path)
-    with pytest.raises(CheckpointError, match=words):
+    with pytest.raises(CheckpointError, match=words) as caught:
         read_checkpoint(path)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -37,6 +37,17 @@ def network(template: Template) -> OneShotNetwork:
     return zero_shot_model(template, network=FINE_NETWORK).network
 
 
+@pytest.fixture
+def inferer(template: Template) -> PosteriorInferer:
+    return PosteriorInferer(template, MatchingSettings())
+
+
+@pytest.fixture(scope="module")
+def query(template: Template) -> torch.Tensor:
+    """The template's own image."""
+    return torch.from_numpy(template.pixels)[None, None]
+
+
 def with_landmarks(template: Template, points: Any) -> Template:
     points = np.asarray(points, dtype=np.float64)
     names = tuple(f"L{index}" for index in range(len(points)))
@@ -44,9 +55,8 @@ def with_landmarks(template: Template, points: Any) -> Template:
 
 
 def infer(template: Template, network: OneShotNetwork, *images: np.ndarray) -> torch.Tensor:
-    inferer = PosteriorInferer(template, MatchingSettings())
-    assert isinstance(inferer, PosteriorInferer)
-    return inferer(torch.stack([torch.from_numpy(image)[None] for image in images]), network)
+    batch = torch.stack([torch.from_numpy(image)[None] for image in images])
+    return PosteriorInferer(template, MatchingSettings())(batch, network)
 
 
 def errors(found: torch.Tensor, points: Any) -> np.ndarray:
@@ -188,17 +198,16 @@ def test_a_batch_of_two_is_two_of_one(template: Template, network: OneShotNetwor
         )
 
 
-def test_a_metatensor_gives_a_plain_tensor(template: Template, network: OneShotNetwork) -> None:
-    image = torch.from_numpy(template.pixels)[None, None]
-    inferer = PosteriorInferer(template, MatchingSettings())
-    plain, meta = inferer(image, network), inferer(MetaTensor(image), network)
+def test_a_metatensor_gives_a_plain_tensor(
+    inferer: PosteriorInferer, query: torch.Tensor, network: OneShotNetwork
+) -> None:
+    plain, meta = inferer(query, network), inferer(MetaTensor(query), network)
     assert type(meta) is torch.Tensor and torch.allclose(plain, meta, rtol=0, atol=0, equal_nan=True)
 
 
-def test_an_inferer_follows_the_decoders(template: Template) -> None:
+def test_an_inferer_follows_the_decoders(template: Template, inferer: PosteriorInferer) -> None:
     network = build_network(NetworkSettings(**TINY_NETWORK))
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    inferer = PosteriorInferer(template, MatchingSettings())
     image, _ = transformed(template, [[1, 0, 6], [0, 1, 4]], template.size)
     query = torch.from_numpy(image)[None, None]
     first = inferer(query, network)
@@ -215,19 +224,17 @@ def test_an_inferer_follows_the_decoders(template: Template) -> None:
     assert torch.allclose(first, inferer(query, network), rtol=0, atol=0, equal_nan=True)
 
 
-def test_an_inferer_follows_the_network(template: Template, network: OneShotNetwork) -> None:
+def test_an_inferer_follows_the_network(
+    inferer: PosteriorInferer, query: torch.Tensor, network: OneShotNetwork
+) -> None:
     other = build_network(NetworkSettings(**{**TINY_NETWORK, "working_sides": [160]}))
-    inferer = PosteriorInferer(template, MatchingSettings())
-    query = torch.from_numpy(template.pixels)[None, None]
     first = inferer(query, network)
     assert not torch.allclose(first, inferer(query, other), rtol=0, atol=0, equal_nan=True)
     assert torch.allclose(first, inferer(query, network), rtol=0, atol=0, equal_nan=True)
 
 
-def test_nothing_is_left_for_autograd(template: Template) -> None:
-    network = build_network(NetworkSettings(**TINY_NETWORK))
-    found = PosteriorInferer(template, MatchingSettings())(torch.from_numpy(template.pixels)[None, None], network)
-    assert not found.requires_grad
+def test_nothing_is_left_for_autograd(inferer: PosteriorInferer, query: torch.Tensor) -> None:
+    assert not inferer(query, build_network(NetworkSettings(**TINY_NETWORK))).requires_grad
 
 
 def test_two_equal_templates_are_one(template: Template, network: OneShotNetwork) -> None:
@@ -252,10 +259,11 @@ def test_templates_of_different_size(template: Template, network: OneShotNetwork
     assert np.median(errors(found, template.landmarks.points)) < 2
 
 
-def test_expected_errors_follow_the_calibration(template: Template, network: OneShotNetwork) -> None:
-    query = torch.from_numpy(template.pixels)[None, None]
+def test_expected_errors_follow_the_calibration(
+    template: Template, inferer: PosteriorInferer, query: torch.Tensor, network: OneShotNetwork
+) -> None:
     factors = [1.0 + index for index in range(len(template.landmarks))]
-    plain = PosteriorInferer(template, MatchingSettings())(query, network)[0]
+    plain = inferer(query, network)[0]
     scaled = PosteriorInferer(template, MatchingSettings(error_factors=factors))(query, network)[0]
     torch.testing.assert_close(scaled[:, 6], plain[:, 6] * torch.tensor(factors))
     assert (scaled[1:, 5] < plain[1:, 5]).all() and torch.equal(scaled[:, :5], plain[:, :5])
@@ -263,9 +271,10 @@ def test_expected_errors_follow_the_calibration(template: Template, network: One
         PosteriorInferer(template, MatchingSettings(error_factors=[1.0, 2.0]))
 
 
-def test_a_landmark_that_is_too_uncertain_is_missing(template: Template, network: OneShotNetwork) -> None:
-    query = torch.from_numpy(template.pixels)[None, None]
-    plain = PosteriorInferer(template, MatchingSettings())(query, network)[0]
+def test_a_landmark_that_is_too_uncertain_is_missing(
+    template: Template, inferer: PosteriorInferer, query: torch.Tensor, network: OneShotNetwork
+) -> None:
+    plain = inferer(query, network)[0]
     size = np.linalg.norm(np.ptp(plain[:, :2].numpy(), axis=0))
     ordered = plain[:, 6].sort().values
     limit = float(ordered[4:6].mean() / size)  # between two of them

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +19,15 @@ def inputs_and_weight(
     generator = torch.Generator().manual_seed(kernel)
     inputs = torch.randn(2, channels, *size, dtype=dtype, generator=generator)
     return inputs, torch.randn(4, channels, kernel, kernel, dtype=dtype, generator=generator)
+
+
+def assert_same(found: Tensor, expected: Tensor, arguments: Sequence[Tensor]) -> None:
+    """Result and gradients."""
+    torch.testing.assert_close(found, expected)
+    pull = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, arguments, pull), torch.autograd.grad(expected, arguments, pull)
+    )
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -39,11 +50,7 @@ def test_with_gaps(kernel: int, dilation: int, size: tuple[int, int]) -> None:
     inputs, weight = (value.requires_grad_() for value in inputs_and_weight(kernel, size))
     found = winograd_conv2d(inputs, weight, padding=1, dilation=dilation)
     expected = F.conv2d(inputs, weight, padding=1, dilation=dilation)
-    torch.testing.assert_close(found, expected)
-    pull = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(found, (inputs, weight), pull), torch.autograd.grad(expected, (inputs, weight), pull)
-    )
+    assert_same(found, expected, (inputs, weight))
 
 
 @pytest.mark.parametrize(
@@ -53,11 +60,7 @@ def test_every_tile(kernel: int, tile: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(TILES, kernel, (tile,))
     inputs, weight = (value.requires_grad_() for value in inputs_and_weight(kernel, (2 * tile + 5, tile + 3)))
     found, expected = winograd_conv2d(inputs, weight, padding=2), F.conv2d(inputs, weight, padding=2)
-    torch.testing.assert_close(found, expected)
-    pull = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(found, (inputs, weight), pull), torch.autograd.grad(expected, (inputs, weight), pull)
-    )
+    assert_same(found, expected, (inputs, weight))
 
 
 def test_equals_the_loops() -> None:
@@ -113,11 +116,7 @@ def test_bias() -> None:
     inputs, weight = inputs_and_weight(5, (9, 13))
     arguments = [inputs.requires_grad_(), weight.requires_grad_(), torch.randn(4, dtype=torch.float64).requires_grad_()]
     found, expected = winograd_conv2d(*arguments), F.conv2d(*arguments)
-    torch.testing.assert_close(found, expected)
-    pull = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(found, arguments, pull), torch.autograd.grad(expected, arguments, pull)
-    )
+    assert_same(found, expected, arguments)
 
 
 @pytest.mark.parametrize("tiles", [1, 7, 100, 1000])
@@ -129,11 +128,7 @@ def test_images_in_several_strips_and_several_images_in_one(
     monkeypatch.setattr(winograd, "_TILES_AT_A_TIME", tiles)
     found = winograd_conv2d(inputs, weight, dilation=dilation)
     expected = F.conv2d(inputs, weight, dilation=dilation)
-    torch.testing.assert_close(found, expected)
-    pull = torch.randn_like(expected)
-    torch.testing.assert_close(
-        torch.autograd.grad(found, (inputs, weight), pull), torch.autograd.grad(expected, (inputs, weight), pull)
-    )
+    assert_same(found, expected, (inputs, weight))
 
 
 class TestChoice:

@@ -12,12 +12,24 @@ from OneShotLandmarksLib.points import Point, check_label, dump, markups_documen
 
 from bundle.io.landmark_files import read_landmarks
 from bundle.records.radiograph import Radiograph
-from tests.slicer.real_results import prediction
+from bundle.writers import slicer_markups
+from bundle.writers.result_json import result_document
+from tests.writers.test_result_writers import prediction
+
+#: One landmark that was found and one that was not.
+FOUND = prediction(
+    count=2,
+    names=("sella", "nasion"),
+    points=np.array([[10.5, 20.25], [np.nan, np.nan]]),
+    confidence=np.array([0.87, np.nan]),
+    width=40,
+    height=50,
+    spacing=(0.1, 0.1),
+)
 
 
-def test_a_result_of_the_product_is_read(tmp_path: Path) -> None:
-    document = prediction(tmp_path)["result"]
-    result = read_result({"result": document, "latencies": {}})
+def test_a_result_of_the_product_is_read() -> None:
+    result = read_result({"result": result_document(FOUND), "latencies": {}})
     assert (result.width, result.height) == (40, 50)
     first, missing = result.points
     assert (first.name, first.pixel) == ("sella", (10.5, 20.25))
@@ -26,8 +38,8 @@ def test_a_result_of_the_product_is_read(tmp_path: Path) -> None:
     assert first.certainty.startswith("confidence 0.87")
 
 
-def test_the_point_list_of_the_product_is_read(tmp_path: Path) -> None:
-    sella, missing = read_markups(prediction(tmp_path)["markups"])
+def test_the_point_list_of_the_product_is_read() -> None:
+    sella, missing = read_markups(slicer_markups.markups_document(FOUND))
     assert sella == Point("sella", pytest.approx((10.5, 20.25, 0.0)))
     assert missing == Point("nasion", None)
 

@@ -19,6 +19,7 @@ import pytest
 from study import FINAL, Mark, Protocol, Study
 from study.protocol import read_protocol, shipped_protocols
 from tests.conftest import ROOT
+from tests.report.browsing import open_chromium
 
 #: Every fifth landmark of the hand, which makes everything quicker.
 NAMES = read_protocol(shipped_protocols()["hand-37"]).names[::5]
@@ -114,16 +115,8 @@ def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Runni
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Chromium, of this machine or as Playwright installs it; without one the tests are skipped."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as tool:
-        own = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
-        program = next(filter(None, own), tool.chromium.executable_path)
-        if not Path(program).is_file():
-            pytest.skip("there is no Chromium")
-        found = tool.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with open_chromium() as found:
         yield found
-        found.close()
 
 
 class Tab:

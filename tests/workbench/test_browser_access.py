@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study import DRAFT, FINAL, Mark, Protocol, Study
+from study import DRAFT, FINAL, Mark, Study
 from study.proposals import Proposals, as_prediction
 from study.protocol import read_protocol, shipped_protocols
-from tests.workbench.conftest import NAMES, Running, Tab, running, until
+from tests.workbench.conftest import NAMES, Running, Tab, annotate, running, until
 
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
 
@@ -32,13 +32,9 @@ def propose(study: Study, image_id: str, points: np.ndarray) -> None:
 @pytest.fixture
 def prepared(folder: Path, truth: dict[str, np.ndarray]) -> Study:
     """Two accepted images, of which one had been found, one draft, one proposal."""
-    study = Study(folder)
-    study.save_protocol(Protocol.of(NAMES))
     for image_id in ("phantom_001", "phantom_002", "phantom_003"):
-        propose(study, image_id, truth[image_id] + 3)
-    for image_id in ("phantom_000", "phantom_003"):
-        marks = [Mark(name, (float(x), float(y)), "placed") for name, (x, y) in zip(NAMES, truth[image_id])]
-        study.save_marks(image_id, marks, FINAL, "")
+        propose(Study(folder), image_id, truth[image_id] + 3)
+    study = annotate(folder, truth, "phantom_000", "phantom_003")
     study.save_marks("phantom_002", [Mark(NAMES[0], (5.0, 6.0), "uncertain"), *map(Mark, NAMES[1:])], DRAFT, "")
     return study
 

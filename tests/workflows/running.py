@@ -1,6 +1,7 @@
 """Run the bundle as its users do: in this process with overrides, or as a command of its own."""
 
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -155,6 +156,12 @@ def environment() -> dict[str, str]:
 def run_command(run_id: str, *names: str, **overrides: Any) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as log:
         return run_forked("monai.bundle", command(run_id, *names, **overrides)[3:], ROOT, Path(log))
+
+
+def failures(folder: Path) -> dict[str, str]:
+    """What ``errors.csv`` says of each file, by its name."""
+    with (folder / "errors.csv").open(encoding="utf-8", newline="") as file:
+        return {Path(row["file"]).name: row["reason"] for row in csv.DictReader(file)}
 
 
 def refusal(action: Callable[[], Any]) -> str:

@@ -1,6 +1,5 @@
 """Every bad input costs one clear sentence that names it, and nothing else."""
 
-import csv
 import json
 import pickle
 import shutil
@@ -17,7 +16,7 @@ from bundle.io.landmark_files import read_landmark_table
 from bundle.model.checkpoint import read_checkpoint, write_checkpoint
 from tests.conftest import Sample, Trained
 from tests.io.image_files import picture, write_dicom
-from tests.workflows.running import content, refusal, run
+from tests.workflows.running import content, failures, refusal, run
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text.png": (lambda path: path.write_text("no image\n"), "text.png is named .png but holds no image"),
@@ -58,18 +57,13 @@ class TestBrokenImages:
             write(folder / name)
         return folder
 
-    @staticmethod
-    def failures(folder: Path) -> dict[str, str]:
-        with (folder / "errors.csv").open(encoding="utf-8", newline="") as file:
-            return {Path(row["file"]).name: row["reason"] for row in csv.DictReader(file)}
-
     def test_inference_does_the_others(
         self, images: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(SystemExit) as exit_status:
             infer(trained.model, dataset_dir=images, output_dir=tmp_path / "out", writers=["json"])
         assert exit_status.value.code == 1
-        reasons = self.failures(tmp_path / "out")
+        reasons = failures(tmp_path / "out")
         assert set(reasons) == set(BROKEN)
         for name, (_, said) in BROKEN.items():
             assert said in reasons[name] and reasons[name].endswith("."), reasons[name]
@@ -91,7 +85,7 @@ class TestBrokenImages:
             evaluate(trained.model, dataset_dir=images, landmarks=tmp_path / "truth.csv", output_dir=tmp_path / "out")
         report = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
         assert report["images"] == 3 and report["failed_images"] == ["text.png"]
-        assert set(self.failures(tmp_path / "out")) == {"text.png"}
+        assert set(failures(tmp_path / "out")) == {"text.png"}
 
     def test_nothing_but_broken_files(self, trained: Trained, tmp_path: Path) -> None:
         (tmp_path / "images").mkdir()
@@ -99,7 +93,7 @@ class TestBrokenImages:
         with pytest.raises(SystemExit) as exit_status:
             infer(trained.model, dataset_dir=tmp_path / "images", output_dir=tmp_path / "out")
         assert exit_status.value.code == 2
-        assert set(self.failures(tmp_path / "out")) == {"text.png"}
+        assert set(failures(tmp_path / "out")) == {"text.png"}
 
     def test_nothing_but_broken_files_to_measure(self, trained: Trained, small: Sample, tmp_path: Path) -> None:
         (tmp_path / "images").mkdir()

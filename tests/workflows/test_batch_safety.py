@@ -1,6 +1,5 @@
 """What a run over an archive can rely on: nothing is lost, nothing is written that should not be, nothing leaks."""
 
-import csv
 import errno
 import json
 import os
@@ -15,7 +14,7 @@ import pytest
 
 from bundle.io.landmark_files import read_landmark_table
 from tests.conftest import Sample, as_nobody
-from tests.workflows.running import TINY_NETWORK, refusal, run
+from tests.workflows.running import TINY_NETWORK, failures, refusal, run
 
 #: Tags that say who the patient is, with values that occur nowhere else.
 IDENTIFYING = {
@@ -37,11 +36,6 @@ IDENTIFYING = {
 
 def infer(small: Sample, **settings: Any) -> None:
     run("inference", **small.template, **{"network": TINY_NETWORK, "writers": ["json"], "device": "cpu", **settings})
-
-
-def failures(folder: Path) -> dict[str, str]:
-    with (folder / "errors.csv").open(encoding="utf-8", newline="") as file:
-        return {Path(row["file"]).name: row["reason"] for row in csv.DictReader(file)}
 
 
 def everything(folder: Path) -> dict[Path, bytes | None]:
