@@ -86,6 +86,30 @@ def test_too_few_landmarks() -> None:
     assert read_reference_length(settings, Template.absent("none was given.")) is not None, "it is told when it is used"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"landmarks": [0, 0], "millimetres": 50},
+        {"landmarks": [0, -1], "millimetres": 50},
+        {"landmarks": [0], "millimetres": 50},
+        {"landmarks": "01", "millimetres": 50},
+        {"landmarks": [0, 1.5], "millimetres": 50},
+        {"landmarks": [0, 4], "millimetres": 0},
+        {"landmarks": [0, 4], "millimetres": "50"},
+        {"landmarks": [0, 4]},
+        {"landmarks": [0, 4], "millimetres": 50, "unit": "mm"},
+        {"landmarks": [0, True], "millimetres": 50},
+        {"landmarks": [0, 4], "millimetres": float("inf")},
+        {"landmarks": 4, "millimetres": 50},
+        [0, 4, 50],
+        "50",
+    ],
+)
+def test_a_reference_length_that_cannot_be(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^reference_length.*\.$"):
+        read_reference_length(value, template(8))
+
+
 def test_settings() -> None:
     read = read_reference_length({"landmarks": [3, 1], "millimetres": 20}, template(4))
     assert read is not None and (read.landmarks, read.millimetres) == ((3, 1), 20.0)

@@ -202,37 +202,3 @@ class TestCheckpoint:
         torch.save(value, tmp_path / "model.pt")
         said = self.refused(small, tmp_path / "model.pt")
         assert "is not of the format" in said
-
-
-class TestSettings:
-    @pytest.mark.parametrize(
-        "value",
-        [
-            {"landmarks": [0, 0], "millimetres": 50},
-            {"landmarks": [0, -1], "millimetres": 50},
-            {"landmarks": [0], "millimetres": 50},
-            {"landmarks": "01", "millimetres": 50},
-            {"landmarks": [0, 1.5], "millimetres": 50},
-            {"landmarks": [0, 4], "millimetres": 0},
-            {"landmarks": [0, 4], "millimetres": "50"},
-            {"landmarks": [0, 4]},
-            {"landmarks": [0, 4], "millimetres": 50, "unit": "mm"},
-            {"landmarks": [0, True], "millimetres": 50},
-            {"landmarks": [0, 4], "millimetres": float("inf")},
-            {"landmarks": 4, "millimetres": 50},
-            [0, 4, 50],
-            "50",
-        ],
-    )
-    def test_a_reference_length_that_cannot_be(self, value: Any, small: Sample) -> None:
-        said = refusal(
-            lambda: content(
-                "inference", get="reference", **small.template, dataset_dir=small.images, reference_length=value
-            )
-        )
-        assert "reference_length" in said
-
-    @pytest.mark.parametrize("radii", [[0.0], [-1.0, 2.0], [float("nan")]])
-    def test_radii_that_cannot_be(self, radii: list[float], trained: Trained, small: Sample) -> None:
-        settings = {"dataset_dir": small.images, "landmarks": small.truth, "sdr_radii": radii}
-        assert "radi" in refusal(lambda: evaluate(trained.model, **settings))
