@@ -36,7 +36,7 @@ def connected(widget: Any, stub: StubServer) -> Any:
 
 
 @pytest.fixture
-def found(connected: Any) -> Any:
+def with_points(connected: Any) -> Any:
     """The first image is loaded, and its points were found."""
     connected.panel.load.click()
     connected.panel.find.click()
@@ -124,40 +124,40 @@ def test_from_the_proposed_image_to_the_annotation(application: Application, con
     assert application.errors == []
 
 
-def test_choosing_another_image_shows_its_points(application: Application, found: Any) -> None:
-    panel = found.panel
+def test_choosing_another_image_shows_its_points(application: Application, with_points: Any) -> None:
+    panel = with_points.panel
     panel.images.setCurrentIndex(1)
     assert panel.table.widget.texts() == []
-    assert {"find", "submit"} <= grey(found)
+    assert {"find", "submit"} <= grey(with_points)
     panel.images.setCurrentIndex(0)
     assert panel.table.widget.texts() == FOUND
-    nodes = {id(known) for known, *_ in found.Observations}
+    nodes = {id(known) for known, *_ in with_points.Observations}
     assert len(nodes) == 2, "the scene and the points of the image that is chosen"
 
 
-def test_dragging_a_point_shows_at_once(application: Application, found: Any) -> None:
-    node = found.logic.points_node("flat")
-    move(application, node, found.logic.volume("flat"), 2, 5.0, 6.0)
+def test_dragging_a_point_shows_at_once(application: Application, with_points: Any) -> None:
+    node = with_points.logic.points_node("flat")
+    move(application, node, with_points.logic.volume("flat"), 2, 5.0, 6.0)
     node.InvokeEvent(application.markups_class.PointEndInteractionEvent)
-    assert found.panel.table.widget.texts()[2][3] == "corrected"
-    move(application, node, found.logic.volume("flat"), 2, 500.0, 6.0)
+    assert with_points.panel.table.widget.texts()[2][3] == "corrected"
+    move(application, node, with_points.logic.volume("flat"), 2, 500.0, 6.0)
     node.InvokeEvent(application.markups_class.PointEndInteractionEvent)
-    assert "'menton' lies beside the image" in message(found)
+    assert "'menton' lies beside the image" in message(with_points)
 
 
-def test_corrected_points_are_not_replaced_unasked(application: Application, found: Any) -> None:
-    node = found.logic.points_node("flat")
-    found.panel.find.click()
+def test_corrected_points_are_not_replaced_unasked(application: Application, with_points: Any) -> None:
+    node = with_points.logic.points_node("flat")
+    with_points.panel.find.click()
     assert application.questions == []
-    move(application, node, found.logic.volume("flat"), 0, 5.0, 6.0)
+    move(application, node, with_points.logic.volume("flat"), 0, 5.0, 6.0)
     application.consent = False
-    for button in (found.panel.find, found.panel.by_hand, found.panel.saved):
+    for button in (with_points.panel.find, with_points.panel.by_hand, with_points.panel.saved):
         button.click()
     assert application.questions == ["1 points of flat were changed by you and will be replaced."] * 3
-    assert found.logic.points("flat")[0][0].pixel == pytest.approx((5.0, 6.0), abs=1e-4)
+    assert with_points.logic.points("flat")[0][0].pixel == pytest.approx((5.0, 6.0), abs=1e-4)
     application.consent = True
-    found.panel.find.click()
-    assert found.panel.table.widget.texts() == FOUND
+    with_points.panel.find.click()
+    assert with_points.panel.table.widget.texts() == FOUND
 
 
 def test_placing_by_hand(application: Application, connected: Any) -> None:
@@ -188,23 +188,23 @@ def test_what_the_server_refuses_is_told(application: Application, connected: An
 @pytest.mark.parametrize(
     ("outcome", "words"), [("DONE", "The training is done"), ("ERROR", "The training failed (epoch 3/3)")]
 )
-def test_training(found: Any, stub: StubServer, outcome: str, words: str) -> None:
+def test_training(with_points: Any, stub: StubServer, outcome: str, words: str) -> None:
     stub.outcome = outcome
-    panel = found.panel
+    panel = with_points.panel
     for button in (panel.submit, panel.train):
         button.click()
-    assert "goes on when Slicer is closed" in message(found)
-    assert found.timer.isActive() and panel.progress.range == (0, 0)
+    assert "goes on when Slicer is closed" in message(with_points)
+    assert with_points.timer.isActive() and panel.progress.range == (0, 0)
     seen = []
     for _ in range(4):
-        found.timer.tick()
+        with_points.timer.tick()
         seen.append((panel.progress.range, panel.progress.value, panel.progress_line.text))
     assert seen[0] == ((0, 100), 33, "running: epoch 1/3")
     assert seen[2] == ((0, 100), 100, "running: epoch 3/3")
-    assert words in message(found)
-    assert not found.timer.isActive()
+    assert words in message(with_points)
+    assert not with_points.timer.isActive()
     asked = len(stub.requests)
-    found.timer.tick()
+    with_points.timer.tick()
     assert len(stub.requests) == asked
 
 
@@ -214,28 +214,28 @@ def test_training_without_annotation(application: Application, connected: Any) -
     assert not connected.timer.isActive()
 
 
-def test_stopping(found: Any, stub: StubServer) -> None:
-    panel = found.panel
+def test_stopping(with_points: Any, stub: StubServer) -> None:
+    panel = with_points.panel
     panel.stop.click()
-    assert message(found) == "No training is running."
+    assert message(with_points) == "No training is running."
     for button in (panel.submit, panel.train, panel.stop):
         button.click()
-    assert "The training was stopped" in message(found)
-    assert not found.timer.isActive()
+    assert "The training was stopped" in message(with_points)
+    assert not with_points.timer.isActive()
 
 
 def test_an_annotation_that_was_not_loaded_is_replaced_only_on_demand(
-    application: Application, found: Any, stub: StubServer
+    application: Application, with_points: Any, stub: StubServer
 ) -> None:
-    panel, others = found.panel, {"markups": ["of somebody else"]}
+    panel, others = with_points.panel, {"markups": ["of somebody else"]}
     stub.labels["flat"] = others
     application.consent = False
     panel.submit.click()
     assert "flat has an annotation that you have not loaded" in application.questions[-1]
-    assert stub.labels["flat"] == others and message(found) == "Nothing was saved."
+    assert stub.labels["flat"] == others and message(with_points) == "Nothing was saved."
     application.consent = True
     panel.submit.click()
-    assert message(found).startswith("Saved 3 landmarks of flat")
+    assert message(with_points).startswith("Saved 3 landmarks of flat")
     assert stub.labels["flat"] != others
     asked = len(application.questions)
     panel.submit.click()
@@ -252,25 +252,27 @@ def test_a_training_that_runs_is_found_again(widget: Any, stub: StubServer) -> N
     assert widget.timer.isActive()
 
 
-def test_a_server_that_is_gone_is_asked_a_few_times(application: Application, found: Any, stub: StubServer) -> None:
-    panel = found.panel
+def test_a_server_that_is_gone_is_asked_a_few_times(
+    application: Application, with_points: Any, stub: StubServer
+) -> None:
+    panel = with_points.panel
     for button in (panel.submit, panel.train):
         button.click()
-    found.logic._watcher.connection.url = "http://127.0.0.1:1"
+    with_points.logic._watcher.connection.url = "http://127.0.0.1:1"
     for _ in range(4):
-        found.timer.tick()
-    assert found.timer.isActive()
-    found.timer.tick()
-    assert not found.timer.isActive()
-    assert "failed (Connection refused)" in message(found)
+        with_points.timer.tick()
+    assert with_points.timer.isActive()
+    with_points.timer.tick()
+    assert not with_points.timer.isActive()
+    assert "failed (Connection refused)" in message(with_points)
     assert application.errors == [], "no window for each question"
 
 
-def test_closing_the_scene_empties_the_table(application: Application, found: Any) -> None:
-    assert found.panel.table.widget.texts() == FOUND
+def test_closing_the_scene_empties_the_table(application: Application, with_points: Any) -> None:
+    assert with_points.panel.table.widget.texts() == FOUND
     application.scene.Clear() if not application.real else application.scene.Clear(False)
-    assert found.panel.table.widget.texts() == []
-    assert "find" in grey(found)
+    assert with_points.panel.table.widget.texts() == []
+    assert "find" in grey(with_points)
 
 
 def test_texts_of_a_row(module: ModuleType) -> None:
