@@ -61,7 +61,8 @@ def refuse_mistakes(words: Sequence[str]) -> None:
     if tracking := given.get("tracking"):
         config = {**_tracked_by(tracking), **config}
         store = settings.get("tracking_uri")
-        if store is not None and ("://" not in str(store) or str(store).startswith("file:")):
+        given_elsewhere = str(store).startswith((EXPR_KEY, ID_REF_KEY, MACRO_KEY, "databricks"))
+        if store is not None and not given_elsewhere and ("://" not in str(store) or str(store).startswith("file:")):
             raise ConfigError(
                 f"--tracking_uri is {store!r}, which MLflow does not take as a store: give sqlite:///FILE or the "
                 "address of a server."
@@ -81,11 +82,11 @@ def refuse_mistakes(words: Sequence[str]) -> None:
 
 def _tracked_by(settings: Any) -> dict[str, Any]:
     """The configuration that MONAI adds for ``--tracking``."""
-    file = isinstance(settings, str) and settings.endswith((".json", ".yaml", ".yml")) and Path(settings).is_file()
-    found: dict[str, Any] = DEFAULT_EXP_MGMT_SETTINGS.get(settings) or (
-        ConfigParser.load_config_file(settings) if file else {}
-    )
-    if not {"handlers_id", "configs"} <= found.keys():
+    found: Any = settings
+    if isinstance(settings, str):
+        file = Path(settings).suffix in (".json", ".yaml", ".yml") and Path(settings).is_file()
+        found = ConfigParser.load_config_file(settings) if file else DEFAULT_EXP_MGMT_SETTINGS.get(settings)
+    if not isinstance(found, Mapping) or not {"handlers_id", "configs"} <= found.keys():
         raise ConfigError(
             f"--tracking is {settings!r}, expected configs/tracking_tensorboard.json or configs/tracking_mlflow.json, "
             "or a file of settings like these: choose one."

@@ -70,9 +70,8 @@ class GlobalPart(Part):
                     f"an image of {rows} rows and {columns} columns becomes {size[0]} x {size[1]} at a working size, "
                     f"but the encoder needs at least {smallest} pixels on each side: give the size of a real image."
                 )
-        settings, unit_length = network.settings, network.global_decoder is None
-        scales = self.sizes[: len(settings.working_sides)]
-        inputs = {f"image_{index}": resize(image, size, settings.resampling) for index, size in enumerate(scales)}
+        unit_length = network.global_decoder is None
+        inputs = {f"image_{index}": view for index, view in enumerate(network.views(image))}
         levels = [(name, negative) for negative in (False, True) for name in inputs][: len(self.sizes)]
         about = [
             {"name": f"descriptors_{index}", "input": name, "negative": negative, "unit_length": unit_length}

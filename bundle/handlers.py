@@ -354,7 +354,7 @@ class Evaluation:
         errors: the error of each landmark of each image, in pixels and in mm.
         summary: what ``metrics.json`` says: ``mre_mm``, ``mre_px``, ``sdr``, ``intervals``, ``per_landmark`` and more.
         figures: the means of ``summary`` under names of their own: ``mre_mm``, infinite where a landmark is lost, and
-            for each radius one such as ``sdr_2.0mm``.
+            for each radius one such as ``sdr_2.0mm``; none where no spacing is known.
         truths: (M, N, 2), the true points that lie in their images, in pixels; NaN where there is none.
     """
 
@@ -392,7 +392,8 @@ class Evaluation:
         truths, outside = inside_truths(found, [labels[one.image_id] for one in found], names)
         errors = landmark_errors(found, truths, names, device)
         measured = summarise_run(errors, radii, **draws)
-        figures = {"mre_mm": measured["mre_mm"], **{f"sdr_{of}mm": rate for of, rate in measured["sdr"].items()}}
+        means = {"mre_mm": measured["mre_mm"], **{f"sdr_{of}mm": rate for of, rate in measured["sdr"].items()}}
+        figures = {name: value for name, value in means.items() if not math.isnan(value)}
         summary = {
             **measured,
             "seconds_per_image": seconds,

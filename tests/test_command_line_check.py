@@ -54,7 +54,7 @@ def test_mlflow_is_allowed_where_it_is_installed(monkeypatch: pytest.MonkeyPatch
                 refuse_mistakes(words)
 
 
-@pytest.mark.parametrize("value", ["tensorboard", f"{CONFIGS}/head.json", "gone.json", None])
+@pytest.mark.parametrize("value", ["tensorboard", f"{CONFIGS}/head.json", "gone.json", "['a.json']", "{'a': 1}", None])
 def test_tracking_takes_a_file_of_settings(value: str | None) -> None:
     with pytest.raises(ConfigError, match=r"--tracking is .*tracking_tensorboard.json or configs/tracking_mlflow.json"):
         refuse_mistakes((*INFERENCE, "--tracking", *([value] if value else [])))

@@ -89,8 +89,7 @@ def check_files(folder: Path, network: OneShotNetwork, crops: int) -> None:
     sizes = network.global_sizes(SIZE)
     with torch.no_grad():
         expected = described(network, query, sizes)
-    views = [resize(query, size, network.settings.resampling) for size in sizes]
-    compare(run_file(folder / "global.onnx", *views), expected)
+    compare(run_file(folder / "global.onnx", *network.views(query)), expected)
     side = network.settings.local_window
     batch = torch.cat([image((side, side), seed) for seed in range(crops)])
     with torch.no_grad():

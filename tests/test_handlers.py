@@ -432,6 +432,12 @@ def test_a_lost_landmark_makes_the_mean_of_the_engine_infinite(tmp_path: Path) -
     assert metrics_of(tmp_path)["mre_mm"] is None
 
 
+def test_an_engine_has_no_means_in_mm_where_no_spacing_is_known(tmp_path: Path) -> None:
+    items = [measured(seed, (np.nan, np.nan)) for seed in range(2)]
+    assert not evaluate(tmp_path, items)
+    assert metrics_of(tmp_path)["mre_px"] > 0
+
+
 def test_the_metrics_name_what_was_left_out(tmp_path: Path) -> None:
     cases = Cases([], without_truth=["x"], without_image=["y"], template_copies=["z"], source=Path("/images/list.json"))
     failures = Failures([("/images/broken.png", "/images/broken.png is broken.")])

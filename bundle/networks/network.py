@@ -138,11 +138,14 @@ class OneShotNetwork(nn.Module):
         Returns:
             for each scale a tensor of shape (B, encoder.channels, h, w).
         """
+        return self.encode_views(self.views(image))
+
+    def views(self, image: Tensor) -> list[Tensor]:
+        """Images, (B, 1, H, W), at the working sizes; where the largest is smaller, the others are made of it."""
         sizes = self.global_sizes((image.shape[-2], image.shape[-1]))[: len(self.settings.working_sides)]
         largest = resize(image, max(sizes), self.settings.resampling)  # far fewer pixels to make the others of
         source = largest if largest.numel() < image.numel() else image
-        views = [largest if size == max(sizes) else resize(source, size, self.settings.resampling) for size in sizes]
-        return self.encode_views(views)
+        return [largest if size == max(sizes) else resize(source, size, self.settings.resampling) for size in sizes]
 
     def encode_views(self, views: Sequence[Tensor]) -> list[Tensor]:
         """Frozen features of whole images that have their working sizes already.

@@ -42,7 +42,7 @@ def cross_entropy(base: Tensor, distance: Tensor) -> Objective:
 
 
 def distance_aware(base: Tensor, distance: Tensor) -> Objective:
-    r"""The paper's distance-aware loss: scores shall fall with the distance as a Gaussian of 10 pixels does.
+    r"""After the paper's equation 1, which itself is in ``losses``: scores shall fall as a Gaussian of 10 pixels does.
 
     .. math:: \tfrac12 \sum_k \operatorname{mean}_q
         \big(s_k(q) - 60 \, e^{-\lVert q - p_k \rVert^2 / (2 \cdot 10^2)}\big)^2,

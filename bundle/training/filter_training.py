@@ -136,7 +136,7 @@ class FilterTraining(Trainer):
                 model.learned,
                 self.keep_images,
             )
-        forget_run(self.folder)
+            forget_run(self.folder)
 
     def _fit_landmarks(self) -> None:
         """Fit what no earlier run has fitted, after a line about what there is."""

@@ -13,7 +13,13 @@ from monai.handlers import IgniteMetricHandler, from_engine
 
 from bundle.errors import ConfigError
 from bundle.metrics.error_summary import CEPHALOMETRIC_RADII
-from bundle.metrics.landmark_metrics import MeanRadialErrorMetric, SuccessfulDetectionRateMetric, radial_error
+from bundle.metrics.landmark_metrics import (
+    MeanRadialErrorMetric,
+    SuccessfulDetectionRateMetric,
+    landmark_errors,
+    radial_error,
+)
+from tests.writers.test_result_writers import prediction
 
 
 def literal_radial_error(y_pred: np.ndarray, y: np.ndarray, spacing: np.ndarray | None) -> np.ndarray:
@@ -75,6 +81,16 @@ def test_narrow_dtypes_are_measured_in_float32(dtype: torch.dtype) -> None:
 def test_names_the_shape_expected(y_pred: tuple[int, ...], y: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected the same shape \(B, N, 2\), got \("):
         radial_error(torch.zeros(y_pred), torch.zeros(y))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_errors_on_a_gpu_are_those_of_the_cpu() -> None:
+    found = [prediction(seed, 3, spacing=(0.1, 0.2)) for seed in (0, 1)]
+    truths = np.random.default_rng(0).uniform(0, 50, (2, 3, 2))
+    truths[0, 0] = np.nan
+    on_cpu, on_gpu = (landmark_errors(found, truths, found[0].names, device) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_gpu.px, on_cpu.px, rtol=1e-12)
+    np.testing.assert_allclose(on_gpu.mm, on_cpu.mm, rtol=1e-12)
 
 
 SHAPES = [(9, 19), (1, 6), (8, 1), (1, 1)]

@@ -156,6 +156,8 @@ def test_scales_of_the_undecoded_network(xfeat: XFeatEncoder) -> None:
     levels = network.encode_global(image)
     shrunk = F.interpolate(image, size=(96, 80), mode="bilinear", align_corners=False, antialias=True)
     torch.testing.assert_close(levels[1], xfeat(shrunk))
+    smallest = F.interpolate(shrunk, size=(64, 48), mode="bilinear", align_corners=False, antialias=True)
+    torch.testing.assert_close(levels[0], xfeat(smallest))
     torch.testing.assert_close(levels[3], xfeat(1 - shrunk))
     descriptors = network.decode_global(levels, sizes)
     for level, descriptor in zip(levels, descriptors):
