@@ -7,6 +7,7 @@ import platform
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -134,6 +135,8 @@ class RunSaver(ABC):
         self.settings = settings or {}
         self.timer = Timer()
         self.found: list[Finding] = []
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to an engine, before other handlers that take time.
@@ -147,7 +150,7 @@ class RunSaver(ABC):
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._merge)
         engine.add_event_handler(Events.COMPLETED, self._complete)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _engine, error: self.journal.release(error))
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._release)
 
     def _open(self) -> None:
         self.journal.open()
@@ -165,20 +168,38 @@ class RunSaver(ABC):
                 self.failures.add(str(item["image"].meta["filename_or_obj"]), str(error))
                 continue
             pixels = item["image"].detach().cpu().numpy()[0]
-            if self.report:
-                with atomic_file(self._picture(prediction.image_id), binary=True) as file:
-                    file.write(small_jpeg(pixels))
-            self._keep(prediction, pixels)
+            self._wait()
+            self._writing = self._writer.submit(self._write_image, prediction, pixels, self.timer.value())
         if is_first():
             new = engine.state.iteration if idist.get_world_size() == 1 else self.journal.count_new()
             self._bar.update(self.journal.done + new + len(self.failures) - self._bar.n)
 
-    def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> None:
+    def _write_image(self, prediction: LandmarkPrediction, pixels: np.ndarray, seconds: float) -> None:
+        """Write all of one image while the next one is worked on."""
+        if self.report:
+            with atomic_file(self._picture(prediction.image_id), binary=True) as file:
+                file.write(small_jpeg(pixels))
+        self._keep(prediction, pixels, seconds)
+
+    def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray, seconds: float) -> None:
         """Note an image with its pixels, (H, W), 0 to 1, in the journal, and write its files."""
-        self.journal.append(prediction, self.timer.value())
+        self.journal.append(prediction, seconds)
+
+    def _wait(self) -> None:
+        """Wait until the image before is written, or raise why it cannot be."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _release(self, _engine: Engine, error: BaseException) -> None:
+        """Give the folder back when nothing is written to it any more."""
+        if self._writing is not None:
+            wait([self._writing])
+        self.journal.release(error)
 
     def _merge(self, engine: Engine) -> None:
         """Put together what all ranks have found; rank 0 has it then."""
+        self._wait()
         self.found, self.failures = self.journal.merge(self.failures)
         self._bar.update(len(self.journal.cases.items) - self._bar.n)
         self._bar.close()
@@ -297,7 +318,7 @@ class PredictionSaver(RunSaver):
         self.writers = writer_names(writers)
         self.files = image_files(self.writers, landmark_codes, include_identifiers, model)
 
-    def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray) -> None:
+    def _keep(self, prediction: LandmarkPrediction, pixels: np.ndarray, seconds: float) -> None:
         """Make the files of one image, and say which have nothing to write, each with its reason."""
         if self.measurements is not None:
             prediction = replace(prediction, measurements=self.measurements.measure(prediction))
@@ -307,7 +328,7 @@ class PredictionSaver(RunSaver):
                 contents[name] = make(prediction, pixels)
             except NothingToWrite as reason:
                 skipped.append((name, str(reason)))
-        self.journal.append(prediction, self.timer.value(), contents, skipped)
+        self.journal.append(prediction, seconds, contents, skipped)
 
     def _write(self, found: Sequence[Finding]) -> None:
         predictions = [one.prediction for one in found]

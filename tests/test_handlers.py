@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from bundle.data.cases import CHECKSUMS, Cases, ResultFolder
 from bundle.data.journal import Journal
 from bundle.data.readable import Failures
-from bundle.errors import ConfigError
+from bundle.errors import BundleError, ConfigError
 from bundle.handlers import EvaluationSaver, PredictionSaver, RunSaver, as_prediction
 from bundle.io.landmark_files import read_landmark_table
 from bundle.measurements import read_measurements
@@ -88,6 +88,22 @@ def test_files_and_tables_in_the_order_of_the_cases(tmp_path: Path, capsys: pyte
     np.testing.assert_allclose(table["one"].points, [[10, 20], [30, 5]])
     told = capsys.readouterr().out
     assert "2 image(s) with 2 landmarks" in told and "mean confidence 0.70" in told
+
+
+def test_what_cannot_be_written_ends_the_run_and_frees_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of the last image, which is written when no other is worked on."""
+
+    def refuse(*_: Any) -> None:
+        raise BundleError("the disk is full")
+
+    saver = saver_of(tmp_path, "one", writers=["json"])
+    monkeypatch.setattr(saver.journal, "append", refuse)
+    with pytest.raises(BundleError, match="full"):
+        run(saver, pair("one"))
+    run(saver_of(tmp_path, "one", writers=["json"]), pair("one"))
+    assert (tmp_path / "one.json").is_file()
 
 
 def test_only_the_files_that_are_wanted(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_what_all_forked_processes_meet_is_said_once(evaluation: dict[str, Any],
 
 
 def test_a_killed_evaluation_goes_on_with_two_ranks(two: TwoRanks, alone: Path) -> None:
-    assert two.unfinished == 2
+    assert two.unfinished in (1, 2), "the last image may still have been written when the kill came"
     folder = two.folder / "continued"
     assert report(folder) == report(alone)
     for name in ("metrics.csv", "errors.csv"):
