@@ -51,7 +51,8 @@ def read_in_process(read: Callable[..., Any], path: Path, *options: Any, memory:
     request = read, path, options, Path.cwd()  # the folder may have changed
     with _lock:
         process = _reader(os.getpid())
-        if process.poll() is not None or _memory(process) > MEMORY:  # ended by whoever it was, or kept too much
+        most_kept = min(MEMORY, memory * 3 // 4)  # of libraries and earlier files; the rest is for this one
+        if process.poll() is not None or _memory(process) > most_kept:  # ended by whoever it was, or kept too much
             _end(process)
             process = _reader(os.getpid())
         answered, exceeded = threading.Event(), threading.Event()

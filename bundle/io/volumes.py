@@ -55,6 +55,9 @@ def read_itk(path: Path, kind: str, max_pixels: int) -> DecodedImage:
             folder.
     """
     import itk  # takes a second, so only where a file needs it
+    from itk.support import helpers
+
+    helpers._HAVE_TORCH = False  # where ITK's filters take tensors, too, they import PyTorch: 3 seconds and 0.8 GB
 
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
