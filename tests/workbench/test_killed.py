@@ -38,7 +38,7 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
     study.save_marks("phantom_000", left, FINAL, study.version("phantom_000"))
     for image_id in truth:
         Loop(study).set_template(image_id, False)  # so that no start has to load the network
-    rng, accepted, saved = np.random.default_rng(0), 1.0, 1.0
+    rng, entered, accepted, saved = np.random.default_rng(0), 1.0, 1.0, 1.0
     acknowledged = 0
     for _ in range(KILLS):
         with running(folder) as server:
@@ -53,9 +53,10 @@ def test_killed_while_a_script_annotates(folder: Path, truth: dict[str, np.ndarr
                 tab.page.locator(".lv-mark").first.focus()  # the page draws the marks anew where it connects again
                 tab.page.keyboard.press("Enter" if presses % 5 == 0 else "Shift+ArrowRight")
                 x, words = tab.page.evaluate(SAID)
-                if words in ("saved", "Accepted"):
-                    saved, acknowledged = max(saved, x), acknowledged + 1
-                    accepted = max(accepted, x) if words == "Accepted" else accepted
+                entered = x if presses % 5 == 0 else entered
+                if words in ("saved", "Accepted"):  # the latter of what was entered, which may be moved on by now
+                    saved, acknowledged = max(saved, x if words == "saved" else entered), acknowledged + 1
+                    accepted = max(accepted, entered) if words == "Accepted" else accepted
                     if timer.ident is None:  # so that something was saved in each round
                         timer.start()
             timer.join()
