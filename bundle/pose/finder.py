@@ -160,8 +160,9 @@ class PoseFinder:
                 if negative:
                     return self._refined(query, first)
         best: FoundPose | None = None
-        for side, scales in self._looks(query, scale):
-            query = _Query(image, aspect, side, self.encoder)
+        usual = query
+        for side, scales in self._looks(usual, scale):
+            query = usual if side == SIDE else _Query(image, aspect, side, self.encoder)
             found = self._verified(query, _shortlist(self._matched(query, scales, ANGLES, mirrors)))
             refined = self._refined(query, found[0]) if found else None
             if refined is not None and (best is None or refined.share > best.share):
