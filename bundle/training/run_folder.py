@@ -9,7 +9,6 @@ import torch
 from monai.utils import set_determinism
 from torch import Tensor
 
-from bundle import __version__
 from bundle.data.journal import run_fingerprint
 from bundle.errors import ConfigError
 from bundle.matching.settings import MatchingSettings
@@ -48,7 +47,7 @@ def run_folder(root: str | Path, template: Template, network: OneShotNetwork) ->
     """
     refuse_uninvited_ranks()
     begun = Model(network, template, MatchingSettings(), trained=False).fingerprint
-    name = run_fingerprint(model=begun, ranks=idist.get_world_size(), version=__version__)
+    name = run_fingerprint(model=begun, ranks=idist.get_world_size())
     return str(Path(root) / name[:12])
 
 
